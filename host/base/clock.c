@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Two clocks in one object, so that a test can inject both. */
+#include "base/clock-private.h"
+#include "base/owner.h"
+#include <chargehost/id.h>
+
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+struct _ChClock {
+  gboolean fake;
+  gint64 monotonic_us;
+  gint64 wall_ms;
+  gint64 ulid_ms;        /* time in the newest ULID */
+  guint8 ulid_random[10];
+};
+
+ChClock *ch_clock_new (void)
+{
+  return g_new0 (ChClock, 1);
+}
+
+ChClock *ch_clock_new_fake (gint64 wall_ms)
+{
+  ChClock *clock = g_new0 (ChClock, 1);
+  clock->fake = TRUE;
+  clock->monotonic_us = G_USEC_PER_SEC;
+  clock->wall_ms = wall_ms;
+  return clock;
+}
+
+void ch_clock_free (ChClock *clock)
+{
+  g_free (clock);
+}
+
+gint64 ch_clock_monotonic_us (ChClock *clock)
+{
+  return clock->fake ? clock->monotonic_us : g_get_monotonic_time ();
+}
+
+gint64 ch_clock_wall_ms (ChClock *clock)
+{
+  return clock->fake ? clock->wall_ms : g_get_real_time () / 1000;
+}
+
+void ch_clock_advance_ms (ChClock *clock, gint64 ms)
+{
+  g_assert (clock->fake);
+  clock->monotonic_us += ms * 1000;
+  clock->wall_ms += ms;
+}
+
+void ch_clock_step_wall_ms (ChClock *clock, gint64 ms)
+{
+  g_assert (clock->fake);
+  clock->wall_ms += ms;
+}
+
+gboolean ch_clock_is_fake (ChClock *clock)
+{
+  return clock->fake;
+}
+
+/*
+ * Within one millisecond, and when the wall clock steps back, the random part is
+ * counted up instead, so that order of making is order of text.
+ */
+void ch_clock_ulid (ChClock *clock, char text[27])
+{
+  static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+  gint64 now = ch_clock_wall_ms (clock);
+
+  if (now > clock->ulid_ms) {
+    clock->ulid_ms = now;
+    if (getrandom (clock->ulid_random, sizeof clock->ulid_random, 0)
+        != (ssize_t) sizeof clock->ulid_random)
+      for (gsize i = 0; i < sizeof clock->ulid_random; i++)
+        clock->ulid_random[i] = (guint8) g_random_int ();
+    clock->ulid_random[0] &= 0x7f; /* room to count */
+  } else {
+    for (gint i = (gint) sizeof clock->ulid_random - 1; i >= 0; i--)
+      if (++clock->ulid_random[i] != 0)
+        break;
+  }
+
+  guint8 bytes[16];
+  for (gint i = 0; i < 6; i++)
+    bytes[i] = (guint8) ((guint64) clock->ulid_ms >> (40 - 8 * i));
+  memcpy (bytes + 6, clock->ulid_random, 10);
+
+  /* 128 bits as 26 digits of 5 bits: two zero bits in front. */
+  for (gint i = 0; i < 26; i++) {
+    gint bit = i * 5 - 2;
+    guint value = 0;
+    for (gint b = bit; b < bit + 5; b++)
+      value = value << 1 | (b < 0 ? 0u : (guint) (bytes[b / 8] >> (7 - b % 8)) & 1u);
+    text[i] = digits[value];
+  }
+  text[26] = '\0';
+}
+
+gint64 ch_now_ms (ChPlugin *self)
+{
+  return ch_clock_monotonic_us (self->services->clock) / 1000;
+}
+
+gint64 ch_wall_ms (ChPlugin *self)
+{
+  return ch_clock_wall_ms (self->services->clock);
+}
+
+const char *ch_ulid (ChPlugin *self, char text[CH_ULID_SIZE])
+{
+  ch_clock_ulid (self->services->clock, text);
+  return text;
+}
+
+const char *ch_format_time (gint64 wall_ms, char text[CH_TIME_TEXT_SIZE])
+{
+  gint64 s = wall_ms / 1000, ms = wall_ms % 1000;
+  if (ms < 0) {
+    ms += 1000;
+    s--;
+  }
+  time_t seconds = (time_t) s;
+  struct tm tm;
+  if (gmtime_r (&seconds, &tm) == NULL || tm.tm_year > 8099 || tm.tm_year < -1900) {
+    g_strlcpy (text, "1970-01-01T00:00:00.000Z", CH_TIME_TEXT_SIZE);
+    return text;
+  }
+  g_snprintf (text, CH_TIME_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+              (tm.tm_year + 1900) % 10000, (tm.tm_mon + 1) % 100, tm.tm_mday % 100,
+              tm.tm_hour % 100, tm.tm_min % 100, tm.tm_sec % 100, (gint) ms % 1000);
+  return text;
+}
+
+gboolean ch_parse_time (const char *text, gint64 *wall_ms)
+{
+  if (text == NULL || strlen (text) > 40)
+    return FALSE;
+  g_autoptr (GDateTime) time = g_date_time_new_from_iso8601 (text, NULL);
+  if (time == NULL)
+    return FALSE;
+  *wall_ms = g_date_time_to_unix (time) * 1000 + g_date_time_get_microsecond (time) / 1000;
+  return TRUE;
+}

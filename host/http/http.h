@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The HTTP server and its router. */
+#pragma once
+
+#include "base/owner.h"
+#include <chargehost/http.h>
+
+ChHttp *ch_http_new (ChServices *services);
+void ch_http_free (ChHttp *http);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChHttp, ch_http_free)
+
+/* Keys of `http`, `api`, `thirdparty.auth`, `admin`, `security`, `ratelimit`. */
+extern const ChConfigKey ch_http_config[];
+
+/* Registers migrations and statements of api_keys …, loads the keys. After the store. */
+gboolean ch_http_open (ChHttp *http, GError **error);
+/* Listens on `http.addr` with health, metrics and the core's routes. */
+gboolean ch_http_listen (ChHttp *http, GError **error);
+/* The base URL that answers, with the real port. */
+const char *ch_http_url (ChHttp *http);
+/* Ends listening, lets running requests finish. */
+void ch_http_drain (ChHttp *http);
+guint ch_http_active (ChHttp *http);
+
+/**
+ * ch_http_key_create:
+ * Makes a key: `{prefix}_{secret}`; only its SHA-256 is stored. @scopes is a
+ * comma-separated list of read, control, card, webhook, admin.
+ */
+void ch_http_key_create (ChHttp *http, const char *name, const char *scopes,
+                         void (*done) (const char *key_id, const char *key,
+                                       const GError *error, gpointer data),
+                         gpointer data);
+/* Whether any key exists: without one only health answers. */
+gboolean ch_http_has_keys (ChHttp *http);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The gateway: listeners, admission (gateway 2.2 to 2.5), identification of protocols
+ * (2.6), connections with their limits (2.7 to 2.10). It knows bytes, frames and
+ * protocols; what a device is, the core knows.
+ */
+#pragma once
+
+#include "base/owner.h"
+#include "net/reactor.h"
+#include <chargehost/protocol.h>
+
+ChGateway *ch_gateway_new (ChServices *services);
+void ch_gateway_free (ChGateway *gateway);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChGateway, ch_gateway_free)
+
+/* The keys of section `tcp`, for the configuration. */
+extern const ChConfigKey ch_gateway_config[];
+
+/* Protocols are asked in the order in which they are added. Revoked with @plugin. */
+gboolean ch_gateway_add_protocol (ChGateway *gateway, ChPlugin *plugin,
+                                  const ChProtocol *protocol, GError **error);
+/* The declared properties with the operator's overrides `proto-{name}.{property}`. */
+const ChProtocolProperties *ch_gateway_properties (ChGateway *gateway, const ChProtocol *protocol);
+
+/* Opens the listeners of `tcp.listeners`. */
+gboolean ch_gateway_listen (ChGateway *gateway, GError **error);
+/* Bound addresses as text, e.g. "0.0.0.0:7000"; useful with port 0. (transfer container) */
+GPtrArray *ch_gateway_addresses (ChGateway *gateway);
+/* Stops accepting; connections stay. */
+void ch_gateway_stop_listening (ChGateway *gateway);
+/* Closes at most @max connections; returns how many are left. */
+guint ch_gateway_evict (ChGateway *gateway, guint max, ChCloseReason reason);
+/* Bytes still waiting in write queues. */
+gsize ch_gateway_pending_bytes (ChGateway *gateway);
+
+/* How the core hears of connections. */
+typedef struct {
+  /* After the protocol's `closed`: end the sessions of its devices. */
+  void (*closed) (ChCore *core, ChConn conn, gpointer core_data, ChCloseReason reason);
+  /* The write queue is below its low mark again: commands may go on. */
+  void (*writable) (ChCore *core, ChConn conn, gpointer core_data);
+  /* Something worth an alarm: `flood`, `protocol_errors`. */
+  void (*alarm) (ChCore *core, ChConn conn, gpointer core_data, const char *code,
+                 const char *message);
+} ChGatewayHooks;
+void ch_gateway_set_hooks (ChGateway *gateway, ChCore *core, const ChGatewayHooks *hooks);
+
+/* What is known of a connection; strings live as long as the connection. */
+typedef struct {
+  ChConn conn;
+  const char *conn_id; /* ULID */
+  const char *remote;
+  const char *local;
+  ChPlugin *plugin;           /* NULL until identified */
+  const ChProtocol *protocol; /* NULL until identified */
+  gint64 opened_at_ms; /* wall */
+  gint64 last_rx_ms;   /* monotonic */
+  gint64 last_tx_ms;
+  guint64 rx_bytes, tx_bytes, rx_frames, tx_frames, bad_frames;
+  guint queue_frames;
+  gsize queue_bytes;
+  gboolean paused;
+} ChConnInfo;
+gboolean ch_gateway_conn_info (ChGateway *gateway, ChConn conn, ChConnInfo *info);
+void ch_gateway_foreach (ChGateway *gateway, void (*func) (const ChConnInfo *info, gpointer data),
+                         gpointer data);
+
+/* A slot of the core for its list of devices on this connection. */
+void ch_gateway_set_core_data (ChGateway *gateway, ChConn conn, gpointer data);
+gpointer ch_gateway_core_data (ChGateway *gateway, ChConn conn);
+/* A device is bound (or the last one was unbound): ends or begins the bind time-out. */
+void ch_gateway_set_bound (ChGateway *gateway, ChConn conn, gboolean bound);
+/* Stops and resumes reading, for a reason of the core (facts that wait, bus lanes). */
+void ch_gateway_pause (ChGateway *gateway, ChConn conn);
+void ch_gateway_resume (ChGateway *gateway, ChConn conn);
+/* All connections: the bus pushes back. */
+void ch_gateway_pause_all (ChGateway *gateway, gboolean paused);
+/* Whether a command may be written: below the high mark. */
+gboolean ch_gateway_can_write (ChGateway *gateway, ChConn conn);
+/* Calls the protocol's `command` through the runner. NOT_SENT when the connection is gone. */
+ChCommandState ch_gateway_send (ChGateway *gateway, ChConn conn, const ChCommand *command);
+/* Outcome for the circuit breaker (2.5): a frame was handled completely, or a fault inside. */
+void ch_gateway_outcome (ChGateway *gateway, gboolean success);
+/* Starts (path) or stops (NULL) recording of a connection's bytes. */
+gboolean ch_gateway_record (ChGateway *gateway, ChConn conn, const char *path, GError **error);
+
+typedef struct {
+  guint active, max;
+  guint64 accepted, rejected;
+  gint breaker; /* 0 closed, 1 half-open, 2 open */
+  guint breaker_failures;
+  gboolean listening;
+} ChGatewayStats;
+void ch_gateway_stats (ChGateway *gateway, ChGatewayStats *stats);
+void ch_gateway_reset_breaker (ChGateway *gateway);
+
+/*
+ * The same connection object for streams that do not come from a listener: tests give a
+ * socket pair, http gives WebSockets. Takes @fd.
+ */
+ChConn ch_gateway_adopt (ChGateway *gateway, int fd, const char *remote, GError **error);
