@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The core: devices, ports, orders, commands, sessions. One object that ties its parts
+ * together; each part is a file with its own header. Who may touch what:
+ *   device.h    records of devices, ports and sockets in memory, and their rows
+ *   session.h   which connection a device has, presence
+ *   facts.h     what protocols state, in order per device
+ *   orders.h    the life of orders: state machine, timers, settlement
+ *   outbound.h  the command queue
+ *   frame-log.h the command log
+ */
+#pragma once
+
+#include "base/owner.h"
+#include <chargehost/core.h>
+#include <chargehost/events.h>
+
+typedef struct _ChDevice ChDevice;
+typedef struct _ChOrder ChOrder;
+typedef struct _ChOrders ChOrders;
+typedef struct _ChOutbound ChOutbound;
+typedef struct _ChSessions ChSessions;
+typedef struct _ChFrameLogs ChFrameLogs;
+
+/* Topics that the core publishes (gateway 1.11). */
+typedef struct {
+  ChTopicHandle *device_registered, *device_online, *device_offline, *device_seen,
+    *device_refused, *device_changed, *topology_changed;
+  ChTopicHandle *port_changed;
+  ChTopicHandle *order_changed, *order_started, *order_updated, *order_ended;
+  ChTopicHandle *alarm_reported;
+  ChTopicHandle *command_finished;
+} ChCoreTopics;
+
+struct _ChCore {
+  ChServices *services;
+  ChPlugin *self;      /* the owner "core" */
+  ChCoreTopics topics;
+  GHashTable *devices; /* id → ChDevice, owned: every known device */
+  ChOrders *orders;
+  ChOutbound *outbound;
+  ChSessions *sessions;
+  ChFrameLogs *frame_logs;
+  GPtrArray *guards;   /* start guards */
+};
+
+/* The core's own keys: devices, ports, sessions, orders, tariff, gateway, outbound, events, cmd_log. */
+extern const ChConfigKey ch_core_config[];
+
+ChCore *ch_core_new (ChServices *services);
+void ch_core_free (ChCore *core);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChCore, ch_core_free)
+
+/* Phase 3: the kv is there: libraries, left-overs of this server id. */
+gboolean ch_core_open_sessions (ChCore *core, GError **error);
+/* Phase 4: the store is there: migrations, devices, ports, open orders. Blocks. */
+gboolean ch_core_open_store (ChCore *core, GError **error);
+/* Phase 7: the dispatcher begins. */
+void ch_core_start_outbound (ChCore *core);
+/* Phase 8: timers of orders, sweeps, relay. */
+void ch_core_start_monitors (ChCore *core);
+/* Stop: no new commands; calls @done when no command is in flight, or after the limit. */
+void ch_core_drain (ChCore *core, guint limit_ms, void (*done) (gpointer data), gpointer data);
+/* Writes what is batched: last_seen, command log. */
+void ch_core_flush (ChCore *core);
+/* Transactions of the core that have not been answered yet. */
+guint ch_core_pending (ChCore *core);
+
+static inline ChCore *ch_core_of (ChPlugin *self)
+{
+  return self->services->core;
+}

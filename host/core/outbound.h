@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The command queue (gateway 4): admission, durable rows, the queue in the kv (functions
+ * of chargehost_core), dispatch per device, acknowledgement, retries, results.
+ */
+#pragma once
+
+#include "core/device.h"
+
+/* A command to be queued; strings are copied. */
+typedef struct {
+  ChCommandType type;
+  ChDevice *device;
+  gint socket_no;
+  gint port_no;
+  const char *order_no;   /* nullable */
+  guint16 business_no;
+  const char *wire_order; /* nullable */
+  guint priority;         /* 0 = by type (gateway 1.6) */
+  const json_t *payload;  /* nullable */
+  const char *dedup_key;  /* nullable: made from type, place and order or payload */
+  guint32 expires_ms;     /* 0 = by type or protocol */
+  gboolean durable;       /* has a row in outbound_queue */
+  const ChOrigin *origin; /* nullable */
+} ChOutboundRequest;
+
+ChOutbound *ch_outbound_new (ChCore *core);
+void ch_outbound_free (ChOutbound *outbound);
+/* Statements and rows of the store: what was waiting or in flight when we stopped. */
+gboolean ch_outbound_open (ChOutbound *outbound, GError **error);
+void ch_outbound_start (ChOutbound *outbound);
+/* No new command is sent; waits for those in flight. */
+void ch_outbound_drain (ChOutbound *outbound, guint limit_ms, void (*done) (gpointer), gpointer data);
+
+/**
+ * ch_outbound_prepare:
+ * @tx: (nullable): gets the durable row when @request says so
+ * @command_id: (out caller-allocates): the new id, or that of the same command already
+ *   waiting (then @deduplicated)
+ *
+ * Checks support (CH_CORE_ERROR_UNSUPPORTED_BY_DEVICE), connection rules (SES-12) and
+ * admission (CH_CORE_ERROR_QUEUE_OVERLOADED). Nothing is sent before
+ * ch_outbound_push(); ch_outbound_discard() takes it back when @tx failed.
+ */
+gboolean ch_outbound_prepare (ChOutbound *outbound, const ChOutboundRequest *request, ChTx *tx,
+                              char command_id[CH_COMMAND_ID_SIZE], gboolean *deduplicated,
+                              GError **error);
+void ch_outbound_push (ChOutbound *outbound, const char *command_id);
+void ch_outbound_discard (ChOutbound *outbound, const char *command_id);
+/* prepare and push of a command without an own transaction (durable: makes one). */
+gboolean ch_outbound_send (ChOutbound *outbound, const ChOutboundRequest *request,
+                           char command_id[CH_COMMAND_ID_SIZE], gboolean *deduplicated,
+                           GError **error);
+
+/**
+ * ch_outbound_cancel:
+ * Takes a command back that was not handed to the kernel yet.
+ *
+ * Returns: TRUE when it is gone and will never be sent; FALSE when it was (or is being) sent
+ */
+gboolean ch_outbound_cancel (ChOutbound *outbound, const char *command_id);
+/* Whether any attempt of it was handed to the kernel. */
+gboolean ch_outbound_was_sent (ChOutbound *outbound, const char *command_id);
+
+/* State as in gateway 4.11; @detail nullable. */
+typedef struct {
+  char command_id[CH_COMMAND_ID_SIZE];
+  ChCommandType type;
+  ChDevice *device;
+  gint socket_no, port_no;
+  char order_no[CH_ORDER_NO_SIZE];
+  ChCommandState state;
+  gint64 device_code;
+  guint attempts;        /* sends so far */
+  gint64 sent_ms;        /* monotonic, of the first sending; CH_UNSET */
+  gint64 expires_at;     /* wall ms */
+  gboolean late;         /* answer after the final result */
+  const char *detail;
+} ChCommandView;
+
+/* Calls back once when the command is final, or with its present state after @wait_ms. */
+typedef void (*ChCommandWaited) (ChCore *core, const ChCommandView *view, gpointer user_data);
+void ch_outbound_wait (ChOutbound *outbound, const char *command_id, guint wait_ms,
+                       ChCommandWaited done, gpointer user_data);
+/* The JSON of gateway 7.5 `GET /commands/{id}`, from memory, kv or store. */
+void ch_outbound_get (ChOutbound *outbound, ChPlugin *self, const char *command_id,
+                      ChCoreDone done, gpointer user_data);
+/* "data" of gateway 4.11. (transfer full) */
+json_t *ch_outbound_accepted_json (ChOutbound *outbound, const char *command_id, gboolean deduplicated);
+
+/* From session.c: a device has a (new) connection / lost it. */
+void ch_outbound_device_bound (ChOutbound *outbound, ChDevice *device);
+void ch_outbound_device_lost (ChOutbound *outbound, ChDevice *device, ChConn conn);
+/* From the gateway: the write queue of a connection has room again. */
+void ch_outbound_writable (ChOutbound *outbound, ChDevice *device);
+/* A fresh snapshot of a port came: answers to start whose outcome is unknown (4.7). */
+void ch_outbound_port_snapshot (ChOutbound *outbound, ChDevice *device, const ChPort *port,
+                                gint64 business_no, const char *wire_order);
+
+/* How orders hear of their commands (implemented by orders). */
+typedef struct {
+  void (*sent) (ChCore *core, const ChCommandView *view);     /* each handing to the kernel */
+  void (*finished) (ChCore *core, const ChCommandView *view); /* once; and again with late */
+} ChOutboundHooks;
+void ch_outbound_set_hooks (ChOutbound *outbound, const ChOutboundHooks *hooks);
+
+/* {"pending","processing","dead"} (transfer full) */
+json_t *ch_outbound_stats_json (ChOutbound *outbound);
+guint ch_outbound_depth (ChOutbound *outbound);
