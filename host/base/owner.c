@@ -5,15 +5,8 @@
 #include <chargehost/log.h>
 
 #include <string.h>
-#include <time.h>
 
 #define SLOW_CALL_US (50 * 1000)
-
-struct _ChRunner {
-  ChRunnerFrame *top;
-  char *page; /* survives a crash; NULL in tests */
-  gsize page_size;
-};
 
 ChPlugin *ch_owner_new (ChServices *services, const char *name, const ChPluginInfo *info)
 {
@@ -23,6 +16,7 @@ ChPlugin *ch_owner_new (ChServices *services, const char *name, const ChPluginIn
   self->info = info;
   self->is_host = info == NULL;
   self->callable = TRUE;
+  g_strlcpy (self->mark, name, sizeof self->mark);
   self->resources.prev = self->resources.next = &self->resources;
   return self;
 }
@@ -74,7 +68,7 @@ char *ch_owner_describe (ChPlugin *self)
   g_autoptr (GPtrArray) kinds = g_ptr_array_new ();
 
   for (ChResource *r = self->resources.next; r != &self->resources; r = r->next) {
-    gpointer kind = (gpointer) r->kind;
+    gpointer kind = (gpointer)r->kind;
     guint n = GPOINTER_TO_UINT (g_hash_table_lookup (counts, kind));
     if (n == 0)
       g_ptr_array_add (kinds, kind);
@@ -83,7 +77,8 @@ char *ch_owner_describe (ChPlugin *self)
   for (guint i = 0; i < kinds->len; i++) {
     const ChResourceKind *kind = g_ptr_array_index (kinds, i);
     g_string_append_printf (text, "%s%u %s", i > 0 ? ", " : "",
-                            GPOINTER_TO_UINT (g_hash_table_lookup (counts, kind)), kind->name);
+                            GPOINTER_TO_UINT (g_hash_table_lookup (counts, kind)),
+                            kind->name);
   }
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
@@ -98,62 +93,26 @@ void ch_runner_free (ChRunner *runner)
   g_free (runner);
 }
 
-/* A few nanoseconds and 4 ms coarse: enough to see 50 ms, cheap enough for every event. */
-static gint64 coarse_us (void)
-{
-  struct timespec now;
-  clock_gettime (CLOCK_MONOTONIC_COARSE, &now);
-  return (gint64) now.tv_sec * G_USEC_PER_SEC + now.tv_nsec / 1000;
-}
-
-static void mark (ChRunner *runner, ChPlugin *plugin)
-{
-  if (runner->page == NULL)
-    return;
-  if (plugin == NULL || plugin->is_host)
-    runner->page[0] = '\0';
-  else
-    g_strlcpy (runner->page, plugin->name, runner->page_size);
-}
-
 gboolean ch_runner_enter (ChPlugin *plugin, const char *what, ChRunnerFrame *frame)
 {
-  ChRunner *runner = plugin->services->runner;
-
-  if (G_UNLIKELY (!plugin->callable))
-    return FALSE;
-  plugin->in_call++;
-  plugin->calls++;
-  frame->plugin = plugin;
-  frame->what = what;
-  frame->outer = NULL;
-  frame->started_us = 0;
-  if (runner != NULL) {
-    frame->outer = runner->top;
-    frame->started_us = coarse_us ();
-    runner->top = frame;
-    mark (runner, plugin);
-  }
-  return TRUE;
+  return ch_runner_enter_at (plugin, what, frame, ch_runner_now_us ());
 }
 
 void ch_runner_leave (ChRunnerFrame *frame)
 {
+  ch_runner_leave_at (frame);
+}
+
+void ch_runner_took (ChRunnerFrame *frame, gint64 took_us)
+{
   ChPlugin *plugin = frame->plugin;
-  ChRunner *runner = plugin->services->runner;
 
-  plugin->in_call--;
-  if (runner == NULL)
-    return;
-  runner->top = frame->outer;
-  mark (runner, frame->outer != NULL ? frame->outer->plugin : NULL);
-
-  gint64 took_us = coarse_us () - frame->started_us;
-  if (G_UNLIKELY (took_us > plugin->slowest_us))
+  if (took_us > plugin->slowest_us)
     plugin->slowest_us = took_us;
-  if (G_UNLIKELY (took_us > SLOW_CALL_US)) {
+  if (took_us > SLOW_CALL_US) {
     plugin->failures++;
-    ch_warning (plugin, "%s of %s took %" G_GINT64_FORMAT " ms and kept everything waiting",
+    ch_warning (plugin,
+                "%s of %s took %" G_GINT64_FORMAT " ms and kept everything waiting",
                 frame->what, plugin->name, took_us / 1000);
   }
 }
@@ -180,8 +139,8 @@ ChPlugin *ch_runner_current (ChRunner *runner)
 
 void ch_runner_set_crash_page (ChRunner *runner, char *page, gsize size)
 {
+  g_return_if_fail (page == NULL || size >= CH_RUNNER_MARK_SIZE);
   runner->page = page;
-  runner->page_size = size;
 }
 
 const char *ch_plugin_name (ChPlugin *self)
