@@ -16,6 +16,7 @@ ChPlugin *ch_owner_new (ChServices *services, const char *name, const ChPluginIn
   self->info = info;
   self->is_host = info == NULL;
   self->callable = TRUE;
+  self->refs = 1;
   g_strlcpy (self->mark, name, sizeof self->mark);
   self->resources.prev = self->resources.next = &self->resources;
   return self;
@@ -45,6 +46,7 @@ void ch_owner_unlink (ChResource *resource)
 void ch_owner_revoke_all (ChPlugin *self)
 {
   self->callable = FALSE;
+  g_atomic_int_inc (&self->life);
   while (self->resources.prev != &self->resources) {
     ChResource *newest = self->resources.prev;
     ch_owner_unlink (newest);
@@ -57,6 +59,19 @@ void ch_owner_free (ChPlugin *self)
   if (self == NULL)
     return;
   ch_owner_revoke_all (self);
+  ch_owner_unref (self);
+}
+
+ChPlugin *ch_owner_ref (ChPlugin *self)
+{
+  g_atomic_int_inc (&self->refs);
+  return self;
+}
+
+void ch_owner_unref (ChPlugin *self)
+{
+  if (!g_atomic_int_dec_and_test (&self->refs))
+    return;
   g_free (self->name);
   g_free (self);
 }

@@ -47,14 +47,19 @@ struct _ChPlugin {
   void (*degraded) (ChPlugin *self, const char *reason, gpointer user_data);
   gpointer degraded_data;
   char mark[CH_RUNNER_MARK_SIZE]; /* what the crash page holds while it runs */
+  gint refs; /* atomic; what threads posted may outlast the owner */
+  gint life; /* atomic; counts revocations: nothing posted in one life runs in the next */
 };
 
 /* Makes an owner that may be called. @name is copied; @info is NULL for the host. */
 ChPlugin *ch_owner_new (ChServices *services, const char *name, const ChPluginInfo *info);
 /* Revokes everything, newest first; then callbacks are no longer made. */
 void ch_owner_revoke_all (ChPlugin *self);
-/* Revokes and frees. */
+/* Revokes and frees; the memory stays as long as somebody holds a reference. */
 void ch_owner_free (ChPlugin *self);
+/* Any thread. A reference keeps the memory, not the right to call. */
+ChPlugin *ch_owner_ref (ChPlugin *self);
+void ch_owner_unref (ChPlugin *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChPlugin, ch_owner_free)
 
 void ch_owner_link (ChPlugin *self, ChResource *resource, const ChResourceKind *kind);
