@@ -88,7 +88,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChTx, ch_tx_free)
  */
 guint ch_tx_add (ChTx *tx, ChPlugin *owner, const char *statement);
 
-/* Binds: @name without colon; text and bytes are copied. CH_UNSET binds NULL. */
+/*
+ * Binds: @name without colon; text and bytes are copied. CH_UNSET and NaN bind NULL.
+ * What is not UTF-8 in a text is replaced by U+FFFD: no database would take it, and a
+ * device's garbage must not cost an order. A parameter that is not bound or not known
+ * makes the transaction fail with %CH_STORE_ERROR_USAGE.
+ */
 void ch_tx_bind_int (ChTx *tx, const char *name, gint64 value);
 void ch_tx_bind_double (ChTx *tx, const char *name, double value);
 void ch_tx_bind_bool (ChTx *tx, const char *name, gboolean value);
@@ -231,12 +236,27 @@ guint ch_tx_run_n_statements (const ChTxRun *run);
 const ChTxStatement *ch_tx_run_statement (const ChTxRun *run, guint index);
 gboolean ch_tx_run_read_only (const ChTxRun *run);
 gint64 ch_tx_run_deadline_us (const ChTxRun *run); /* g_get_monotonic_time() scale */
+/* Transactions with writes of one lane are executed in the order of submission. */
+guint ch_tx_run_lane (const ChTxRun *run);
 
-/* Filling in results, on the thread that runs it. Values are copied. */
+/*
+ * Filling in results, on the thread that runs it. Values are copied. ch_tx_run_begin()
+ * when it begins and again when it begins anew: what was filled in is forgotten. For
+ * each statement rows first, if any, then its count, which ends the statement.
+ */
+void ch_tx_run_begin (ChTxRun *run);
 void ch_tx_run_begin_rows (ChTxRun *run, guint index, guint n_columns,
                            const char *const *names);
 void ch_tx_run_add_row (ChTxRun *run, guint index, const ChValue *values);
 void ch_tx_run_set_changes (ChTxRun *run, guint index, guint64 changes);
+
+/**
+ * ch_tx_run_check_guard:
+ *
+ * Returns: whether the count given to ch_tx_run_set_changes() holds; if not, @error is
+ *   %CH_STORE_ERROR_GUARD and the transaction has to be rolled back
+ */
+gboolean ch_tx_run_check_guard (const ChTxRun *run, guint index, GError **error);
 
 /**
  * ch_tx_run_complete:
@@ -257,23 +277,47 @@ typedef struct {
 } ChStoreStats;
 
 /**
+ * ChStoreSettings: what the section `database` says, for the driver. Grows at its end.
+ * @size: sizeof (ChStoreSettings)
+ * @dsn: where the database is; not empty
+ * @state_dir: the daemon's directory, "." when there is none
+ * @statement_timeout_ms: longest time of a statement
+ * @lock_timeout_ms: longest wait for a lock
+ */
+typedef struct {
+  guint32 size;
+  const char *dsn;
+  const char *state_dir;
+  gint64 statement_timeout_ms;
+  gint64 lock_timeout_ms;
+} ChStoreSettings;
+
+/**
  * ChStoreDriver:
  * @size: sizeof (ChStoreDriver)
  * @dialect: `sqlite` or `pgsql`
  * @open: open the database; blocks, only at start
- * @close: finish what was submitted, then close; blocks
- * @script: run a script outside of any transaction of the front, for migrations; blocks
- * @run_now: run a transaction and wait, for migrations and the start; blocks
+ * @close: finish what was submitted and complete it, then close; blocks
+ * @script: run a script outside of any transaction of the front, for migrations; blocks.
+ *   `BEGIN`, scripts and `COMMIT` come as calls of their own between @lock and @unlock
+ *   and use one connection; when a script fails, an open transaction is rolled back
+ * @run_now: run a transaction, complete it and return, for migrations and the start
  * @submit: run a transaction; takes @run, completes it later, never inside the call
- * @bulk: (nullable): insert rows; %NULL: the front makes statements of it
+ * @bulk: (nullable): insert rows, ignoring conflicts; each statement of @run is a row
+ *   with its values in the order of @columns, which live as long as @run; statement 0
+ *   gets the count of all inserted rows. %NULL: the front makes statements of it
  * @lock: take the migration lock; blocks; @unlock gives it back
  * @stats: figures for health and metrics
  * @backup: (nullable): write a consistent copy to a new file; called on a worker thread
+ *
+ * Called on the main loop, except @backup. A read-only transaction may go to a reader or
+ * a replica; the others of one lane keep their order. The driver keeps to the deadline
+ * of a transaction, waiting included.
  */
 typedef struct {
   guint32 size;
   const char *dialect;
-  gboolean (*open) (ChPlugin *self, GError **error);
+  gboolean (*open) (ChPlugin *self, const ChStoreSettings *settings, GError **error);
   void (*close) (ChPlugin *self);
   gboolean (*script) (ChPlugin *self, const char *sql, GError **error);
   void (*run_now) (ChPlugin *self, ChTxRun *run);
