@@ -63,7 +63,10 @@ typedef void (*ChKvDone) (ChPlugin *self, const ChKvReply *reply, const GError *
  * @sizes: (nullable): their sizes when they hold NULs
  * @argc: number of arguments
  *
- * Commands of one caller are executed in order.
+ * Commands of one caller are executed in order and answered in order; only those that
+ * may block (BLMOVE, BLPOP, …) are answered on their own. Commands that change the
+ * connection (SUBSCRIBE, MULTI, SELECT, …) are refused, since all callers share it: what
+ * must be atomic is a function.
  */
 void ch_kv_command (ChPlugin *self, ChKvDone done, gpointer user_data,
                     const char *const *argv, const gsize *sizes, gsize argc);
@@ -107,8 +110,19 @@ ChSubscription ch_kv_subscribe (ChPlugin *self, const char *channel, ChKvMessage
                                 gpointer user_data);
 void ch_kv_unsubscribe (ChPlugin *self, ChSubscription subscription);
 
+/**
+ * ch_kv_set_timeout:
+ * @self: the caller
+ * @timeout_ms: deadline of its commands from now on; 0 is `kv.timeout`. A command that
+ *   blocks by itself (BLMOVE) has its own time in addition
+ */
+void ch_kv_set_timeout (ChPlugin *self, guint timeout_ms);
+
 /* Returns: whether the kv answers at the moment */
 gboolean ch_kv_is_up (ChPlugin *self);
+
+/* Returns: (transfer none): what is put before keys and channels, for texts that name one */
+const char *ch_kv_prefix (ChPlugin *self);
 
 /* ---- the driver's side ------------------------------------------------------------ */
 
@@ -130,13 +144,19 @@ void ch_kv_set_up (ChPlugin *driver, gboolean up);
  * @size: sizeof (ChKvDriver)
  * @name: `memory`, `redis`
  * @open: begin; may go on connecting later
- * @close: end
+ * @close: end; completes every run that it still holds
  * @submit: run a command; takes @run; completes it inside the call or later (the front
  *   delivers to the caller later in either case)
  * @library: load or replace a function library
  * @subscribe: subscribe to a (prefixed) channel or pattern
  * @unsubscribe: the contrary
  * @used_memory: bytes in use, or −1
+ * @cancel: (nullable): nobody waits for @run any more (its owner stopped, its deadline
+ *   passed): complete a command that waits, so that it has no effect later; a run that
+ *   was sent already may be left to its answer
+ *
+ * Libraries and subscriptions are given again after each open and whenever
+ * ch_kv_set_up() says that the connection is back.
  */
 typedef struct {
   guint32 size;
@@ -148,6 +168,7 @@ typedef struct {
   void (*subscribe) (ChPlugin *self, const char *channel, gboolean is_pattern);
   void (*unsubscribe) (ChPlugin *self, const char *channel, gboolean is_pattern);
   gint64 (*used_memory) (ChPlugin *self);
+  void (*cancel) (ChPlugin *self, ChKvRun *run);
 } ChKvDriver;
 
 G_END_DECLS
