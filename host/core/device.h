@@ -71,6 +71,11 @@ struct _ChDevice {
   guint32 takeovers;     /* in the window that began at … */
   gint64 takeover_window_ms;
   gint64 refused_until_ms;
+  gint64 takeover_alarm_ms; /* newest alarm duplicate_identity */
+  guint32 flaps;         /* binds in the window that began at … (gateway 2.11) */
+  gint64 flap_window_ms;
+  gint64 banned_until_ms;
+  ChConn silent_conn;    /* unbound from it by silence: its next frame binds again */
   /* parts */
   ChPort *ports;         /* sorted by socket and port */
   guint n_ports;
@@ -87,9 +92,13 @@ struct _ChDevice {
   guint waiting;
   gint64 last_sent_ms;   /* monotonic */
   ChWheelTimer ready;    /* when its queue is to be served again */
+  gpointer outbound;     /* what outbound.c keeps of its commands; NULL when there are none */
+  guint32 heartbeats_logged; /* frame-log.c: for sampling */
   gboolean last_seen_dirty;
 };
 
+/* From session.c: sets all ports off line (PORT-02). */
+void ch_device_session_lost (ChDevice *device);
 ChDevice *ch_device_find (ChCore *core, const char *id);
 /* Makes a record in memory (not stored yet). */
 ChDevice *ch_device_add (ChCore *core, const char *id);

@@ -12,3 +12,5 @@ void ch_frame_logs_add (ChFrameLogs *logs, ChDevice *device, ChConn conn, const 
 void ch_frame_logs_flush (ChFrameLogs *logs);
 /* Begins the timer for retention. */
 void ch_frame_logs_start (ChFrameLogs *logs);
+
+extern const ChStatement ch_frame_log_statements[];

@@ -2,6 +2,13 @@
 /*
  * The command queue (gateway 4): admission, durable rows, the queue in the kv (functions
  * of chargehost_core), dispatch per device, acknowledgement, retries, results.
+ *
+ * What this process accepted or sends is also in memory, and what memory says about a
+ * device that is connected here is the truth: so commands go on while the kv is away.
+ *
+ * Of the SDK, the files outbound*.c implement ch_command_result(), ch_command_in_flight(),
+ * ch_command_request(), ch_core_send() and ch_core_get_command(), session*.c
+ * ch_core_session_json(), frame-log.c ch_frame_log().
  */
 #pragma once
 
@@ -52,11 +59,17 @@ gboolean ch_outbound_send (ChOutbound *outbound, const ChOutboundRequest *reques
                            char command_id[CH_COMMAND_ID_SIZE], gboolean *deduplicated,
                            GError **error);
 
+/* Data of gateway 4.6 for an answer 42901 to a command of @priority. (transfer full) */
+json_t *ch_outbound_refusal_json (ChOutbound *outbound, const ChDevice *device, guint priority);
+
 /**
  * ch_outbound_cancel:
- * Takes a command back that was not handed to the kernel yet.
+ * Takes a command back: it will not be sent (again). The hook `finished` is not called
+ * for it; waiters and command.finished hear `cancelled`. One that is in flight stays
+ * until its acknowledgement or its deadline, but is not repeated.
  *
- * Returns: TRUE when it is gone and will never be sent; FALSE when it was (or is being) sent
+ * Returns: TRUE when it was never handed to the kernel and never will be; FALSE when it
+ *   was sent, may have been sent before a restart, or is not known
  */
 gboolean ch_outbound_cancel (ChOutbound *outbound, const char *command_id);
 /* Whether any attempt of it was handed to the kernel. */
@@ -97,13 +110,26 @@ void ch_outbound_writable (ChOutbound *outbound, ChDevice *device);
 void ch_outbound_port_snapshot (ChOutbound *outbound, ChDevice *device, const ChPort *port,
                                 gint64 business_no, const char *wire_order);
 
-/* How orders hear of their commands (implemented by orders). */
+/* A device's record is about to be freed: its commands are cancelled. */
+void ch_outbound_forget (ChOutbound *outbound, ChDevice *device);
+
+/*
+ * How orders hear of their commands (implemented by orders). Called inside the fact or
+ * timer that causes it; a hook may queue commands. Not called for a command that the
+ * caller took back by ch_outbound_cancel().
+ */
 typedef struct {
   void (*sent) (ChCore *core, const ChCommandView *view);     /* each handing to the kernel */
   void (*finished) (ChCore *core, const ChCommandView *view); /* once; and again with late */
 } ChOutboundHooks;
 void ch_outbound_set_hooks (ChOutbound *outbound, const ChOutboundHooks *hooks);
 
+/* Default priority and life of a type on a device (gateway 1.6, 0.4). */
+guint ch_outbound_priority (ChCommandType type);
+guint32 ch_outbound_expires_ms (ChOutbound *outbound, const ChDevice *device, ChCommandType type);
+
 /* {"pending","processing","dead"} (transfer full) */
 json_t *ch_outbound_stats_json (ChOutbound *outbound);
 guint ch_outbound_depth (ChOutbound *outbound);
+
+extern const ChStatement ch_outbound_statements[];
