@@ -13,6 +13,7 @@
 #include <chargehost/facts.h>
 #include <chargehost/http.h>
 #include <chargehost/id.h>
+#include <chargehost/json.h>
 #include <chargehost/kv.h>
 #include <chargehost/log.h>
 #include <chargehost/metrics.h>

@@ -31,14 +31,16 @@ typedef enum {
 
 /**
  * ChConfigKey:
- * @name: dotted path; in a plugin's table relative to the plugin's section
+ * @name: dotted path; in a plugin's table relative to the plugin's section, unless it
+ *   begins with `/`: `/redis.url` is the whole path `redis.url`
  * @type: type
  * @flags: flags
  * @def: default as text, %NULL for none
  * @min: smallest value (INT, DOUBLE, DURATION_MS in ms, SIZE in bytes)
  * @max: largest value; equal to @min means unbounded
  * @choices: (nullable): NULL-terminated, for CHOICE
- * @aliases: (nullable): further environment names, NULL-terminated
+ * @aliases: (nullable): further environment names, NULL-terminated, the strongest first;
+ *   `PORT=:*` puts the value of PORT in place of the star (also `TTL_SECONDS=*s`)
  * @summary: one sentence
  *
  * A table ends with an entry whose @name is %NULL.
@@ -57,7 +59,8 @@ typedef struct {
 
 /*
  * Readers. @key is relative to the plugin's section, or a whole path when @self is a
- * component of the host. Reading a key that is not declared is a programming error.
+ * component of the host or @key begins with `/`. Reading a key that is not declared is a
+ * programming error. Without a default: FALSE, 0, %NULL, for lists an empty one.
  * Strings are owned by the configuration and live until the key changes.
  */
 gboolean ch_config_bool (ChPlugin *self, const char *key);

@@ -47,7 +47,8 @@ const char *ch_log_mask (const char *text, char masked[16]);
 #define ch_log(self, level, fields, ...)                                                 \
   G_STMT_START                                                                           \
   {                                                                                      \
-    if (G_UNLIKELY ((int) (level) <= ch_log_level_max))                                  \
+    if (G_UNLIKELY ((int) (level)                                                        \
+                    <= __atomic_load_n (&ch_log_level_max, __ATOMIC_RELAXED)))           \
       ch_log_full ((self), (level), __FILE__, __LINE__, (fields), __VA_ARGS__);          \
   }                                                                                      \
   G_STMT_END

@@ -32,6 +32,23 @@ ChMetric *ch_metric_register (ChPlugin *self, ChMetricKind kind, const char *nam
                               const char *help, const char *const *labels);
 
 /**
+ * ch_metric_register_histogram:
+ * @self: the owner
+ * @name: name
+ * @help: one sentence
+ * @labels: (nullable): NULL-terminated label names, at most 4
+ * @bounds: upper bounds of the buckets, rising, at most 32, closed by `INFINITY`
+ *
+ * As ch_metric_register() for a histogram whose buckets are not the default ones
+ * (0.005 to 10 seconds).
+ *
+ * Returns: (transfer none): the family
+ */
+ChMetric *ch_metric_register_histogram (ChPlugin *self, const char *name,
+                                        const char *help, const char *const *labels,
+                                        const double *bounds);
+
+/**
  * ch_metric_with:
  * @metric: a family
  * @...: one value per label, closed by %NULL
@@ -47,12 +64,16 @@ void ch_series_set (ChSeries *series, double value);     /* gauge; counter from 
 void ch_series_observe (ChSeries *series, double value); /* histogram; base units */
 double ch_series_value (ChSeries *series);               /* histogram: the sum */
 
-static inline void ch_series_inc (ChSeries *series) { ch_series_add (series, 1); }
+static inline void ch_series_inc (ChSeries *series)
+{
+  ch_series_add (series, 1);
+}
 
 /**
  * ChMetricsCollect: called before each scrape, to set gauges that cost something.
  */
 typedef void (*ChMetricsCollect) (ChPlugin *self, gpointer user_data);
-void ch_metrics_add_collector (ChPlugin *self, ChMetricsCollect collect, gpointer user_data);
+void ch_metrics_add_collector (ChPlugin *self, ChMetricsCollect collect,
+                               gpointer user_data);
 
 G_END_DECLS
