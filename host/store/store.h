@@ -12,9 +12,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChStore, ch_store_free)
 /* The keys of section `database`. */
 extern const ChConfigKey ch_store_config[];
 
-/* Opens the driver and applies all registered migrations (or checks, by configuration). */
-gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin, const ChStoreDriver *driver,
-                        GError **error);
+/* Opens the driver and applies all registered migrations (or checks, by configuration).
+ */
+gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin,
+                        const ChStoreDriver *driver, GError **error);
 /* Finishes what is submitted, then closes the driver. */
 void ch_store_close (ChStore *store);
 gboolean ch_store_is_up (ChStore *store);
@@ -22,15 +23,19 @@ void ch_store_stats (ChStore *store, ChStoreStats *stats);
 /* "core 3, http 1": newest version per component. (transfer full) */
 char *ch_store_versions (ChStore *store);
 /* The prepared text of a statement, for tests with EXPLAIN. */
-const ChPrepared *ch_store_prepared (ChStore *store, ChPlugin *owner, const char *statement);
-void ch_store_foreach_prepared (ChStore *store, void (*func) (const ChPrepared *p, gpointer data),
+const ChPrepared *ch_store_prepared (ChStore *store, ChPlugin *owner,
+                                     const char *statement);
+void ch_store_foreach_prepared (ChStore *store,
+                                void (*func) (const ChPrepared *p, gpointer data),
                                 gpointer data);
 
 /* Runs a transaction of @self and waits; only during start and in tests. */
 gboolean ch_store_run_now (ChPlugin *self, ChTx *tx, ChTxDone done, gpointer user_data,
                            GError **error);
 /* Writes a consistent copy of the database, on a worker thread. */
-void ch_store_backup (ChPlugin *self, const char *path, ChTxDone done, gpointer user_data);
+void ch_store_backup (ChPlugin *self, const char *path, ChTxDone done,
+                      gpointer user_data);
 
 /* `:name` → `?1` or `$1`; NULL with an error. For tests. */
-char *ch_store_translate (const char *sql, const char *dialect, GPtrArray *names, GError **error);
+char *ch_store_translate (const char *sql, const char *dialect, GPtrArray *names,
+                          GError **error);
