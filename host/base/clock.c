@@ -12,18 +12,20 @@ struct _ChClock {
   gboolean fake;
   gint64 monotonic_us;
   gint64 wall_ms;
-  gint64 ulid_ms;        /* time in the newest ULID */
+  gint64 ulid_ms; /* time in the newest ULID */
   guint8 ulid_random[10];
 };
 
 ChClock *ch_clock_new (void)
 {
-  return g_new0 (ChClock, 1);
+  ChClock *clock = g_new0 (ChClock, 1);
+  clock->ulid_ms = -1;
+  return clock;
 }
 
 ChClock *ch_clock_new_fake (gint64 wall_ms)
 {
-  ChClock *clock = g_new0 (ChClock, 1);
+  ChClock *clock = ch_clock_new ();
   clock->fake = TRUE;
   clock->monotonic_us = G_USEC_PER_SEC;
   clock->wall_ms = wall_ms;
@@ -70,7 +72,7 @@ gboolean ch_clock_is_fake (ChClock *clock)
 void ch_clock_ulid (ChClock *clock, char text[27])
 {
   static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-  gint64 now = ch_clock_wall_ms (clock);
+  gint64 now = MAX (ch_clock_wall_ms (clock), 0);
 
   if (now > clock->ulid_ms) {
     clock->ulid_ms = now;
@@ -136,13 +138,73 @@ const char *ch_format_time (gint64 wall_ms, char text[CH_TIME_TEXT_SIZE])
   return text;
 }
 
+/* @n digits at @p; −1 when there are others. */
+static gint digits (const char *p, guint n)
+{
+  gint value = 0;
+
+  for (guint i = 0; i < n; i++) {
+    if (!g_ascii_isdigit (p[i]))
+      return -1;
+    value = value * 10 + (p[i] - '0');
+  }
+  return value;
+}
+
+/* Milliseconds of `.123456`, of which the first three digits count; moves @p behind it.
+ */
+static gint fraction_ms (const char **p)
+{
+  gint value = 0, weight = 100;
+
+  if (**p != '.' || !g_ascii_isdigit ((*p)[1]))
+    return 0;
+  for ((*p)++; g_ascii_isdigit (**p); (*p)++, weight /= 10)
+    value += (**p - '0') * weight;
+  return value;
+}
+
+/* `Z` or `+hh:mm` at the end of a time. */
+static gboolean parse_zone (const char *p, gint *offset_s)
+{
+  *offset_s = 0;
+  if (*p == 'Z' || *p == 'z')
+    return p[1] == '\0';
+  if ((*p != '+' && *p != '-') || strlen (p) != 6 || p[3] != ':')
+    return FALSE;
+  gint hours = digits (p + 1, 2), minutes = digits (p + 4, 2);
+  if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
+    return FALSE;
+  *offset_s = (hours * 60 + minutes) * (*p == '-' ? -60 : 60);
+  return TRUE;
+}
+
 gboolean ch_parse_time (const char *text, gint64 *wall_ms)
 {
-  if (text == NULL || strlen (text) > 40)
+  if (text == NULL || strlen (text) > 40
+      || strlen (text) < sizeof "2024-01-06T08:00:00Z" - 1 || text[4] != '-'
+      || text[7] != '-' || strchr ("Tt ", text[10]) == NULL || text[13] != ':'
+      || text[16] != ':')
     return FALSE;
-  g_autoptr (GDateTime) time = g_date_time_new_from_iso8601 (text, NULL);
-  if (time == NULL)
+
+  gint year = digits (text, 4), month = digits (text + 5, 2), day = digits (text + 8, 2);
+  gint hour = digits (text + 11, 2), minute = digits (text + 14, 2);
+  gint second = digits (text + 17, 2), offset_s;
+  if (year < 1 || month < 1 || day < 1 || hour < 0 || hour > 23 || minute < 0
+      || minute > 59 || second < 0 || second > 60
+      || !g_date_valid_dmy ((GDateDay) day, (GDateMonth) month, (GDateYear) year))
     return FALSE;
-  *wall_ms = g_date_time_to_unix (time) * 1000 + g_date_time_get_microsecond (time) / 1000;
+
+  const char *p = text + 19;
+  gint ms = fraction_ms (&p);
+  if (!parse_zone (p, &offset_s))
+    return FALSE;
+  struct tm tm = {.tm_year = year - 1900,
+                  .tm_mon = month - 1,
+                  .tm_mday = day,
+                  .tm_hour = hour,
+                  .tm_min = minute,
+                  .tm_sec = second};
+  *wall_ms = ((gint64) timegm (&tm) - offset_s) * 1000 + ms;
   return TRUE;
 }

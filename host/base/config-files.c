@@ -187,7 +187,10 @@ static gboolean take_text (const Reading *reading, const ChConfigNode *node,
     return bad;
   }
   ChConfigSetting *setting = own_setting (reading, path, node);
-  if (map_name == NULL && node->kind == CH_CONFIG_NODE_SCALAR) {
+  gboolean is_member = map_name != NULL || node->kind == CH_CONFIG_NODE_ELEMENT;
+  if (is_member ? setting->text != NULL : setting->list != NULL)
+    return bad_value (reading, node, error, "is given in two ways");
+  if (!is_member) {
     setting->text = g_steal_pointer (&text);
     return TRUE;
   }

@@ -46,6 +46,8 @@ static gboolean find_secret (ChConfig *config, const ChConfigEntry *entry,
   const ChConfigSetting *file = ch_config_lookup (config, file_key) == NULL
                                     ? g_hash_table_lookup (settings, file_key)
                                     : NULL;
+  if (file != NULL && *file->text == '\0')
+    file = NULL;
   g_autofree char *credential = credential_path (config, entry);
   guint plain_rank = plain != NULL ? plain->rank : 0;
   guint file_rank = file != NULL ? file->rank : 0;
@@ -62,7 +64,7 @@ static gboolean find_secret (ChConfig *config, const ChConfigEntry *entry,
   } else if (plain_rank > file_rank) {
     *text = g_strdup (plain->text);
     *source = g_strdup (plain->source);
-  } else if (file != NULL && *file->text != '\0') {
+  } else if (file != NULL) {
     *text = read_secret (file->text, error);
     *source = g_strdup_printf ("%s (%s)", file->text, file->source);
     g_prefix_error (error, "%s: %s: ", file->source, file_key);

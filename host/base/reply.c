@@ -44,7 +44,8 @@ void ch_replies_free (ChReplies *replies)
 static void release (Owed *owed)
 {
   owed->used = FALSE;
-  owed->generation++;
+  if (++owed->generation == 0) /* handle 0 is none */
+    owed->generation = 1;
   owed->replies->pending--;
   g_array_append_val (owed->replies->vacant, owed->slot);
 }
@@ -59,10 +60,10 @@ static void revoke_reply (ChResource *resource)
     fail (data, "the plugin that owed the answer has stopped");
 }
 
-static const ChResourceKind REPLY_KIND = { "replies owed", revoke_reply };
+static const ChResourceKind REPLY_KIND = {"replies owed", revoke_reply};
 
-ChReply ch_replies_add (ChReplies *replies, ChPlugin *owner, const char *kind, gpointer data,
-                        ChReplyFail fail)
+ChReply ch_replies_add (ChReplies *replies, ChPlugin *owner, const char *kind,
+                        gpointer data, ChReplyFail fail)
 {
   Owed *owed;
   if (replies->vacant->len > 0) {
