@@ -5,8 +5,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* clang-format off: a name with hyphens */
-G_DEFINE_QUARK (ch - json - error - quark, ch_json_error)
+/* A name with hyphens. */
+/* clang-format off */
+G_DEFINE_QUARK (ch-json-error-quark, ch_json_error)
 /* clang-format on */
 
 /* jansson nests by recursion up to 2048 levels; this keeps it far from that. */

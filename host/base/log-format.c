@@ -189,6 +189,15 @@ static void put_json (ChLogLine *line, const char *name, const char *value, gsiz
   puts_line (line, "\"");
 }
 
+/* Each name stands once in an object: the first of them. */
+static gboolean came_before (const ChLogRecord *record, guint i, const char *name)
+{
+  for (guint j = 0; j < i; j++)
+    if (g_str_equal (outside_name (record->fields[2 * j]), outside_name (name)))
+      return TRUE;
+  return FALSE;
+}
+
 static gboolean is_reserved (const char *name)
 {
   static const char *const reserved[]
@@ -219,7 +228,7 @@ void ch_log_format_json (const ChLogRecord *record, ChLogLine *line)
     put_json (line, "plugin", record->module, 64);
   put_json (line, "msg", record->message, CH_LOG_MAX_MESSAGE);
   while (next_field (record, &i, &name, &value)) {
-    if (is_reserved (name))
+    if (is_reserved (name) || came_before (record, i - 1, name))
       continue;
     if (room (line) < CH_LOG_MAX_VALUE + 128) {
       puts_line (line, ",\"truncated\":true");
