@@ -33,14 +33,18 @@ typedef struct {
   gint64 slowest_us;
 } ChPluginView;
 
+/* @state_dir (nullable): where verdicts, crashes and copies of images are kept. */
 ChPlugins *ch_plugins_new (ChServices *services, const char *state_dir);
 void ch_plugins_free (ChPlugins *plugins); /* stops all, newest first */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChPlugins, ch_plugins_free)
 
+/* The keys of section `plugins`. */
 extern const ChConfigKey ch_plugins_config[];
 
 /* Looks for `*.so` in a directory; reads the notes only. */
 void ch_plugins_scan (ChPlugins *plugins, const char *directory);
+/* The same for each directory of `plugins.path`. */
+void ch_plugins_scan_configured (ChPlugins *plugins);
 /* Adds one file, or a plugin that is linked into the program. */
 gboolean ch_plugins_add_file (ChPlugins *plugins, const char *path, GError **error);
 gboolean ch_plugins_add_builtin (ChPlugins *plugins, ChPluginQuery query, GError **error);
@@ -48,10 +52,39 @@ gboolean ch_plugins_add_builtin (ChPlugins *plugins, ChPluginQuery query, GError
 /* Loads (dlopen) without starting, so that its configuration keys are known. */
 gboolean ch_plugins_load (ChPlugins *plugins, const char *name, GError **error);
 gboolean ch_plugins_start (ChPlugins *plugins, const char *name, GError **error);
+/*
+ * Stops: its `stop`, then everything it registered is revoked. While one of its
+ * callbacks is on the stack it becomes `stopping` and ends at the end of the turn.
+ * Refused while a running plugin needs an interface that only this one offers.
+ */
 gboolean ch_plugins_stop (ChPlugins *plugins, const char *name, GError **error);
-/* Stop and start; a changed file is loaded as a new generation beside the old image. */
+/*
+ * Stop and start, by hand: also clears a quarantine. A changed file is loaded as a new
+ * generation beside the old image; when it cannot be loaded or started, the old one
+ * goes on and the error says why.
+ */
 gboolean ch_plugins_restart (ChPlugins *plugins, const char *name, GError **error);
 void ch_plugins_stop_all (ChPlugins *plugins);
+
+/*
+ * The list of the configuration. Loading and starting go on after a plugin that fails;
+ * it is logged, and only one that is in @required makes the result FALSE. Starting
+ * follows the interfaces: who provides comes before who requires; a circle fails with a
+ * chain of names. Both lists are NULL-terminated; @required may be NULL and its members
+ * need not be repeated in @names.
+ */
+gboolean ch_plugins_load_list (ChPlugins *plugins, const char *const *names,
+                               const char *const *required, GError **error);
+gboolean ch_plugins_start_list (ChPlugins *plugins, const char *const *names,
+                                const char *const *required, GError **error);
+/* Declared for each plugin with a protocol, in its section, beside its own keys. */
+void ch_plugins_set_protocol_keys (ChPlugins *plugins, const ChConfigKey *keys);
+/* Sections of known plugins that are not loaded, for ch_config_resolve(). (transfer full) */
+char **ch_plugins_unloaded (ChPlugins *plugins);
+/* Images in memory. They are never unmapped: after many, a restart frees memory. */
+guint ch_plugins_images (ChPlugins *plugins);
+/* What waits for the end of the turn is done now. For callers without a reactor. */
+void ch_plugins_settle (ChPlugins *plugins);
 
 gboolean ch_plugins_view (ChPlugins *plugins, const char *name, ChPluginView *view);
 /* Names in order of finding. (transfer container) (element-type utf8) */
