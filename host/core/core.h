@@ -21,6 +21,7 @@ typedef struct _ChOrders ChOrders;
 typedef struct _ChOutbound ChOutbound;
 typedef struct _ChSessions ChSessions;
 typedef struct _ChFrameLogs ChFrameLogs;
+typedef struct _ChCoreMetrics ChCoreMetrics;
 
 /* Topics that the core publishes (gateway 1.11). */
 typedef struct {
@@ -41,7 +42,11 @@ struct _ChCore {
   ChOutbound *outbound;
   ChSessions *sessions;
   ChFrameLogs *frame_logs;
-  GPtrArray *guards;   /* start guards */
+  ChCoreMetrics *metrics;
+  GPtrArray *dirty_orders;  /* numbers of orders with new figures; owned */
+  GPtrArray *dirty_devices; /* with ports or last_seen to be written; borrowed */
+  GPtrArray *guards;         /* of ChGuardEntry, borrowed */
+  GPtrArray *starts_waiting; /* starts that wait for a snapshot */
 };
 
 /* The core's own keys: devices, ports, sessions, orders, tariff, gateway, outbound, events, cmd_log. */

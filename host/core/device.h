@@ -84,6 +84,7 @@ struct _ChDevice {
   GPtrArray *orders;     /* active orders, borrowed; NULL when none */
   /* facts in order (facts.c) */
   GQueue facts;          /* of ChFact */
+  ChFact *fact_current;  /* the one that waits for the store */
   gboolean fact_running; /* one transaction in flight */
   gboolean paused;       /* reads of its connection are paused */
   /* commands (outbound.c) */
@@ -108,6 +109,8 @@ void ch_device_free (ChDevice *device);
 ChPort *ch_device_port (ChDevice *device, gint socket_no, gint port_no, gboolean create);
 ChSocket *ch_device_socket (ChDevice *device, gint socket_no, gboolean create);
 gboolean ch_device_is_connected (const ChDevice *device);
+/* Properties of its protocol, also before it connects; the defaults when that does not run. */
+const ChProtocolProperties *ch_device_props (ChDevice *device);
 
 /* Appends the statement that inserts the device or takes its new identity. */
 void ch_device_store (ChDevice *device, ChTx *tx);

@@ -11,6 +11,7 @@ void ch_orders_free (ChOrders *orders);
 gboolean ch_orders_open (ChOrders *orders, GError **error);
 void ch_orders_start (ChOrders *orders);
 
+ChCore *ch_orders_core (ChOrders *orders);
 /* Active order by number, NULL when there is none in memory. */
 ChOrder *ch_orders_find (ChOrders *orders, const char *order_no);
 

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The queue of each device, and the facts that protocols state (gateway 1.7). */
+#include "core/facts.h"
+#include "core/device-store.h"
+#include "core/metrics.h"
+#include "core/orders.h"
+#include "core/outbound.h"
+#include "core/session.h"
+
+#include <math.h>
+#include <string.h>
+
+#define MAX_WAITING 64
+#define RESUME_AT 16
+#define SEEN_EVENT_MS 30000
+
+/* ---- the queue -------------------------------------------------------------------- */
+
+static void run_waiting (ChDevice *device)
+{
+  while (!device->fact_running) {
+    GList *link = g_queue_pop_head_link (&device->facts);
+    if (link == NULL)
+      break;
+    ChFact *fact = link->data;
+    device->fact_running = TRUE;
+    device->fact_current = fact;
+    if (!fact->run (device, fact))
+      return;
+    device->fact_current = NULL;
+    device->fact_running = FALSE;
+    fact->free (fact);
+  }
+  if (device->paused && device->facts.length <= RESUME_AT) {
+    device->paused = FALSE;
+    if (device->conn != 0)
+      ch_gateway_resume (device->core->services->gateway, device->conn);
+  }
+}
+
+void ch_fact_enqueue (ChDevice *device, ChFact *fact)
+{
+  fact->link.data = fact;
+  g_queue_push_tail_link (&device->facts, &fact->link);
+  if (!device->fact_running)
+    run_waiting (device);
+  else if (!device->paused && device->facts.length >= MAX_WAITING && device->conn != 0) {
+    device->paused = TRUE;
+    ch_gateway_pause (device->core->services->gateway, device->conn);
+  }
+}
+
+void ch_fact_finish (ChDevice *device)
+{
+  ChFact *fact = g_steal_pointer (&device->fact_current);
+  g_return_if_fail (device->fact_running);
+  device->fact_running = FALSE;
+  if (fact != NULL)
+    fact->free (fact);
+  run_waiting (device);
+}
+
+void ch_facts_discard (ChDevice *device)
+{
+  GList *link;
+  ChFact *current = g_steal_pointer (&device->fact_current);
+  if (current != NULL)
+    current->free (current);
+  while ((link = g_queue_pop_head_link (&device->facts)) != NULL) {
+    ChFact *fact = link->data;
+    fact->free (fact);
+  }
+}
+
+/* ---- who states it ------------------------------------------------------------------ */
+
+/* The device of a fact: known, and bound to the connection on which it was said. */
+static ChDevice *speaking (ChPlugin *self, ChConn conn, const char *id)
+{
+  ChDevice *device = ch_device_find (ch_core_of (self), id);
+  return device != NULL && device->conn == conn && conn != 0 ? device : NULL;
+}
+
+void ch_device_seen (ChPlugin *self, ChConn conn, const char *id)
+{
+  ChDevice *device = speaking (self, conn, id);
+  if (device != NULL)
+    ch_session_touch (device->core->sessions, device, conn);
+}
+
+static void refuse (ChCore *core, ChConn conn, const char *id, const char *reason)
+{
+  ChConnInfo info;
+  gboolean known = ch_gateway_conn_info (core->services->gateway, conn, &info);
+
+  ch_log (core->self, CH_LOG_WARNING, CH_LOG_FIELDS ("device", id), "device refused: %s",
+          reason);
+  if (ch_topic_is_heard (core->topics.device_refused)) {
+    ChDeviceRefusedEvent event = { .event = { .time_ms = ch_wall_ms (core->self),
+                                              .socket_no = -1,
+                                              .port_no = -1 } };
+    g_strlcpy (event.event.device, id, sizeof event.event.device);
+    g_strlcpy (event.address, known ? info.remote : "", sizeof event.address);
+    g_strlcpy (event.reason, reason, sizeof event.reason);
+    ch_publish (core->topics.device_refused, &event.event);
+  }
+  if (!known || info.protocol == NULL)
+    return;
+  const ChProtocolProperties *props
+    = ch_gateway_properties (core->services->gateway, info.protocol);
+  if (props->refuse_closes == CH_CLOSES_ALWAYS
+      || ch_gateway_core_data (core->services->gateway, conn) == NULL)
+    ch_conn_close (core->self, conn, CH_CLOSE_REFUSED);
+}
+
+static void online_later (ChPlugin *self, ChConn conn, ChFactDone done, gpointer user_data)
+{
+  if (done != NULL)
+    done (self, conn, NULL, user_data);
+}
+
+ChOnline ch_device_online (ChPlugin *self, ChConn conn, const char *id, ChFactDone done,
+                           gpointer user_data)
+{
+  ChCore *core = ch_core_of (self);
+  ChDevice *device = ch_device_find (core, id);
+  const char *reason = NULL;
+
+  if (device != NULL && device->conn == conn && conn != 0) {
+    online_later (self, conn, done, user_data);
+    return CH_ONLINE_OK;
+  }
+  if (!ch_device_id_is_valid (id))
+    reason = "invalid_id";
+  else if (device == NULL && !ch_config_bool (core->self, "devices.auto_enrol")) {
+    ch_series_inc (core->metrics->device_unknown);
+    reason = "unknown";
+  } else if (device != NULL && device->enrolment == CH_ENROLMENT_BLOCKED)
+    reason = "blocked";
+  if (reason != NULL) {
+    refuse (core, conn, id != NULL ? id : "", reason);
+    return CH_ONLINE_REFUSED;
+  }
+
+  gboolean fresh = device == NULL;
+  if (fresh)
+    device = ch_device_add (core, id);
+  if (!ch_session_bind (core->sessions, device, conn, &reason)) {
+    if (fresh)
+      g_hash_table_remove (core->devices, device->id);
+    refuse (core, conn, id, reason);
+    return CH_ONLINE_REFUSED;
+  }
+  ch_device_save (device, self, conn, done, user_data);
+  return CH_ONLINE_OK;
+}
+
+/* ---- identity and heartbeats -------------------------------------------------------- */
+
+/* Replaces a text when the device said a new one; bounded. */
+static gboolean take_text (char **field, const char *value)
+{
+  if (value == NULL || *value == '\0' || g_strcmp0 (*field, value) == 0
+      || strlen (value) > 255 || !g_utf8_validate (value, -1, NULL))
+    return FALSE;
+  g_free (*field);
+  *field = g_strdup (value);
+  return TRUE;
+}
+
+void ch_device_registered (ChPlugin *self, ChConn conn, const char *id,
+                           const ChRegistered *fact)
+{
+  ChDevice *device = speaking (self, conn, id);
+  if (device == NULL)
+    return;
+  ChCore *core = device->core;
+  gboolean changed = take_text (&device->iccid, fact->iccid);
+  changed |= take_text (&device->imei, fact->imei);
+  changed |= take_text (&device->model, fact->model);
+  changed |= take_text (&device->device_type, fact->device_type);
+  changed |= take_text (&device->firmware, fact->firmware);
+  if (fact->port_count != CH_UNSET && fact->port_count > 0 && fact->port_count <= 502
+      && device->port_count != (gint16) fact->port_count) {
+    device->port_count = (gint16) fact->port_count;
+    changed = TRUE;
+  }
+  if (!changed)
+    return;
+  ch_device_save (device, NULL, 0, NULL, NULL);
+  if (!ch_topic_is_heard (core->topics.device_registered))
+    return;
+
+  ChDeviceRegisteredEvent event = { .event = { .time_ms = ch_wall_ms (self),
+                                               .socket_no = -1,
+                                               .port_no = -1 },
+                                    .port_count
+                                    = device->port_count < 0 ? CH_UNSET : device->port_count };
+  g_strlcpy (event.event.device, device->id, sizeof event.event.device);
+  g_strlcpy (event.protocol, device->protocol, sizeof event.protocol);
+  g_strlcpy (event.iccid, device->iccid ? device->iccid : "", sizeof event.iccid);
+  g_strlcpy (event.imei, device->imei ? device->imei : "", sizeof event.imei);
+  g_strlcpy (event.model, device->model ? device->model : "", sizeof event.model);
+  g_strlcpy (event.device_type, device->device_type ? device->device_type : "",
+             sizeof event.device_type);
+  g_strlcpy (event.firmware, device->firmware ? device->firmware : "", sizeof event.firmware);
+  ch_publish (core->topics.device_registered, &event.event);
+}
+
+void ch_device_heartbeat (ChPlugin *self, ChConn conn, const char *id, const ChHeartbeat *fact)
+{
+  ChDevice *device = speaking (self, conn, id);
+  if (device == NULL)
+    return;
+  ChCore *core = device->core;
+  gint64 now_ms = ch_now_ms (self);
+
+  if (fact->rssi_dbm != CH_UNSET)
+    device->rssi = (gint16) CLAMP (fact->rssi_dbm, -200, 200);
+  if (device->seen_event_ms != 0 && now_ms - device->seen_event_ms < SEEN_EVENT_MS)
+    return;
+  device->seen_event_ms = now_ms;
+  if (!ch_topic_is_heard (core->topics.device_seen))
+    return;
+  ChDeviceSeenEvent event = {
+    .event = { .time_ms = ch_wall_ms (self), .socket_no = -1, .port_no = -1 },
+    .voltage = fact->voltage_mv,
+    .rssi = fact->rssi_dbm,
+    .temp = fact->temp_dc == CH_UNSET ? CH_UNSET : fact->temp_dc * 100,
+  };
+  g_strlcpy (event.event.device, device->id, sizeof event.event.device);
+  ch_publish (core->topics.device_seen, &event.event);
+}
+
+/* ---- ports and progress: in order, but nobody waits for the store -------------------- */
+
+typedef struct {
+  ChFact fact;
+  ChPortUpdate update;
+  char wire_order[CH_WIRE_ORDER_SIZE];
+} PortJob;
+
+static gboolean run_port (ChDevice *device, ChFact *fact)
+{
+  PortJob *job = (PortJob *) fact;
+  ch_port_report (device, &job->update);
+  return TRUE;
+}
+
+static void free_job (ChFact *fact)
+{
+  g_free (fact);
+}
+
+static gboolean nothing_waits (const ChDevice *device)
+{
+  return !device->fact_running && device->facts.length == 0;
+}
+
+void ch_port_update (ChPlugin *self, ChConn conn, const char *id, const ChPortUpdate *fact)
+{
+  ChDevice *device = speaking (self, conn, id);
+  if (device == NULL)
+    return;
+  if (nothing_waits (device)) {
+    device->fact_running = TRUE; /* what it causes comes after it */
+    ch_port_report (device, fact);
+    ch_fact_finish (device);
+    return;
+  }
+  PortJob *job = g_new0 (PortJob, 1);
+  job->fact.run = run_port;
+  job->fact.free = free_job;
+  job->update = *fact;
+  if (fact->wire_order != NULL) {
+    g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
+    job->update.wire_order = job->wire_order;
+  }
+  ch_fact_enqueue (device, &job->fact);
+}
+
+typedef struct {
+  ChFact fact;
+  ChOrderProgress progress;
+  char wire_order[CH_WIRE_ORDER_SIZE];
+} ProgressJob;
+
+static gboolean run_progress (ChDevice *device, ChFact *fact)
+{
+  ProgressJob *job = (ProgressJob *) fact;
+  ch_orders_progress (device->core->orders, device, &job->progress);
+  return TRUE;
+}
+
+void ch_order_progress (ChPlugin *self, ChConn conn, const char *id,
+                        const ChOrderProgress *fact)
+{
+  ChDevice *device = speaking (self, conn, id);
+  if (device == NULL)
+    return;
+  ProgressJob *job = g_new0 (ProgressJob, 1);
+  job->fact.run = run_progress;
+  job->fact.free = free_job;
+  job->progress = *fact;
+  if (fact->wire_order != NULL) {
+    g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
+    job->progress.wire_order = job->wire_order;
+  }
+  ch_fact_enqueue (device, &job->fact);
+}
+
+/* ---- durable facts -------------------------------------------------------------------- */
+
+/* What must be told to the protocol when the transaction is through. */
+typedef struct {
+  ChPlugin *driver;
+  ChConn conn;
+  ChFactDone done;
+  gpointer user_data;
+} Told;
+
+typedef struct {
+  ChFact fact;
+  Told told;
+  ChOrderStarted started;
+  char wire_order[CH_WIRE_ORDER_SIZE];
+  char order_no[CH_ORDER_NO_SIZE];
+  char *card_no;
+  json_t *metadata;
+} StartedJob;
+
+typedef struct {
+  ChFact fact;
+  Told told;
+  ChOrderEnded ended;
+  char wire_order[CH_WIRE_ORDER_SIZE];
+  char order_no[CH_ORDER_NO_SIZE];
+  char *card_no;
+  char *dedup_key;
+  json_t *metadata;
+} EndedJob;
+
+static void tell (ChDevice *device, const GError *error, gpointer data)
+{
+  Told *told = data;
+  ChRunnerFrame frame;
+
+  if (told->done != NULL && device->driver == told->driver
+      && ch_runner_enter (told->driver, "fact done", &frame)) {
+    told->done (told->driver, told->conn, error, told->user_data);
+    ch_runner_leave (&frame);
+  }
+  g_free (told);
+}
+
+static gboolean run_started (ChDevice *device, ChFact *fact)
+{
+  StartedJob *job = (StartedJob *) fact;
+  ch_orders_started (device->core->orders, device, &job->started, tell,
+                     g_memdup2 (&job->told, sizeof job->told));
+  return FALSE;
+}
+
+static void free_started (ChFact *fact)
+{
+  StartedJob *job = (StartedJob *) fact;
+  g_free (job->card_no);
+  json_decref (job->metadata);
+  g_free (job);
+}
+
+void ch_order_started (ChPlugin *self, ChConn conn, const char *id, const ChOrderStarted *fact,
+                       ChFactDone done, gpointer user_data)
+{
+  ChDevice *device = speaking (self, conn, id);
+  if (device == NULL)
+    return;
+  StartedJob *job = g_new0 (StartedJob, 1);
+  job->fact.run = run_started;
+  job->fact.free = free_started;
+  job->told = (Told) { self, conn, done, user_data };
+  job->started = *fact;
+  if (fact->wire_order != NULL) {
+    g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
+    job->started.wire_order = job->wire_order;
+  }
+  if (fact->order_no != NULL) {
+    g_strlcpy (job->order_no, fact->order_no, sizeof job->order_no);
+    job->started.order_no = job->order_no;
+  }
+  job->started.card_no = job->card_no = g_strdup (fact->card_no);
+  job->started.metadata = job->metadata
+    = fact->metadata != NULL ? json_deep_copy (fact->metadata) : NULL;
+  ch_fact_enqueue (device, &job->fact);
+}
+
+static gboolean run_ended (ChDevice *device, ChFact *fact)
+{
+  EndedJob *job = (EndedJob *) fact;
+  ch_orders_ended (device->core->orders, device, &job->ended, tell,
+                   g_memdup2 (&job->told, sizeof job->told));
+  return FALSE;
+}
+
+static void free_ended (ChFact *fact)
+{
+  EndedJob *job = (EndedJob *) fact;
+  g_clear_pointer (&job->ended.statements, ch_tx_free);
+  g_free (job->card_no);
+  g_free (job->dedup_key);
+  json_decref (job->metadata);
+  g_free (job);
+}
+
+/* DUP-01: the key that all copies of one report share. */
+static char *default_end_key (const char *id, const ChOrderEnded *fact)
+{
+  g_autofree char *key = fact->wire_order != NULL && *fact->wire_order != '\0'
+                           ? g_strdup (fact->wire_order)
+                           : g_strdup_printf ("%04X", fact->business_no == CH_UNSET
+                                                        ? 0u
+                                                        : (guint) fact->business_no & 0xffffu);
+  return g_strdup_printf ("end:%s:%d:%d:%s:%" G_GINT64_FORMAT ":%" G_GINT64_FORMAT, id,
+                          fact->socket_no, fact->port_no, key, fact->energy_wh,
+                          fact->duration_s);
+}
+
+void ch_order_ended (ChPlugin *self, ChConn conn, const char *id, const ChOrderEnded *fact,
+                     ChFactDone done, gpointer user_data)
+{
+  ChDevice *device = speaking (self, conn, id);
+  if (device == NULL) {
+    g_clear_pointer ((ChTx **) &((ChOrderEnded *) fact)->statements, ch_tx_free);
+    return;
+  }
+  EndedJob *job = g_new0 (EndedJob, 1);
+  job->fact.run = run_ended;
+  job->fact.free = free_ended;
+  job->told = (Told) { self, conn, done, user_data };
+  job->ended = *fact;
+  if (fact->wire_order != NULL) {
+    g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
+    job->ended.wire_order = job->wire_order;
+  }
+  if (fact->order_no != NULL) {
+    g_strlcpy (job->order_no, fact->order_no, sizeof job->order_no);
+    job->ended.order_no = job->order_no;
+  }
+  job->ended.card_no = job->card_no = g_strdup (fact->card_no);
+  job->dedup_key
+    = fact->dedup_key != NULL ? g_strdup (fact->dedup_key) : default_end_key (id, fact);
+  job->ended.dedup_key = job->dedup_key;
+  job->ended.metadata = job->metadata
+    = fact->metadata != NULL ? json_deep_copy (fact->metadata) : NULL;
+  ch_fact_enqueue (device, &job->fact);
+}
+
+/* ---- alarms ----------------------------------------------------------------------------- */
+
+void ch_alarm_raised (ChPlugin *self, ChConn conn, const char *id, const ChAlarm *fact)
+{
+  ch_log (self, fact->level >= CH_ALARM_MAJOR ? CH_LOG_WARNING : CH_LOG_INFO,
+          CH_LOG_FIELDS ("device", id), "alarm %s at %d/%d: %s", fact->code, fact->socket_no,
+          fact->port_no, fact->message != NULL ? fact->message : "");
+  ch_core_alarm (ch_core_of (self), id, fact->socket_no, fact->port_no, fact->code, fact->level,
+                 TRUE, fact->title, fact->message, fact->metadata);
+}
+
+void ch_alarm_cleared (ChPlugin *self, ChConn conn, const char *id, gint socket_no,
+                       gint port_no, const char *code)
+{
+  ch_core_alarm (ch_core_of (self), id, socket_no, port_no, code, CH_ALARM_INFO, FALSE, NULL,
+                 NULL, NULL);
+}

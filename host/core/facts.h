@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Work of one device in order. Facts, requests and timers that change its orders become
+ * jobs in the device's queue; one runs at a time, and one that waits for the store keeps
+ * the next waiting. Memory changes only when the transaction has committed. At 64
+ * waiting jobs the reads of the device's connection are paused.
+ */
+#pragma once
+
+#include "core/device.h"
+
+/**
+ * ChFactRun:
+ *
+ * Returns: TRUE when it is done; FALSE when ch_fact_finish() will be called later, until
+ *   when the job lives on
+ */
+typedef gboolean (*ChFactRun) (ChDevice *device, ChFact *fact);
+
+/* One job; embed it first. */
+struct _ChFact {
+  GList link;
+  ChFactRun run;
+  void (*free) (ChFact *fact); /* called once, after it is done or discarded */
+};
+
+/* Runs it now when nothing waits, else later in order. Takes @fact. */
+void ch_fact_enqueue (ChDevice *device, ChFact *fact);
+/* The running job is done: the next begins. */
+void ch_fact_finish (ChDevice *device);
+/* Frees what waits (the device goes). */
+void ch_facts_discard (ChDevice *device);
+
+/* The port's row is to be written with the next batch. */
+void ch_facts_port_dirty (ChDevice *device, ChPort *port);
+/* Writes dirty ports and last_seen now. */
+/* last_seen is to be written with the next batch. */
+void ch_device_seen_dirty (ChDevice *device);
+void ch_facts_flush (ChCore *core);
+void ch_facts_start (ChCore *core);
+
+/* port.c: a port report that is at the head of its device's queue. */
+void ch_port_report (ChDevice *device, const ChPortUpdate *fact);
+/* device.c: the session is lost: all ports are off line. */
+void ch_device_session_lost (ChDevice *device);
+void ch_device_remove_socket (ChDevice *device, gint socket_no);

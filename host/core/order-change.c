@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "core/order-change.h"
+#include "core/facts.h"
+#include "core/metrics.h"
+#include "core/order-store.h"
+#include "core/outbound.h"
+#include "core/tariff.h"
+#include <chargehost/clock.h>
+#include <chargehost/error.h>
+#include <chargehost/log.h>
+
+#include <string.h>
+
+/* ---- settlement (gateway 1.5.5) ------------------------------------------------------------ */
+
+static void price (const ChOrder *order, ChOrderData *d)
+{
+  ChPlugin *self = order->device->core->self;
+  ChAmount amount = ch_tariff_amount (d->energy_wh, d->price_per_kwh_cent,
+                                      d->service_fee_permille,
+                                      ch_config_int (self, "tariff.min_charge_cent"),
+                                      d->amount_limit_cent);
+  d->electricity_cent = amount.electricity_cent;
+  d->service_cent = amount.service_cent;
+  d->amount_cent = amount.total_cent;
+  if (d->device_amount_cent != CH_UNSET
+      && ch_config_bool (self, "orders.trust_device_amount"))
+    d->amount_cent = d->device_amount_cent;
+}
+
+void ch_order_settle (const ChOrder *order, ChOrderData *next, gint64 end_wall_ms)
+{
+  if (next->end_time == CH_UNSET)
+    next->end_time = next->start_time != CH_UNSET && next->duration_s > 0
+                       ? MIN (end_wall_ms, next->start_time + next->duration_s * 1000)
+                       : end_wall_ms;
+  if (next->end_reason == CH_UNSET)
+    next->end_reason = CH_END_UNKNOWN;
+  price (order, next);
+}
+
+void ch_order_settle_report (const ChOrder *order, ChOrderData *next, const ChOrderEnded *fact,
+                             gint64 now_wall_ms)
+{
+  /* Figures never decrease: a device that restarted its counters is noted. */
+  gint64 energy_wh = order->base_energy_wh + MAX (fact->energy_wh, 0);
+  gint64 duration_s = MAX (fact->duration_s, 0);
+  if (energy_wh < order->d.energy_wh && order->d.end_time == CH_UNSET) {
+    g_strlcpy (next->failure_reason, "counter_reset", sizeof next->failure_reason);
+    energy_wh = order->d.energy_wh + MAX (fact->energy_wh, 0);
+    duration_s = MAX (duration_s, order->d.duration_s);
+  }
+  next->energy_wh = energy_wh;
+  next->duration_s = MAX (duration_s, order->d.end_time == CH_UNSET ? order->d.duration_s : 0);
+
+  gint64 ended = fact->occurred_at_ms;
+  if (ended == CH_UNSET || ended > now_wall_ms + 300000
+      || (order->d.start_time != CH_UNSET && ended < order->d.start_time)
+      || (order->d.start_time == CH_UNSET && ABS (ended - now_wall_ms) > 300000))
+    ended = now_wall_ms;
+  next->end_time = ended;
+  if (next->start_time == CH_UNSET)
+    next->start_time = ended - next->duration_s * 1000;
+  next->end_reason = fact->end_reason;
+  next->raw_reason = fact->raw_reason;
+  if (fact->amount_cent != CH_UNSET)
+    next->device_amount_cent = fact->amount_cent;
+  if (fact->power_mw != CH_UNSET)
+    next->last_power_mw = fact->power_mw;
+  if (fact->dedup_key != NULL)
+    g_strlcpy (next->end_key, fact->dedup_key, sizeof next->end_key);
+  price (order, next);
+}
+
+/* ---- the change ------------------------------------------------------------------------------ */
+
+ChChange *ch_change_begin (ChOrder *order, ChOrderEvent event, const char *by,
+                           const char *reason)
+{
+  ChCore *core = order->device->core;
+  const ChOrderCell *cell = ch_order_machine_cell ((ChOrderStatus) order->d.status,
+                                                   order->d.provisional, event);
+  if (cell == NULL) {
+    ch_series_inc (core->metrics->order_inconsistent_transition);
+    ch_log (core->self, CH_LOG_INFO,
+            CH_LOG_FIELDS ("order_no", order->d.order_no, "device", order->device->id),
+            "%s refused in state %s", ch_order_event_name (event),
+            ch_order_status_name ((ChOrderStatus) order->d.status));
+    return NULL;
+  }
+
+  ChChange *change = g_new0 (ChChange, 1);
+  ChOrderData *next = &change->next;
+  change->order = order;
+  change->next = order->d;
+  change->cell = cell;
+  change->event = event;
+  change->by = by;
+  change->reason = reason;
+  change->from = order->d.status;
+  change->tx = ch_tx_new (core->self);
+
+  next->status = cell->to;
+  next->version++;
+  next->updated_at = ch_wall_ms (core->self);
+  next->provisional = (cell->effects & CH_ORDER_EFFECT_PROVISIONAL) != 0;
+  if (cell->effects & CH_ORDER_EFFECT_RESUME)
+    next->status = order->d.resume_status == CH_ORDER_STOPPING ? CH_ORDER_STOPPING
+                                                               : CH_ORDER_CHARGING;
+  if ((cell->effects & CH_ORDER_EFFECT_STOPPED_IF_STOPPING)
+      && order->d.resume_status == CH_ORDER_STOPPING)
+    next->status = CH_ORDER_STOPPED;
+  if (event == CH_ORDER_EVENT_LOST) {
+    next->resume_status = order->d.status;
+    next->interrupted_at = next->updated_at;
+  }
+  if (cell->effects & CH_ORDER_EFFECT_REMEMBER_STOP)
+    next->resume_status = CH_ORDER_STOPPING;
+  if (cell->effects & CH_ORDER_EFFECT_REVISE)
+    next->settlement_rev++;
+  change->first_end = (cell->effects & CH_ORDER_EFFECT_SETTLE) != 0
+                      && (cell->effects & CH_ORDER_EFFECT_REVISE) == 0;
+  return change;
+}
+
+ChChange *ch_change_amend (ChOrder *order, const ChOrderCell *cell, const char *by,
+                           const char *reason)
+{
+  ChChange *change = g_new0 (ChChange, 1);
+  change->order = order;
+  change->next = order->d;
+  change->next.version++;
+  change->next.updated_at = ch_wall_ms (order->device->core->self);
+  change->cell = cell;
+  change->event = CH_ORDER_EVENT_N;
+  change->by = by;
+  change->reason = reason;
+  change->from = order->d.status;
+  change->tx = ch_tx_new (order->device->core->self);
+  return change;
+}
+
+void ch_change_add_stop (ChChange *change, const char *reason)
+{
+  ChOrder *order = change->order;
+  ChCore *core = order->device->core;
+  char id[CH_COMMAND_ID_SIZE];
+  gboolean deduplicated;
+  g_autoptr (GError) error = NULL;
+  json_t *payload = json_object ();
+  json_object_set_new_nocheck (payload, "reason", json_string (reason));
+
+  ChOutboundRequest request = {
+    .type = CH_COMMAND_STOP_CHARGE, .device = order->device, .socket_no = change->next.socket_no,
+    .port_no = change->next.port_no, .order_no = change->next.order_no,
+    .business_no = change->next.business_no, .wire_order = change->next.wire_order,
+    .priority = 1, .payload = payload, .durable = TRUE,
+  };
+  if (ch_outbound_prepare (core->outbound, &request, change->tx, id, &deduplicated, &error)) {
+    g_strlcpy (change->next.stop_command_id, id, sizeof change->next.stop_command_id);
+    change->stop_prepared = !deduplicated;
+  } else
+    ch_log (core->self, CH_LOG_WARNING,
+            CH_LOG_FIELDS ("order_no", order->d.order_no, "device", order->device->id),
+            "stop not queued: %s", error->message);
+  json_decref (payload);
+}
+
+/* Another instance (or a repair by hand) changed the row: take it as it is. */
+static void reloaded (ChPlugin *self, const ChTxResult *result, const GError *error,
+                      gpointer data)
+{
+  g_autofree char *order_no = data;
+  ChCore *core = self->services->core;
+  ChOrder *order = ch_orders_find (core->orders, order_no);
+  if (error != NULL || order == NULL || ch_tx_result_rows (result, 0) == 0)
+    return;
+  ch_order_read (order, result, 0, 0);
+  if (!ch_order_status_is_active ((ChOrderStatus) order->d.status))
+    ch_orders_remove_active (core->orders, order);
+  else
+    ch_order_arm (order);
+}
+
+static void reload (ChOrder *order)
+{
+  ChPlugin *self = order->device->core->self;
+  ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("order_no", order->d.order_no),
+          "order was changed elsewhere, reading it again");
+  ChTx *tx = ch_tx_new (self);
+  ch_tx_add (tx, self, "orders.by_no");
+  ch_tx_bind_text (tx, "order_no", order->d.order_no);
+  ch_tx_submit (tx, 0, reloaded, g_strdup (order->d.order_no));
+}
+
+static void count (ChChange *change)
+{
+  ChOrder *order = change->order;
+  ChCoreMetrics *m = order->device->core->metrics;
+  const char *protocol = order->device->protocol[0] != '\0' ? order->device->protocol : "none";
+
+  if (change->cell->transition == 0)
+    return;
+  ch_series_inc (ch_metric_with (m->order_transition,
+                                 ch_order_status_name ((ChOrderStatus) change->from),
+                                 ch_order_status_name ((ChOrderStatus) order->d.status),
+                                 change->by, NULL));
+  if (change->event == CH_ORDER_EVENT_STARTED)
+    ch_series_observe (ch_metric_with (m->start_seconds, protocol, NULL),
+                       (double) (order->d.updated_at - order->d.created_at) / 1000);
+  if (change->first_end)
+    ch_series_add (ch_metric_with (m->energy_total, protocol, NULL), (double) order->d.energy_wh);
+  if (change->cell->effects & CH_ORDER_EFFECT_REVISE)
+    ch_series_inc (m->settlement_revised);
+  if (g_str_equal (change->by, "timer"))
+    ch_series_inc (ch_metric_with (m->order_timeout,
+                                   ch_order_status_name ((ChOrderStatus) change->from), NULL));
+}
+
+/* Makes the new state true in memory. */
+static void apply (ChChange *change)
+{
+  ChOrder *order = change->order;
+  ChOrders *orders = order->device->core->orders;
+  gboolean was_active = ch_orders_find (orders, order->d.order_no) == order;
+
+  order->d = change->next;
+  if (change->from != order->d.status)
+    order->state_ms = ch_now_ms (order->device->core->self);
+  if (order->d.status == CH_ORDER_INTERRUPTED && change->event == CH_ORDER_EVENT_LOST)
+    order->bound_ms = order->idle_ms = 0;
+  if (ch_order_status_is_active ((ChOrderStatus) order->d.status) && !was_active)
+    ch_orders_add_active (orders, order);
+}
+
+static void publish (ChChange *change)
+{
+  ChOrder *order = change->order;
+  if (change->cell->transition == 0)
+    return;
+  ch_order_publish_changed (order, change->from, change->cell->transition, change->by);
+  if (change->event == CH_ORDER_EVENT_STARTED || change->cell->transition == 27)
+    ch_order_publish_started (order);
+  if (change->first_end)
+    ch_order_publish_ended (order);
+}
+
+static void committed (ChPlugin *self, const ChTxResult *result, const GError *error,
+                       gpointer data)
+{
+  ChChange *change = data;
+  ChOrder *order = change->order;
+  ChDevice *device = order->device;
+  ChCore *core = device->core;
+
+  if (error != NULL) {
+    if (change->stop_prepared)
+      ch_outbound_discard (core->outbound, change->next.stop_command_id);
+    ch_log (self, CH_LOG_WARNING,
+            CH_LOG_FIELDS ("order_no", order->d.order_no, "device", order->device->id),
+            "%s not stored: %s", ch_order_event_name (change->event), error->message);
+    gboolean elsewhere = g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD)
+                         && ch_orders_find (core->orders, order->d.order_no) == order;
+    if (elsewhere)
+      reload (order);
+    change->done (change, error, change->data);
+    g_free (change);
+    ch_fact_finish (device);
+    return;
+  }
+
+  apply (change);
+  count (change);
+  if (change->stop_prepared)
+    ch_outbound_push (core->outbound, order->d.stop_command_id);
+  change->done (change, NULL, change->data);
+  publish (change);
+  if (ch_order_status_is_active ((ChOrderStatus) order->d.status))
+    ch_order_arm (order);
+  else if (ch_orders_find (core->orders, order->d.order_no) == order)
+    ch_orders_remove_active (core->orders, order);
+  else
+    ch_order_free (order);
+  g_free (change);
+  ch_fact_finish (device);
+}
+
+void ch_change_commit (ChChange *change, ChChangeDone done, gpointer data)
+{
+  ChOrder *order = change->order;
+  g_autofree char *history
+    = ch_order_history (change->next.status, change->next.updated_at, change->reason, change->by);
+  ChTx *tx = ch_tx_new (order->device->core->self);
+
+  if (change->cell->effects & CH_ORDER_EFFECT_SEND_STOP)
+    ch_change_add_stop (change, change->reason);
+  change->done = done;
+  change->data = data;
+  ch_order_update (order, &change->next, history, tx);
+  ch_order_event_rows (order, &change->next, change->cell, tx);
+  ch_tx_append (tx, g_steal_pointer (&change->tx));
+  ch_tx_submit (tx, 0, committed, change);
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the command queue tells of starts, stops and cancels. */
+#include "core/order-flow.h"
+#include "core/outbound.h"
+#include <chargehost/clock.h>
+#include <chargehost/log.h>
+
+#include <string.h>
+
+typedef struct {
+  ChFact fact;
+  ChCommandView view;
+} ResultJob;
+
+static gboolean is_stop (ChCommandType type)
+{
+  return type == CH_COMMAND_STOP_CHARGE || type == CH_COMMAND_CANCEL_SESSION;
+}
+
+static void sent (ChCore *core, const ChCommandView *view)
+{
+  ChOrder *order = ch_orders_find (core->orders, view->order_no);
+  if (order == NULL)
+    return;
+  gint64 now_ms = ch_now_ms (core->self);
+  if (view->type == CH_COMMAND_START_CHARGE && order->start_written_ms == 0) {
+    order->start_written_ms = now_ms;
+    order->d.sent_at = ch_wall_ms (core->self); /* stored with the next change */
+  } else if (is_stop (view->type)) {
+    order->stop_written_ms = now_ms;
+    ch_order_arm (order);
+  }
+}
+
+/* C4, C5: the start took effect although nobody wants it any more. */
+static gboolean start_too_late (ChDevice *device, const ChCommandView *view, ChOrder *order)
+{
+  if (order != NULL && order->d.status != CH_ORDER_CANCELLING)
+    return FALSE;
+  ch_order_compensate (device, view->socket_no, view->port_no, view->order_no,
+                       order != NULL ? order->d.business_no : 0,
+                       order != NULL ? order->d.wire_order : NULL, "late_start_compensated");
+  return TRUE;
+}
+
+static gboolean start_finished (ChDevice *device, const ChCommandView *view)
+{
+  ChOrder *order = ch_orders_find (device->core->orders, view->order_no);
+  ChOrderStatus status = order != NULL ? (ChOrderStatus) order->d.status : CH_ORDER_FAILED;
+
+  switch (view->state) {
+  case CH_COMMAND_ACKED:
+    if (start_too_late (device, view, order) || status != CH_ORDER_PENDING)
+      return TRUE; /* charging already: the fact came first */
+    return !ch_order_apply (order,
+                            ch_device_props (device)->ack_means_on ? CH_ORDER_EVENT_STARTED
+                                                                   : CH_ORDER_EVENT_ACK,
+                            "device", "start_ack");
+  case CH_COMMAND_REJECTED:
+    if (status != CH_ORDER_PENDING)
+      return TRUE;
+    if (view->attempts > 1) { /* C3: an earlier sending may have been executed */
+      order->refused_ms = ch_now_ms (device->core->self);
+      ch_order_query_port (device, view->socket_no, 2);
+      return TRUE;
+    }
+    return !ch_order_apply (order, CH_ORDER_EVENT_REJECTED, "device", "device_rejected");
+  case CH_COMMAND_NO_ACK:
+    return TRUE; /* the order's own time-out decides (T6) */
+  default:
+    if (order == NULL || view->attempts > 0)
+      return TRUE;
+    if (status == CH_ORDER_CANCELLING)
+      return !ch_order_apply (order, CH_ORDER_EVENT_CANCELLED, "api", "never_sent");
+    return status != CH_ORDER_PENDING
+           || !ch_order_apply (order, CH_ORDER_EVENT_NOT_SENT, "timer",
+                               view->state == CH_COMMAND_EXPIRED ? "device_offline"
+                                                                 : "queue_overloaded");
+  }
+}
+
+static gboolean stop_finished (ChDevice *device, const ChCommandView *view)
+{
+  ChOrder *order = ch_orders_find (device->core->orders, view->order_no);
+  if (order == NULL)
+    return TRUE;
+  if (view->state == CH_COMMAND_ACKED) {
+    order->stop_acked_ms = ch_now_ms (device->core->self);
+    order->d.ack_at = ch_wall_ms (device->core->self);
+  }
+  gboolean answered = view->state == CH_COMMAND_ACKED || view->state == CH_COMMAND_REJECTED;
+  if (order->d.status == CH_ORDER_CANCELLING && answered)
+    return !ch_order_apply (order, CH_ORDER_EVENT_CANCELLED, "device", "stop_ack");
+  if (view->state == CH_COMMAND_REJECTED)
+    ch_order_query_port (device, order->d.socket_no, 2); /* T20 to T22 decide */
+  ch_order_arm (order);
+  return TRUE;
+}
+
+static gboolean run_result (ChDevice *device, ChFact *fact)
+{
+  ResultJob *job = (ResultJob *) fact;
+  return job->view.type == CH_COMMAND_START_CHARGE ? start_finished (device, &job->view)
+                                                   : stop_finished (device, &job->view);
+}
+
+static void free_result (ChFact *fact)
+{
+  g_free (fact);
+}
+
+static void finished (ChCore *core, const ChCommandView *view)
+{
+  if (view->order_no[0] == '\0'
+      || (view->type != CH_COMMAND_START_CHARGE && !is_stop (view->type)))
+    return;
+  ResultJob *job = g_new0 (ResultJob, 1);
+  job->fact.run = run_result;
+  job->fact.free = free_result;
+  job->view = *view;
+  job->view.detail = NULL;
+  ch_fact_enqueue (view->device, &job->fact);
+}
+
+void ch_orders_connect_commands (ChOrders *orders)
+{
+  static const ChOutboundHooks hooks = { .sent = sent, .finished = finished };
+  ch_outbound_set_hooks (ch_orders_core (orders)->outbound, &hooks);
+}

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The durable facts of orders: a charge started, a charge ended (gateway 1.5.5, bkv 10.4).
+ * Both run as the head job of the device's queue. The answer to the device goes out from
+ * @next, when the transaction has committed. Whatever is found, a report that ends a
+ * charge is stored once and answered every time.
+ */
+#include "core/facts.h"
+#include "core/metrics.h"
+#include "core/order-flow.h"
+#include "core/order-store.h"
+#include <chargehost/clock.h>
+#include <chargehost/id.h>
+#include <chargehost/json.h>
+#include <chargehost/log.h>
+
+#include <string.h>
+
+/* A fact on its way through look-ups and transactions. */
+typedef struct {
+  ChDevice *device;
+  const ChOrderStarted *started; /* one of the two; they live until the job is finished */
+  const ChOrderEnded *ended;
+  ChFactNext next;
+  gpointer data;
+  const char *lookup_source;
+  ChOrder *made; /* local order being inserted */
+} Pending;
+
+static const char *wire_of (const Pending *p)
+{
+  return p->started != NULL ? p->started->wire_order : p->ended->wire_order;
+}
+
+static gint64 number_of (const Pending *p)
+{
+  gint64 number = p->started != NULL ? p->started->business_no : p->ended->business_no;
+  return number == 0 ? CH_UNSET : number;
+}
+
+static gint socket_of (const Pending *p)
+{
+  return p->started != NULL ? p->started->socket_no : p->ended->socket_no;
+}
+
+static gint port_of (const Pending *p)
+{
+  return p->started != NULL ? p->started->port_no : p->ended->port_no;
+}
+
+static gboolean has_key (const Pending *p)
+{
+  return (wire_of (p) != NULL && *wire_of (p) != '\0') || number_of (p) != CH_UNSET;
+}
+
+/* Nothing (more) to store: tell and go on. */
+static void settle_fact (Pending *p, const GError *error)
+{
+  ChDevice *device = p->device;
+  p->next (device, error, p->data);
+  g_free (p);
+  ch_fact_finish (device);
+}
+
+/* ---- what the port shows afterwards ----------------------------------------------------------- */
+
+static void port_is_on (Pending *p)
+{
+  ChPlugin *self = p->device->core->self;
+  ChPort *port = ch_device_port (p->device, socket_of (p), port_of (p), TRUE);
+  if (port == NULL)
+    return;
+  port->settle_until_ms = ch_now_ms (self) + ch_config_int (self, "ports.settle_s") * 1000;
+  port->unsolicited_ms = 0;
+  ch_port_set_status (p->device, port, CH_PORT_CHARGING, "start_ack");
+}
+
+static void port_is_off (Pending *p)
+{
+  ChPort *port = ch_device_port (p->device, socket_of (p), port_of (p), TRUE);
+  if (port == NULL)
+    return;
+  port->settle_until_ms = 0;
+  port->last_ended_no = p->ended->business_no;
+  if (p->ended->next_port_status != CH_UNSET && p->device->conn != 0)
+    ch_port_set_status (p->device, port, (ChPortStatus) p->ended->next_port_status,
+                        "end_report");
+}
+
+/* ---- transitions of an order that was found ---------------------------------------------------- */
+
+static void changed (ChChange *change, const GError *error, gpointer data)
+{
+  Pending *p = data;
+  if (error == NULL && p->started != NULL)
+    port_is_on (p);
+  else if (error == NULL)
+    port_is_off (p);
+  p->next (p->device, error, p->data);
+  g_free (p); /* the change finishes the job */
+}
+
+static void take_numbers (Pending *p, ChOrderData *next)
+{
+  if (number_of (p) != CH_UNSET)
+    next->business_no = (guint16) number_of (p);
+  if (wire_of (p) != NULL && *wire_of (p) != '\0')
+    g_strlcpy (next->wire_order, wire_of (p), sizeof next->wire_order);
+}
+
+static void end_order (Pending *p, ChOrder *order)
+{
+  const ChOrderEnded *fact = p->ended;
+  ChCore *core = p->device->core;
+  gboolean stopped
+    = fact->end_reason == CH_END_USER_STOP || fact->end_reason == CH_END_REMOTE_STOP;
+  ChChange *change = ch_change_begin (
+    order, stopped ? CH_ORDER_EVENT_END_STOPPED : CH_ORDER_EVENT_END, "device", "end_report");
+
+  if (change == NULL) { /* final already: acknowledge, change nothing */
+    ch_series_inc (ch_metric_with (core->metrics->duplicate_report, "end", NULL));
+    if (ch_orders_find (core->orders, order->d.order_no) != order)
+      ch_order_free (order);
+    settle_fact (p, NULL);
+    return;
+  }
+  ch_order_settle_report (order, &change->next, fact, ch_wall_ms (core->self));
+  change->next.provisional = fact->inferred;
+  if (order->d.wire_order[0] == '\0' && p->lookup_source != NULL
+      && g_str_equal (p->lookup_source, "port_fallback"))
+    take_numbers (p, &change->next);
+  g_strlcpy (change->next.lookup_source, p->lookup_source, sizeof change->next.lookup_source);
+  if (fact->statements != NULL)
+    ch_tx_append (change->tx, g_steal_pointer (&((ChOrderEnded *) fact)->statements));
+  ch_log (core->self, CH_LOG_INFO,
+          CH_LOG_FIELDS ("order_no", order->d.order_no, "device", p->device->id),
+          "charge ended: %d Wh, %d s, %s", (gint) change->next.energy_wh,
+          (gint) change->next.duration_s, ch_end_reason_name (fact->end_reason));
+  ch_change_commit (change, changed, p);
+}
+
+static gint64 credible_start (Pending *p)
+{
+  gint64 now = ch_wall_ms (p->device->core->self), said = p->started->started_at_ms;
+  return said != CH_UNSET && ABS (said - now) <= 300000 ? said : now;
+}
+
+/* A second answer with another number: the last one counts, the first stays known. */
+static const ChOrderCell SAME_STATE = { .transition = 0 };
+
+static void amend_number (Pending *p, ChOrder *order)
+{
+  ChChange *change = ch_change_amend (order, &SAME_STATE, "device", "number_changed");
+  g_strlcpy (change->next.alias_wire_order, order->d.wire_order,
+             sizeof change->next.alias_wire_order);
+  take_numbers (p, &change->next);
+  ch_change_commit (change, changed, p);
+}
+
+static void start_order (Pending *p, ChOrder *order)
+{
+  gboolean other_number = order->d.wire_order[0] != '\0' && wire_of (p) != NULL
+                          && !g_str_equal (order->d.wire_order, wire_of (p));
+  switch (order->d.status) {
+  case CH_ORDER_PENDING:
+  case CH_ORDER_CONFIRMED: {
+    ChChange *change = ch_change_begin (order, CH_ORDER_EVENT_STARTED, "device", "started");
+    change->next.start_time = credible_start (p);
+    change->next.ack_at = ch_wall_ms (p->device->core->self);
+    take_numbers (p, &change->next);
+    order->number_is_device = TRUE;
+    order->progress_ms = ch_now_ms (p->device->core->self);
+    ch_change_commit (change, changed, p);
+    return;
+  }
+  case CH_ORDER_CANCELLING: /* C5 */
+    ch_order_compensate (p->device, order->d.socket_no, order->d.port_no, order->d.order_no,
+                         (guint16) (number_of (p) == CH_UNSET ? 0 : number_of (p)), wire_of (p),
+                         "late_start_compensated");
+    settle_fact (p, NULL);
+    return;
+  default:
+    if (other_number)
+      amend_number (p, order);
+    else
+      settle_fact (p, NULL);
+    return;
+  }
+}
+
+/* ---- a charge that no order asked for ------------------------------------------------------------ */
+
+static void local_inserted (ChPlugin *self, const ChTxResult *result, const GError *error,
+                            gpointer data)
+{
+  Pending *p = data;
+  ChCore *core = p->device->core;
+  ChOrder *order = g_steal_pointer (&p->made);
+
+  if (error != NULL) {
+    ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("device", p->device->id),
+            "local order not stored: %s", error->message);
+    ch_order_free (order);
+    settle_fact (p, error);
+    return;
+  }
+  gboolean active = ch_order_status_is_active ((ChOrderStatus) order->d.status);
+  if (active) {
+    ch_orders_add_active (core->orders, order);
+    ch_order_arm (order);
+    port_is_on (p);
+  } else
+    port_is_off (p);
+  p->next (p->device, NULL, p->data);
+  ch_order_publish_changed (order, -1, 29, "device");
+  if (active)
+    ch_order_publish_started (order);
+  else
+    ch_order_publish_ended (order);
+  ChDevice *device = p->device;
+  if (!active)
+    ch_order_free (order);
+  g_free (p);
+  ch_fact_finish (device);
+}
+
+static ChOrder *make_local (Pending *p)
+{
+  ChPlugin *self = p->device->core->self;
+  ChOrder *order = ch_order_new (p->device);
+  ChOrderData *d = &order->d;
+  char ulid[CH_ULID_SIZE];
+
+  g_snprintf (d->order_no, sizeof d->order_no, "CH%s", ch_ulid (self, ulid));
+  d->source = CH_SOURCE_LOCAL;
+  d->socket_no = (gint16) socket_of (p);
+  d->port_no = (gint8) port_of (p);
+  d->price_per_kwh_cent = ch_config_int (self, "tariff.price_per_kwh_cent");
+  d->service_fee_permille = ch_config_int (self, "tariff.service_fee_permille");
+  d->created_at = d->updated_at = ch_wall_ms (self);
+  order->state_ms = order->progress_ms = ch_now_ms (self);
+  order->number_is_device = TRUE;
+  take_numbers (p, d);
+  return order;
+}
+
+static void insert_local (Pending *p)
+{
+  ChCore *core = p->device->core;
+  ChOrder *order = p->made = make_local (p);
+  ChOrderData *d = &order->d;
+  ChTx *tx = ch_tx_new (core->self);
+
+  if (p->started != NULL) {
+    const ChOrderStarted *fact = p->started;
+    d->status = CH_ORDER_CHARGING;
+    d->start_time = credible_start (p);
+    d->target_duration_s = fact->target_duration_s;
+    d->target_energy_wh = fact->target_energy_wh;
+    if (fact->charge_mode != CH_UNSET && fact->charge_mode >= 1 && fact->charge_mode <= 4)
+      d->charge_mode = (guint8) fact->charge_mode;
+    order->card_no = g_strdup (fact->card_no);
+    order->metadata = fact->metadata != NULL ? ch_json_dump (fact->metadata) : NULL;
+  } else {
+    d->status = CH_ORDER_COMPLETED;
+    g_strlcpy (d->failure_reason, "no_matching_order", sizeof d->failure_reason);
+    g_strlcpy (d->lookup_source, "none", sizeof d->lookup_source);
+    order->card_no = g_strdup (p->ended->card_no);
+    order->metadata = p->ended->metadata != NULL ? ch_json_dump (p->ended->metadata) : NULL;
+    ch_order_settle_report (order, d, p->ended, d->created_at);
+    ch_core_alarm (core, p->device->id, d->socket_no, d->port_no, "no_matching_order",
+                   CH_ALARM_WARNING, TRUE, "A charge ended that no order asked for", NULL, NULL);
+  }
+  ch_device_store (p->device, tx);
+  ch_order_insert (order, tx);
+  ch_order_created_rows (order, tx);
+  if (p->ended != NULL && p->ended->statements != NULL)
+    ch_tx_append (tx, g_steal_pointer (&((ChOrderEnded *) p->ended)->statements));
+  ch_tx_submit (tx, 0, local_inserted, p);
+}
+
+/* ---- finding the order ------------------------------------------------------------------------------ */
+
+static ChOrder *active_by_key (Pending *p, const char *order_no)
+{
+  ChDevice *device = p->device;
+  ChOrder *order = ch_orders_find (device->core->orders, order_no);
+  if (order != NULL && order->device == device) {
+    p->lookup_source = "order_no";
+    return order;
+  }
+  for (guint i = 0; has_key (p) && device->orders != NULL && i < device->orders->len; i++) {
+    order = g_ptr_array_index (device->orders, i);
+    if (ch_order_has_key (order, wire_of (p), number_of (p), socket_of (p), port_of (p))) {
+      p->lookup_source = "business_no";
+      return order;
+    }
+  }
+  return NULL;
+}
+
+/* The charge of the port's order, when nothing says that it is another one. */
+static ChOrder *active_by_port (Pending *p)
+{
+  ChDevice *device = p->device;
+  const ChPort *port = ch_device_port (device, socket_of (p), port_of (p), FALSE);
+  ChOrder *order = port != NULL ? port->order : NULL;
+  if (order == NULL || (order->d.wire_order[0] != '\0' && has_key (p)))
+    return NULL;
+  if (order->d.wire_order[0] == '\0' && has_key (p) && wire_of (p) == NULL)
+    return NULL; /* numbers of the core: another number is another charge */
+  p->lookup_source = "port_fallback";
+  if (p->started != NULL)
+    return order->d.status <= CH_ORDER_CONFIRMED && order->start_written_ms != 0 ? order : NULL;
+  gint64 since_s = order->start_written_ms == 0
+                     ? -1
+                     : (ch_now_ms (device->core->self) - order->start_written_ms) / 1000;
+  return since_s >= 0 && p->ended->duration_s <= since_s + 90 ? order : NULL;
+}
+
+static void not_in_store (Pending *p)
+{
+  ChOrder *order = active_by_port (p);
+  if (order != NULL && p->ended != NULL)
+    end_order (p, order);
+  else if (order != NULL)
+    start_order (p, order);
+  else if (p->started != NULL
+           && !ch_config_bool (p->device->core->self, "orders.accept_local"))
+    settle_fact (p, NULL);
+  else
+    insert_local (p);
+}
+
+static void conflict (Pending *p, const ChOrder *order)
+{
+  g_autoptr (json_t) metadata = json_object ();
+  json_object_set_new_nocheck (metadata, "order_no", json_string (order->d.order_no));
+  json_object_set_new_nocheck (metadata, "energy_wh", json_integer (p->ended->energy_wh));
+  json_object_set_new_nocheck (metadata, "duration_s", json_integer (p->ended->duration_s));
+  json_object_set_new_nocheck (metadata, "stored_energy_wh", json_integer (order->d.energy_wh));
+  ch_core_alarm (p->device->core, p->device->id, socket_of (p), port_of (p),
+                 "end_report_conflict", CH_ALARM_MAJOR, TRUE,
+                 "An ended charge was reported again with other figures", NULL, metadata);
+}
+
+/* An order that has ended, of the same key: a late report, a copy, or a contradiction. */
+static void ended_before (Pending *p, ChOrder *order)
+{
+  ChCoreMetrics *metrics = p->device->core->metrics;
+  p->lookup_source = "business_no";
+  if (order->d.provisional && p->ended->inferred) {
+    ch_order_free (order);
+    settle_fact (p, NULL);
+  } else if (order->d.provisional)
+    end_order (p, order);
+  else {
+    if (g_strcmp0 (order->d.end_key, p->ended->dedup_key) == 0)
+      ch_series_inc (ch_metric_with (metrics->duplicate_report, "end", NULL));
+    else
+      conflict (p, order);
+    ch_order_free (order);
+    settle_fact (p, NULL);
+  }
+}
+
+static void started_before (Pending *p, ChOrder *order)
+{
+  ch_order_charges_again (order);
+  settle_fact (p, NULL);
+}
+
+static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,
+                       gpointer data)
+{
+  Pending *p = data;
+  if (error != NULL) {
+    settle_fact (p, error);
+    return;
+  }
+  for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
+    ChOrder *order = ch_order_new (p->device);
+    ch_order_read (order, result, 0, row);
+    if (ch_order_status_is_active ((ChOrderStatus) order->d.status)
+        || (p->started != NULL && !order->d.provisional)) {
+      ch_order_free (order); /* elsewhere, or a number used again */
+      continue;
+    }
+    if (p->ended != NULL)
+      ended_before (p, order);
+    else
+      started_before (p, order);
+    return;
+  }
+  if (ch_tx_result_rows (result, 1) > 0 && p->ended != NULL) {
+    ch_core_alarm (p->device->core, p->device->id, socket_of (p), port_of (p),
+                   "start_executed_twice", CH_ALARM_WARNING, TRUE,
+                   "A repeated start was executed twice", NULL, NULL);
+    settle_fact (p, NULL);
+    return;
+  }
+  not_in_store (p);
+}
+
+static void look_up (Pending *p)
+{
+  ChDevice *device = p->device;
+  ChPlugin *self = device->core->self;
+  gint64 since
+    = ch_wall_ms (self) - ch_config_int (self, "orders.late_report_window_s") * 1000;
+  ChTx *tx = ch_tx_new (self);
+
+  if (wire_of (p) != NULL && *wire_of (p) != '\0') {
+    ch_tx_add (tx, self, "orders.by_wire");
+    ch_tx_bind_text (tx, "wire_order", wire_of (p));
+  } else {
+    ch_tx_add (tx, self, "orders.by_business");
+    ch_tx_bind_int (tx, "socket_no", socket_of (p));
+    ch_tx_bind_int (tx, "port_no", port_of (p));
+    ch_tx_bind_int (tx, "business_no", number_of (p));
+  }
+  ch_tx_bind_text (tx, "phy_id", device->id);
+  ch_tx_bind_time (tx, "since", since);
+  ch_tx_add (tx, self, "orders.by_alias");
+  ch_tx_bind_text (tx, "phy_id", device->id);
+  ch_tx_bind_text (tx, "wire_order", wire_of (p) != NULL ? wire_of (p) : "");
+  ch_tx_bind_time (tx, "since", since);
+  ch_tx_submit (tx, 0, looked_up, p);
+}
+
+void ch_orders_ended (ChOrders *orders, ChDevice *device, const ChOrderEnded *fact,
+                      ChFactNext next, gpointer data)
+{
+  Pending *p = g_new0 (Pending, 1);
+  *p = (Pending) { .device = device, .ended = fact, .next = next, .data = data };
+  ChOrder *order = active_by_key (p, fact->order_no);
+  if (order != NULL)
+    end_order (p, order);
+  else if (has_key (p))
+    look_up (p);
+  else
+    not_in_store (p);
+}
+
+void ch_orders_started (ChOrders *orders, ChDevice *device, const ChOrderStarted *fact,
+                        ChFactNext next, gpointer data)
+{
+  Pending *p = g_new0 (Pending, 1);
+  *p = (Pending) { .device = device, .started = fact, .next = next, .data = data };
+  ChOrder *order = active_by_key (p, fact->order_no);
+  if (order != NULL)
+    start_order (p, order);
+  else if (has_key (p))
+    look_up (p);
+  else
+    not_in_store (p);
+}
