@@ -259,11 +259,12 @@ static void committed (ChPlugin *self, const ChTxResult *result, const GError *e
     ch_log (self, CH_LOG_WARNING,
             CH_LOG_FIELDS ("order_no", order->d.order_no, "device", order->device->id),
             "%s not stored: %s", ch_order_event_name (change->event), error->message);
-    gboolean elsewhere = g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD)
-                         && ch_orders_find (core->orders, order->d.order_no) == order;
-    if (elsewhere)
+    gboolean in_memory = ch_orders_find (core->orders, order->d.order_no) == order;
+    if (in_memory && g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD))
       reload (order);
     change->done (change, error, change->data);
+    if (!in_memory)
+      ch_order_free (order);
     g_free (change);
     ch_fact_finish (device);
     return;

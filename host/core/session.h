@@ -49,6 +49,11 @@ void ch_session_conn_closed (ChSessions *sessions, ChConn conn, gpointer core_da
 void ch_session_conn_writable (ChSessions *sessions, ChConn conn, gpointer core_data);
 /* Devices bound to a connection, for alarms and lists; valid until something is bound. */
 ChDevice *const *ch_session_conn_devices (gpointer core_data, guint *n_devices);
+/* The gateway's hook: the write queue has room: the devices' commands go on. */
+void ch_session_conn_writable (ChSessions *sessions, ChConn conn, gpointer core_data);
+/* The gateway's hook: an alarm of the connection, reported for each of its devices. */
+void ch_session_conn_alarm (ChSessions *sessions, ChConn conn, gpointer core_data,
+                            const char *code, const char *message);
 /* A command was not acknowledged in time: counts in the weighted score. */
 void ch_session_ack_timeout (ChSessions *sessions, ChDevice *device);
 

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The core's making, its phases of start and stop, and what ties its parts together. */
+#include "core/core.h"
+#include "core/device-store.h"
+#include "core/facts.h"
+#include "core/frame-log.h"
+#include "core/metrics.h"
+#include "core/order-flow.h"
+#include "core/order-start.h"
+#include "core/order-store.h"
+#include "core/outbound.h"
+#include "core/session.h"
+#include "core/topics.h"
+#include "store/store.h"
+#include <chargehost/clock.h>
+#include <chargehost/log.h>
+
+#include <string.h>
+
+#define PROGRESS_MS 2000
+
+extern const char ch_embed_0001_core_sqlite_sql[];
+extern const char ch_embed_0001_core_pgsql_sql[];
+extern const ChStatement ch_outbound_statements[];
+extern const ChStatement ch_frame_log_statements[];
+
+ChCore *ch_core_new (ChServices *services)
+{
+  ChCore *core = g_new0 (ChCore, 1);
+  core->services = services;
+  core->self = ch_owner_new (services, "core", NULL);
+  core->devices
+    = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) ch_device_free);
+  core->guards = g_ptr_array_new ();
+  core->starts_waiting = g_ptr_array_new ();
+  core->dirty_devices = g_ptr_array_new ();
+  core->dirty_orders = g_ptr_array_new_with_free_func (g_free);
+  services->core = core;
+
+  g_autoptr (GError) error = NULL;
+  if (!ch_core_topics_register (core, &error))
+    g_error ("core topics: %s", error->message); /* lint: a programming error */
+  ch_core_metrics_new (core);
+  core->sessions = ch_sessions_new (core);
+  core->outbound = ch_outbound_new (core);
+  core->frame_logs = ch_frame_logs_new (core);
+  core->orders = ch_orders_new (core);
+  ch_orders_connect_commands (core->orders);
+  return core;
+}
+
+void ch_core_free (ChCore *core)
+{
+  if (core == NULL)
+    return;
+  ch_orders_free (core->orders);
+  ch_frame_logs_free (core->frame_logs);
+  ch_outbound_free (core->outbound);
+  g_hash_table_unref (core->devices);
+  ch_sessions_free (core->sessions);
+  g_ptr_array_unref (core->guards);
+  g_ptr_array_unref (core->starts_waiting);
+  g_ptr_array_unref (core->dirty_devices);
+  g_ptr_array_unref (core->dirty_orders);
+  core->services->core = NULL;
+  ch_owner_free (core->self);
+  g_free (core->metrics);
+  g_free (core);
+}
+
+/* ---- phases -------------------------------------------------------------------------------- */
+
+/* All statements of the core as one table. */
+static ChStatement *all_statements (void)
+{
+  const ChStatement *const tables[] = { ch_device_statements, ch_order_statements,
+                                        ch_outbound_statements, ch_frame_log_statements };
+  GArray *all = g_array_new (TRUE, TRUE, sizeof (ChStatement));
+  for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
+    for (const ChStatement *s = tables[i]; s->name != NULL; s++)
+      g_array_append_val (all, *s);
+  return (ChStatement *) (gpointer) g_array_free (all, FALSE);
+}
+
+gboolean ch_core_open_store (ChCore *core, GError **error)
+{
+  const ChMigration migrations[] = {
+    { 1, "core", ch_embed_0001_core_sqlite_sql, ch_embed_0001_core_pgsql_sql },
+    { 0 },
+  };
+  g_autofree ChStatement *statements = all_statements ();
+  return ch_store_register (core->self, migrations, statements, error)
+         && ch_devices_load (core, error) && ch_orders_open (core->orders, error)
+         && ch_outbound_open (core->outbound, error);
+}
+
+gboolean ch_core_open_sessions (ChCore *core, GError **error)
+{
+  return ch_sessions_open (core->sessions, error);
+}
+
+static void conn_closed (ChCore *core, ChConn conn, gpointer core_data, ChCloseReason reason)
+{
+  ch_session_conn_closed (core->sessions, conn, core_data, reason);
+}
+
+static void conn_writable (ChCore *core, ChConn conn, gpointer core_data)
+{
+  ch_session_conn_writable (core->sessions, conn, core_data);
+}
+
+static void conn_alarm (ChCore *core, ChConn conn, gpointer core_data, const char *code,
+                        const char *message)
+{
+  ch_session_conn_alarm (core->sessions, conn, core_data, code, message);
+}
+
+void ch_core_start_outbound (ChCore *core)
+{
+  static const ChGatewayHooks hooks = { .closed = conn_closed,
+                                        .writable = conn_writable,
+                                        .alarm = conn_alarm };
+  ch_gateway_set_hooks (core->services->gateway, core, &hooks);
+  ch_outbound_start (core->outbound);
+}
+
+static void flush_progress (ChPlugin *self, gpointer data)
+{
+  ChCore *core = data;
+  ch_orders_flush_progress (core->orders);
+  ch_timer_add (self, PROGRESS_MS, flush_progress, core);
+}
+
+void ch_core_start_monitors (ChCore *core)
+{
+  ch_facts_start (core);
+  ch_orders_start (core->orders);
+  ch_frame_logs_start (core->frame_logs);
+  ch_timer_add (core->self, PROGRESS_MS, flush_progress, core);
+}
+
+void ch_core_drain (ChCore *core, guint limit_ms, void (*done) (gpointer data), gpointer data)
+{
+  ch_outbound_drain (core->outbound, limit_ms, done, data);
+}
+
+void ch_core_flush (ChCore *core)
+{
+  ch_orders_flush_progress (core->orders);
+  ch_facts_flush (core);
+  ch_frame_logs_flush (core->frame_logs);
+  ch_sessions_release (core->sessions);
+}
+
+guint ch_core_pending (ChCore *core)
+{
+  guint pending = core->starts_waiting->len;
+  GHashTableIter iter;
+  gpointer value;
+  g_hash_table_iter_init (&iter, core->devices);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    pending += ((ChDevice *) value)->fact_running;
+  return pending;
+}
+
+/* ---- start guards ------------------------------------------------------------------------------ */
+
+static void revoke_guard (ChResource *resource)
+{
+  ChGuardEntry *entry = (ChGuardEntry *) resource;
+  g_ptr_array_remove (entry->core->guards, entry);
+  g_free (entry);
+}
+
+static const ChResourceKind GUARD_KIND = { "start guards", revoke_guard };
+
+void ch_core_add_start_guard (ChPlugin *self, ChStartGuard guard)
+{
+  ChCore *core = ch_core_of (self);
+  ChGuardEntry *entry = g_new0 (ChGuardEntry, 1);
+  entry->guard = guard;
+  entry->core = core;
+  ch_owner_link (self, &entry->resource, &GUARD_KIND);
+  g_ptr_array_add (core->guards, entry);
+}
