@@ -26,23 +26,26 @@ static json_t *milli_or_null (gint32 value)
 
 const char *ch_presence_name (ChPresence presence)
 {
-  static const char *const names[] = { "offline", "unstable", "online" };
+  static const char *const names[] = {"offline", "unstable", "online"};
   return (guint) presence < G_N_ELEMENTS (names) ? names[presence] : "";
 }
 
-/* ---- what the codes mean ------------------------------------------------------------------ */
+/* ---- what the codes mean
+ * ------------------------------------------------------------------ */
 
 static const struct {
   const char *text, *color, *description;
 } PORT_STATUS[] = {
-  { "off line", "gray", "The device is not connected, or the port has not been reported." },
-  { "free", "green", "The port can start a charge." },
-  { "in use", "yellow", "The port charges." },
-  { "fault", "red", "The port has a fault." },
+    {"off line", "gray",
+     "The device is not connected, or the port has not been reported."},
+    {"free", "green", "The port can start a charge."},
+    {"in use", "yellow", "The port charges."},
+    {"fault", "red", "The port has a fault."},
 };
 
-static const char *const FAULTS[] = { "meter_fault", "over_temp", "over_current", "over_power",
-                                      "over_voltage", "under_voltage", "leakage", "other" };
+static const char *const FAULTS[]
+    = {"meter_fault",  "over_temp",     "over_current", "over_power",
+       "over_voltage", "under_voltage", "leakage",      "other"};
 
 static json_t *faults_json (guint bits)
 {
@@ -53,7 +56,8 @@ static json_t *faults_json (guint bits)
   return faults;
 }
 
-/* ---- ports ------------------------------------------------------------------------------------ */
+/* ---- ports
+ * ------------------------------------------------------------------------------------ */
 
 static json_t *port_json (const ChPort *port)
 {
@@ -68,19 +72,23 @@ static json_t *port_json (const ChPort *port)
   set (object, "can_charge", json_boolean (status == CH_PORT_IDLE));
   set (object, "display_color", json_string (PORT_STATUS[status].color));
   set (object, "power",
-       port->power_mw == G_MININT32 ? json_null () : json_integer ((port->power_mw + 500) / 1000));
+       port->power_mw == G_MININT32 ? json_null ()
+                                    : json_integer ((port->power_mw + 500) / 1000));
   set (object, "power_w", milli_or_null (port->power_mw));
   set (object, "current_a", milli_or_null (port->current_ma));
   set (object, "voltage_v", milli_or_null (port->voltage_mv));
   set (object, "temp_c",
-       port->temp_dc == G_MININT32 ? json_null () : ch_json_milli ((gint64) port->temp_dc * 100));
+       port->temp_dc == G_MININT32 ? json_null ()
+                                   : ch_json_milli ((gint64) port->temp_dc * 100));
   set (object, "faults", faults_json (port->fault_bits));
-  set (object, "no_load", port->no_load < 0 ? json_null () : json_boolean (port->no_load));
+  set (object, "no_load",
+       port->no_load < 0 ? json_null () : json_boolean (port->no_load));
   if (port->plugged >= 0)
     set (object, "plugged", json_boolean (port->plugged));
   set (object, "order_no",
        port->order != NULL ? json_string (port->order->d.order_no) : json_null ());
-  set (object, "raw_status", port->raw_status < 0 ? json_null () : json_integer (port->raw_status));
+  set (object, "raw_status",
+       port->raw_status < 0 ? json_null () : json_integer (port->raw_status));
   set (object, "reported_at", ch_json_time (port->reported_at));
   set (object, "updated_at", ch_json_time (port->updated_at));
   return object;
@@ -105,7 +113,8 @@ json_t *ch_core_ports_json (ChPlugin *self, const char *id)
   return data;
 }
 
-/* ---- devices ------------------------------------------------------------------------------------ */
+/* ---- devices
+ * ------------------------------------------------------------------------------------ */
 
 static const char *shown_status (const ChDevice *device)
 {
@@ -121,18 +130,18 @@ static const char *shown_status (const ChDevice *device)
 
 static const char *shown_lifecycle (const ChDevice *device)
 {
-  static const char *const names[] = { "active", "maintenance", "decommissioned" };
+  static const char *const names[] = {"active", "maintenance", "decommissioned"};
   return names[MIN (device->lifecycle, 2)];
 }
 
 static json_t *device_json (ChDevice *device)
 {
-  ChPresence presence
-    = ch_session_presence (device, ch_now_ms (device->core->self));
+  ChPresence presence = ch_session_presence (device, ch_now_ms (device->core->self));
   json_t *object = json_object (), *orders = json_array ();
 
   set (object, "device_phy_id", json_string (device->id));
-  set (object, "device_db_id", device->db_id == 0 ? json_null () : json_integer (device->db_id));
+  set (object, "device_db_id",
+       device->db_id == 0 ? json_null () : json_integer (device->db_id));
   set (object, "protocol", text_or_null (device->protocol));
   set (object, "is_online", json_boolean (presence == CH_PRESENCE_ONLINE));
   set (object, "presence", json_string (ch_presence_name (presence)));
@@ -142,7 +151,8 @@ static json_t *device_json (ChDevice *device)
   set (object, "imei", text_or_null (device->imei));
   set (object, "model", text_or_null (device->model));
   set (object, "firmware", text_or_null (device->firmware));
-  set (object, "rssi", device->rssi == G_MININT16 ? json_null () : json_integer (device->rssi));
+  set (object, "rssi",
+       device->rssi == G_MININT16 ? json_null () : json_integer (device->rssi));
   set (object, "port_count",
        device->port_count < 0 ? json_null () : json_integer (device->port_count));
   set (object, "last_seen_at", ch_json_time (device->last_seen_at));
@@ -191,7 +201,7 @@ static gboolean matches (ChDevice *device, const ChDeviceQuery *query)
     return FALSE;
   if (query->presence >= 0
       && ch_session_presence (device, ch_now_ms (device->core->self))
-           != (ChPresence) query->presence)
+             != (ChPresence) query->presence)
     return FALSE;
   return query->tag == NULL || has_tag (device, query->tag);
 }
@@ -230,7 +240,8 @@ json_t *ch_core_list_devices (ChPlugin *self, const ChDeviceQuery *query)
   return data;
 }
 
-/* ---- sockets, statistics, definitions ------------------------------------------------------------ */
+/* ---- sockets, statistics, definitions
+ * ------------------------------------------------------------ */
 
 static json_t *socket_json (const ChDevice *device, const ChSocket *socket)
 {
@@ -239,7 +250,8 @@ static json_t *socket_json (const ChDevice *device, const ChSocket *socket)
   set (object, "socket_no", json_integer (socket->socket_no));
   set (object, "socket_mac", text_or_null (socket->mac));
   set (object, "socket_uid", text_or_null (socket->uid));
-  set (object, "channel", socket->channel < 0 ? json_null () : json_integer (socket->channel));
+  set (object, "channel",
+       socket->channel < 0 ? json_null () : json_integer (socket->channel));
   set (object, "status", json_integer (socket->status));
   set (object, "signal_strength",
        socket->signal == G_MININT16 ? json_null () : json_integer (socket->signal));
@@ -264,7 +276,7 @@ json_t *ch_core_stats_json (ChPlugin *self)
 {
   ChCore *core = ch_core_of (self);
   gint64 now_ms = ch_now_ms (self);
-  gint64 presence[3] = { 0 }, ports[4] = { 0 }, states[CH_ORDER_N] = { 0 };
+  gint64 presence[3] = {0}, ports[4] = {0}, states[CH_ORDER_N] = {0};
   GHashTableIter iter;
   gpointer value;
 
@@ -312,19 +324,21 @@ json_t *ch_core_definitions_json (ChPlugin *self)
          *orders = json_array ();
   for (gint i = 0; i < 4; i++) {
     json_t *port
-      = definition (i, ch_port_status_name ((ChPortStatus) i), PORT_STATUS[i].text);
+        = definition (i, ch_port_status_name ((ChPortStatus) i), PORT_STATUS[i].text);
     set (port, "description", json_string (PORT_STATUS[i].description));
     set (port, "can_charge", json_boolean (i == CH_PORT_IDLE));
     set (port, "display_color", json_string (PORT_STATUS[i].color));
     json_array_append_new (ports, port);
   }
   for (gint i = 0; i <= CH_END_UNKNOWN; i++)
-    if (i == CH_END_UNKNOWN || !g_str_equal (ch_end_reason_name ((ChEndReason) i), "unknown"))
+    if (i == CH_END_UNKNOWN
+        || !g_str_equal (ch_end_reason_name ((ChEndReason) i), "unknown"))
       json_array_append_new (reasons, definition (i, ch_end_reason_name ((ChEndReason) i),
                                                   ch_end_reason_name ((ChEndReason) i)));
   for (gint i = 0; i < CH_ORDER_N; i++)
-    json_array_append_new (orders, definition (i, ch_order_status_name ((ChOrderStatus) i),
-                                               ch_order_status_name ((ChOrderStatus) i)));
+    json_array_append_new (orders,
+                           definition (i, ch_order_status_name ((ChOrderStatus) i),
+                                       ch_order_status_name ((ChOrderStatus) i)));
   set (data, "port_status", ports);
   set (data, "end_reason", reasons);
   set (data, "order_status", orders);

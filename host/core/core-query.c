@@ -32,7 +32,8 @@ static void refuse (Query *query, gint code, const char *message)
 /* The order of a row; the one in memory knows more. */
 static json_t *row_json (ChCore *core, const ChTxResult *result, guint row)
 {
-  ChOrder *active = ch_orders_find (core->orders, ch_tx_result_text (result, 0, row, "order_no"));
+  ChOrder *active
+      = ch_orders_find (core->orders, ch_tx_result_text (result, 0, row, "order_no"));
   if (active != NULL)
     return ch_order_json (active);
   ChDevice *device = ch_device_find (core, ch_tx_result_text (result, 0, row, "phy_id"));
@@ -54,7 +55,7 @@ static void got_order (ChPlugin *self, const ChTxResult *result, const GError *e
     return;
   }
   g_autoptr (json_t) object
-    = ch_tx_result_rows (result, 0) > 0 ? row_json (query->core, result, 0) : NULL;
+      = ch_tx_result_rows (result, 0) > 0 ? row_json (query->core, result, 0) : NULL;
   if (object == NULL)
     refuse (query, CH_CORE_ERROR_ORDER_NOT_FOUND, "no such order");
   else
@@ -71,7 +72,8 @@ static Query *query_new (ChPlugin *self, ChCoreDone done, gpointer user_data)
   return query;
 }
 
-void ch_core_get_order (ChPlugin *self, const char *order_no, ChCoreDone done, gpointer user_data)
+void ch_core_get_order (ChPlugin *self, const char *order_no, ChCoreDone done,
+                        gpointer user_data)
 {
   Query *query = query_new (self, done, user_data);
   ChOrder *order = ch_orders_find (query->core->orders, order_no);
@@ -105,14 +107,13 @@ static void got_list (ChPlugin *self, const ChTxResult *result, const GError *er
   json_object_set_new_nocheck (object, "orders", orders);
   json_object_set_new_nocheck (object, "total",
                                json_integer (ch_tx_result_int (result, 1, 0, "total")));
-  json_object_set_new_nocheck (object, "page",
-                               json_integer (query->limit > 0
-                                               ? query->offset / query->limit + 1
-                                               : 1));
+  json_object_set_new_nocheck (
+      object, "page",
+      json_integer (query->limit > 0 ? query->offset / query->limit + 1 : 1));
   json_object_set_new_nocheck (object, "page_size", json_integer (query->limit));
   if (rows > 0 && rows == (guint) query->limit)
-    json_object_set_new_nocheck (object, "next",
-                                 json_integer (ch_tx_result_int (result, 0, rows - 1, "id")));
+    json_object_set_new_nocheck (
+        object, "next", json_integer (ch_tx_result_int (result, 0, rows - 1, "id")));
   answer (query, object, NULL);
 }
 

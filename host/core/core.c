@@ -21,16 +21,14 @@
 
 extern const char ch_embed_0001_core_sqlite_sql[];
 extern const char ch_embed_0001_core_pgsql_sql[];
-extern const ChStatement ch_outbound_statements[];
-extern const ChStatement ch_frame_log_statements[];
 
 ChCore *ch_core_new (ChServices *services)
 {
   ChCore *core = g_new0 (ChCore, 1);
   core->services = services;
   core->self = ch_owner_new (services, "core", NULL);
-  core->devices
-    = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) ch_device_free);
+  core->devices = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
+                                         (GDestroyNotify) ch_device_free);
   core->guards = g_ptr_array_new ();
   core->starts_waiting = g_ptr_array_new ();
   core->dirty_devices = g_ptr_array_new ();
@@ -68,13 +66,14 @@ void ch_core_free (ChCore *core)
   g_free (core);
 }
 
-/* ---- phases -------------------------------------------------------------------------------- */
+/* ---- phases
+ * -------------------------------------------------------------------------------- */
 
 /* All statements of the core as one table. */
 static ChStatement *all_statements (void)
 {
-  const ChStatement *const tables[] = { ch_device_statements, ch_order_statements,
-                                        ch_outbound_statements, ch_frame_log_statements };
+  const ChStatement *const tables[] = {ch_device_statements, ch_order_statements,
+                                       ch_outbound_statements, ch_frame_log_statements};
   GArray *all = g_array_new (TRUE, TRUE, sizeof (ChStatement));
   for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
     for (const ChStatement *s = tables[i]; s->name != NULL; s++)
@@ -85,8 +84,8 @@ static ChStatement *all_statements (void)
 gboolean ch_core_open_store (ChCore *core, GError **error)
 {
   const ChMigration migrations[] = {
-    { 1, "core", ch_embed_0001_core_sqlite_sql, ch_embed_0001_core_pgsql_sql },
-    { 0 },
+      {1, "core", ch_embed_0001_core_sqlite_sql, ch_embed_0001_core_pgsql_sql},
+      {0},
   };
   g_autofree ChStatement *statements = all_statements ();
   return ch_store_register (core->self, migrations, statements, error)
@@ -99,7 +98,8 @@ gboolean ch_core_open_sessions (ChCore *core, GError **error)
   return ch_sessions_open (core->sessions, error);
 }
 
-static void conn_closed (ChCore *core, ChConn conn, gpointer core_data, ChCloseReason reason)
+static void conn_closed (ChCore *core, ChConn conn, gpointer core_data,
+                         ChCloseReason reason)
 {
   ch_session_conn_closed (core->sessions, conn, core_data, reason);
 }
@@ -117,9 +117,8 @@ static void conn_alarm (ChCore *core, ChConn conn, gpointer core_data, const cha
 
 void ch_core_start_outbound (ChCore *core)
 {
-  static const ChGatewayHooks hooks = { .closed = conn_closed,
-                                        .writable = conn_writable,
-                                        .alarm = conn_alarm };
+  static const ChGatewayHooks hooks
+      = {.closed = conn_closed, .writable = conn_writable, .alarm = conn_alarm};
   ch_gateway_set_hooks (core->services->gateway, core, &hooks);
   ch_outbound_start (core->outbound);
 }
@@ -139,7 +138,8 @@ void ch_core_start_monitors (ChCore *core)
   ch_timer_add (core->self, PROGRESS_MS, flush_progress, core);
 }
 
-void ch_core_drain (ChCore *core, guint limit_ms, void (*done) (gpointer data), gpointer data)
+void ch_core_drain (ChCore *core, guint limit_ms, void (*done) (gpointer data),
+                    gpointer data)
 {
   ch_outbound_drain (core->outbound, limit_ms, done, data);
 }
@@ -159,11 +159,12 @@ guint ch_core_pending (ChCore *core)
   gpointer value;
   g_hash_table_iter_init (&iter, core->devices);
   while (g_hash_table_iter_next (&iter, NULL, &value))
-    pending += ((ChDevice *) value)->fact_running;
+    pending += ((ChDevice *) value)->fact_running ? 1 : 0;
   return pending;
 }
 
-/* ---- start guards ------------------------------------------------------------------------------ */
+/* ---- start guards
+ * ------------------------------------------------------------------------------ */
 
 static void revoke_guard (ChResource *resource)
 {
@@ -172,7 +173,7 @@ static void revoke_guard (ChResource *resource)
   g_free (entry);
 }
 
-static const ChResourceKind GUARD_KIND = { "start guards", revoke_guard };
+static const ChResourceKind GUARD_KIND = {"start guards", revoke_guard};
 
 void ch_core_add_start_guard (ChPlugin *self, ChStartGuard guard)
 {

@@ -12,8 +12,11 @@
 #pragma once
 
 #include "base/owner.h"
+#include <chargehost/clock.h>
 #include <chargehost/core.h>
+#include <chargehost/error.h>
 #include <chargehost/events.h>
+#include <chargehost/log.h>
 
 typedef struct _ChDevice ChDevice;
 typedef struct _ChOrder ChOrder;
@@ -26,7 +29,7 @@ typedef struct _ChCoreMetrics ChCoreMetrics;
 /* Topics that the core publishes (gateway 1.11). */
 typedef struct {
   ChTopicHandle *device_registered, *device_online, *device_offline, *device_seen,
-    *device_refused, *device_changed, *topology_changed;
+      *device_refused, *device_changed, *topology_changed;
   ChTopicHandle *port_changed;
   ChTopicHandle *order_changed, *order_started, *order_updated, *order_ended;
   ChTopicHandle *alarm_reported;
@@ -35,7 +38,7 @@ typedef struct {
 
 struct _ChCore {
   ChServices *services;
-  ChPlugin *self;      /* the owner "core" */
+  ChPlugin *self; /* the owner "core" */
   ChCoreTopics topics;
   GHashTable *devices; /* id → ChDevice, owned: every known device */
   ChOrders *orders;
@@ -43,13 +46,14 @@ struct _ChCore {
   ChSessions *sessions;
   ChFrameLogs *frame_logs;
   ChCoreMetrics *metrics;
-  GPtrArray *dirty_orders;  /* numbers of orders with new figures; owned */
-  GPtrArray *dirty_devices; /* with ports or last_seen to be written; borrowed */
+  GPtrArray *dirty_orders;   /* numbers of orders with new figures; owned */
+  GPtrArray *dirty_devices;  /* with ports or last_seen to be written; borrowed */
   GPtrArray *guards;         /* of ChGuardEntry, borrowed */
   GPtrArray *starts_waiting; /* starts that wait for a snapshot */
 };
 
-/* The core's own keys: devices, ports, sessions, orders, tariff, gateway, outbound, events, cmd_log. */
+/* The core's own keys: devices, ports, sessions, orders, tariff, gateway, outbound,
+ * events, cmd_log. */
 extern const ChConfigKey ch_core_config[];
 
 ChCore *ch_core_new (ChServices *services);
@@ -65,7 +69,8 @@ void ch_core_start_outbound (ChCore *core);
 /* Phase 8: timers of orders, sweeps, relay. */
 void ch_core_start_monitors (ChCore *core);
 /* Stop: no new commands; calls @done when no command is in flight, or after the limit. */
-void ch_core_drain (ChCore *core, guint limit_ms, void (*done) (gpointer data), gpointer data);
+void ch_core_drain (ChCore *core, guint limit_ms, void (*done) (gpointer data),
+                    gpointer data);
 /* Writes what is batched: last_seen, command log. */
 void ch_core_flush (ChCore *core);
 /* Transactions of the core that have not been answered yet. */

@@ -10,80 +10,87 @@
 #define BATCH_ROWS 500
 
 const ChStatement ch_device_statements[] = {
-  { .name = "devices.save",
-    .sql = "INSERT INTO devices (phy_id, protocol, iccid, imei, model, firmware_ver, rssi,"
-           " port_count, lifecycle, enrolment, tags, last_seen_at, created_at, updated_at)"
-           " VALUES (:phy_id, :protocol, :iccid, :imei, :model, :firmware, :rssi, :port_count,"
-           " :lifecycle, :enrolment, :tags, :last_seen_at, :created_at, :now)"
-           " ON CONFLICT (phy_id) DO UPDATE SET protocol = excluded.protocol,"
-           " iccid = coalesce (excluded.iccid, devices.iccid),"
-           " imei = coalesce (excluded.imei, devices.imei),"
-           " model = coalesce (excluded.model, devices.model),"
-           " firmware_ver = coalesce (excluded.firmware_ver, devices.firmware_ver),"
-           " rssi = coalesce (excluded.rssi, devices.rssi),"
-           " port_count = coalesce (excluded.port_count, devices.port_count),"
-           " last_seen_at = CASE WHEN devices.last_seen_at IS NULL"
-           " OR excluded.last_seen_at > devices.last_seen_at THEN excluded.last_seen_at"
-           " ELSE devices.last_seen_at END, updated_at = excluded.updated_at"
-           " RETURNING id" },
-  { .name = "devices.seen",
-    .sql = "UPDATE devices SET last_seen_at = :last_seen_at, rssi = coalesce (:rssi, rssi)"
-           " WHERE phy_id = :phy_id"
-           " AND (last_seen_at IS NULL OR last_seen_at < :last_seen_at)" },
-  { .name = "devices.load",
-    .sql = "SELECT id, phy_id, protocol, iccid, imei, model, firmware_ver, rssi, port_count,"
-           " lifecycle, enrolment, tags, last_seen_at, created_at FROM devices",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "ports.save",
-    .sql = "INSERT INTO ports (device_id, socket_no, port_no, status, power_w, raw_status,"
-           " fault_bits, no_load, plugged, reserved, out_of_service, power_mw, current_ma,"
-           " voltage_mv, temp_dc, status_reason, reported_at, updated_at)"
-           " SELECT id, :socket_no, :port_no, :status, :power_w, :raw_status, :fault_bits,"
-           " :no_load, :plugged, :reserved, :out_of_service, :power_mw, :current_ma,"
-           " :voltage_mv, :temp_dc, :reason, :reported_at, :updated_at"
-           " FROM devices WHERE phy_id = :phy_id"
-           " ON CONFLICT (device_id, socket_no, port_no) DO UPDATE SET"
-           " status = excluded.status, power_w = excluded.power_w,"
-           " raw_status = excluded.raw_status, fault_bits = excluded.fault_bits,"
-           " no_load = excluded.no_load, plugged = excluded.plugged,"
-           " reserved = excluded.reserved, out_of_service = excluded.out_of_service,"
-           " power_mw = excluded.power_mw, current_ma = excluded.current_ma,"
-           " voltage_mv = excluded.voltage_mv, temp_dc = excluded.temp_dc,"
-           " status_reason = excluded.status_reason, reported_at = excluded.reported_at,"
-           " updated_at = excluded.updated_at"
-           " WHERE ports.reported_at IS NULL OR excluded.reported_at >= ports.reported_at" },
-  { .name = "ports.load",
-    .sql = "SELECT d.phy_id, p.socket_no, p.port_no, p.raw_status, p.fault_bits, p.no_load,"
-           " p.plugged, p.reserved, p.out_of_service, p.power_mw, p.current_ma, p.voltage_mv,"
-           " p.temp_dc, p.reported_at, p.updated_at"
-           " FROM ports p JOIN devices d ON d.id = p.device_id",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "sockets.save",
-    .sql = "INSERT INTO gateway_sockets (gateway_id, socket_no, socket_mac, channel, status,"
-           " signal_strength, firmware_ver, last_seen_at, created_at, updated_at)"
-           " VALUES (:gateway_id, :socket_no, :mac, :channel, :status, :signal, :firmware,"
-           " :last_seen_at, :now, :now)"
-           " ON CONFLICT (gateway_id, socket_no) DO UPDATE SET"
-           " socket_mac = CASE WHEN excluded.socket_mac = '' THEN gateway_sockets.socket_mac"
-           " ELSE excluded.socket_mac END,"
-           " channel = coalesce (excluded.channel, gateway_sockets.channel),"
-           " status = excluded.status, signal_strength = excluded.signal_strength,"
-           " firmware_ver = coalesce (excluded.firmware_ver, gateway_sockets.firmware_ver),"
-           " last_seen_at = coalesce (excluded.last_seen_at, gateway_sockets.last_seen_at),"
-           " updated_at = excluded.updated_at" },
-  { .name = "sockets.delete",
-    .sql = "DELETE FROM gateway_sockets WHERE gateway_id = :gateway_id"
-           " AND socket_no = :socket_no" },
-  { .name = "sockets.load",
-    .sql = "SELECT gateway_id, socket_no, socket_mac, socket_uid, channel, status,"
-           " signal_strength, firmware_ver, last_seen_at FROM gateway_sockets"
-           " ORDER BY gateway_id, socket_no",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = NULL },
+    {.name = "devices.save",
+     .sql
+     = "INSERT INTO devices (phy_id, protocol, iccid, imei, model, firmware_ver, rssi,"
+       " port_count, lifecycle, enrolment, tags, last_seen_at, created_at, updated_at)"
+       " VALUES (:phy_id, :protocol, :iccid, :imei, :model, :firmware, :rssi, "
+       ":port_count,"
+       " :lifecycle, :enrolment, :tags, :last_seen_at, :created_at, :now)"
+       " ON CONFLICT (phy_id) DO UPDATE SET protocol = excluded.protocol,"
+       " iccid = coalesce (excluded.iccid, devices.iccid),"
+       " imei = coalesce (excluded.imei, devices.imei),"
+       " model = coalesce (excluded.model, devices.model),"
+       " firmware_ver = coalesce (excluded.firmware_ver, devices.firmware_ver),"
+       " rssi = coalesce (excluded.rssi, devices.rssi),"
+       " port_count = coalesce (excluded.port_count, devices.port_count),"
+       " last_seen_at = CASE WHEN devices.last_seen_at IS NULL"
+       " OR excluded.last_seen_at > devices.last_seen_at THEN excluded.last_seen_at"
+       " ELSE devices.last_seen_at END, updated_at = excluded.updated_at"
+       " RETURNING id"},
+    {.name = "devices.seen",
+     .sql
+     = "UPDATE devices SET last_seen_at = :last_seen_at, rssi = coalesce (:rssi, rssi)"
+       " WHERE phy_id = :phy_id"
+       " AND (last_seen_at IS NULL OR last_seen_at < :last_seen_at)"},
+    {.name = "devices.load",
+     .sql
+     = "SELECT id, phy_id, protocol, iccid, imei, model, firmware_ver, rssi, port_count,"
+       " lifecycle, enrolment, tags, last_seen_at, created_at FROM devices",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "ports.save",
+     .sql
+     = "INSERT INTO ports (device_id, socket_no, port_no, status, power_w, raw_status,"
+       " fault_bits, no_load, plugged, reserved, out_of_service, power_mw, current_ma,"
+       " voltage_mv, temp_dc, status_reason, reported_at, updated_at)"
+       " SELECT id, :socket_no, :port_no, :status, :power_w, :raw_status, :fault_bits,"
+       " :no_load, :plugged, :reserved, :out_of_service, :power_mw, :current_ma,"
+       " :voltage_mv, :temp_dc, :reason, :reported_at, :updated_at"
+       " FROM devices WHERE phy_id = :phy_id"
+       " ON CONFLICT (device_id, socket_no, port_no) DO UPDATE SET"
+       " status = excluded.status, power_w = excluded.power_w,"
+       " raw_status = excluded.raw_status, fault_bits = excluded.fault_bits,"
+       " no_load = excluded.no_load, plugged = excluded.plugged,"
+       " reserved = excluded.reserved, out_of_service = excluded.out_of_service,"
+       " power_mw = excluded.power_mw, current_ma = excluded.current_ma,"
+       " voltage_mv = excluded.voltage_mv, temp_dc = excluded.temp_dc,"
+       " status_reason = excluded.status_reason, reported_at = excluded.reported_at,"
+       " updated_at = excluded.updated_at"
+       " WHERE ports.reported_at IS NULL OR excluded.reported_at >= ports.reported_at"},
+    {.name = "ports.load",
+     .sql
+     = "SELECT d.phy_id, p.socket_no, p.port_no, p.raw_status, p.fault_bits, p.no_load,"
+       " p.plugged, p.reserved, p.out_of_service, p.power_mw, p.current_ma, p.voltage_mv,"
+       " p.temp_dc, p.reported_at, p.updated_at"
+       " FROM ports p JOIN devices d ON d.id = p.device_id",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "sockets.save",
+     .sql
+     = "INSERT INTO gateway_sockets (gateway_id, socket_no, socket_mac, channel, status,"
+       " signal_strength, firmware_ver, last_seen_at, created_at, updated_at)"
+       " VALUES (:gateway_id, :socket_no, :mac, :channel, :status, :signal, :firmware,"
+       " :last_seen_at, :now, :now)"
+       " ON CONFLICT (gateway_id, socket_no) DO UPDATE SET"
+       " socket_mac = CASE WHEN excluded.socket_mac = '' THEN gateway_sockets.socket_mac"
+       " ELSE excluded.socket_mac END,"
+       " channel = coalesce (excluded.channel, gateway_sockets.channel),"
+       " status = excluded.status, signal_strength = excluded.signal_strength,"
+       " firmware_ver = coalesce (excluded.firmware_ver, gateway_sockets.firmware_ver),"
+       " last_seen_at = coalesce (excluded.last_seen_at, gateway_sockets.last_seen_at),"
+       " updated_at = excluded.updated_at"},
+    {.name = "sockets.delete",
+     .sql = "DELETE FROM gateway_sockets WHERE gateway_id = :gateway_id"
+            " AND socket_no = :socket_no"},
+    {.name = "sockets.load",
+     .sql = "SELECT gateway_id, socket_no, socket_mac, socket_uid, channel, status,"
+            " signal_strength, firmware_ver, last_seen_at FROM gateway_sockets"
+            " ORDER BY gateway_id, socket_no",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = NULL},
 };
 
-static const char *const LIFECYCLES[] = { "active", "maintenance", "decommissioned" };
-static const char *const ENROLMENTS[] = { "auto", "registered", "blocked" };
+static const char *const LIFECYCLES[] = {"active", "maintenance", "decommissioned"};
+static const char *const ENROLMENTS[] = {"auto", "registered", "blocked"};
 
 static guint8 index_of (const char *const *names, guint n, const char *name)
 {
@@ -93,7 +100,8 @@ static guint8 index_of (const char *const *names, guint n, const char *name)
   return 0;
 }
 
-/* ---- writing ------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------
+ */
 
 static gint64 or_null (gint64 value, gint64 unknown)
 {
@@ -134,7 +142,8 @@ void ch_port_store (ChDevice *device, const ChPort *port, ChTx *tx)
   ch_tx_bind_int (tx, "port_no", port->port_no);
   ch_tx_bind_int (tx, "status", port->status);
   ch_tx_bind_int (tx, "power_w",
-                  port->power_mw == G_MININT32 ? CH_UNSET : (port->power_mw + 500) / 1000);
+                  port->power_mw == G_MININT32 ? CH_UNSET
+                                               : (port->power_mw + 500) / 1000);
   ch_tx_bind_int (tx, "raw_status", or_null (port->raw_status, -1));
   ch_tx_bind_int (tx, "fault_bits", port->fault_bits);
   bind_flag (tx, "no_load", port->no_load);
@@ -148,9 +157,9 @@ void ch_port_store (ChDevice *device, const ChPort *port, ChTx *tx)
   ch_tx_bind_text (tx, "reason",
                    port->status == CH_PORT_OFFLINE ? "session_lost" : "device_report");
   ch_tx_bind_time (tx, "reported_at", or_null (port->reported_at, 0));
-  ch_tx_bind_time (tx, "updated_at", port->updated_at != 0
-                                       ? port->updated_at
-                                       : ch_wall_ms (device->core->self));
+  ch_tx_bind_time (tx, "updated_at",
+                   port->updated_at != 0 ? port->updated_at
+                                         : ch_wall_ms (device->core->self));
   ch_tx_bind_text (tx, "phy_id", device->id);
 }
 
@@ -219,7 +228,8 @@ void ch_device_save (ChDevice *device, ChPlugin *self, ChConn conn, ChFactDone d
   ch_tx_submit (tx, 0, save_done, save);
 }
 
-/* ---- the batch -------------------------------------------------------------------------- */
+/* ---- the batch
+ * -------------------------------------------------------------------------- */
 
 static void mark_dirty (ChDevice *device)
 {
@@ -244,7 +254,8 @@ static void batch_done (ChPlugin *self, const ChTxResult *result, const GError *
                         gpointer data)
 {
   if (error != NULL)
-    ch_warning (self, "state of ports not stored, the next report will: %s", error->message);
+    ch_warning (self, "state of ports not stored, the next report will: %s",
+                error->message);
 }
 
 static guint add_device (ChDevice *device, ChTx *tx)
@@ -273,8 +284,8 @@ void ch_facts_flush (ChCore *core)
     ChTx *tx = ch_tx_new (core->self);
     guint rows = 0;
     while (core->dirty_devices->len > 0 && rows < BATCH_ROWS) {
-      ChDevice *device
-        = g_ptr_array_steal_index_fast (core->dirty_devices, core->dirty_devices->len - 1);
+      ChDevice *device = g_ptr_array_steal_index_fast (core->dirty_devices,
+                                                       core->dirty_devices->len - 1);
       device->last_seen_dirty = FALSE;
       rows += add_device (device, tx);
     }
@@ -294,7 +305,8 @@ void ch_facts_start (ChCore *core)
   ch_timer_add (core->self, BATCH_MS, batch, core);
 }
 
-/* ---- loading ------------------------------------------------------------------------------ */
+/* ---- loading
+ * ------------------------------------------------------------------------------ */
 
 static gint64 value_or (gint64 value, gint64 unknown)
 {
@@ -303,8 +315,9 @@ static gint64 value_or (gint64 value, gint64 unknown)
 
 static gint8 read_flag (const ChTxResult *r, guint row, const char *column)
 {
-  return ch_tx_result_is_null (r, 1, row, column) ? (gint8) -1
-                                                  : (gint8) ch_tx_result_bool (r, 1, row, column);
+  return ch_tx_result_is_null (r, 1, row, column)
+             ? (gint8) -1
+             : (gint8) ch_tx_result_bool (r, 1, row, column);
 }
 
 static void load_device (ChCore *core, const ChTxResult *r, guint row)
@@ -333,11 +346,11 @@ static void load_device (ChCore *core, const ChTxResult *r, guint row)
 static void load_port (ChCore *core, const ChTxResult *r, guint row)
 {
   ChDevice *device = ch_device_find (core, ch_tx_result_text (r, 1, row, "phy_id"));
-  ChPort *port = device == NULL ? NULL
-                                : ch_device_port (device,
-                                                  (gint) ch_tx_result_int (r, 1, row, "socket_no"),
-                                                  (gint) ch_tx_result_int (r, 1, row, "port_no"),
-                                                  TRUE);
+  ChPort *port
+      = device == NULL
+            ? NULL
+            : ch_device_port (device, (gint) ch_tx_result_int (r, 1, row, "socket_no"),
+                              (gint) ch_tx_result_int (r, 1, row, "port_no"), TRUE);
   if (port == NULL)
     return;
   port->raw_status = (gint32) value_or (ch_tx_result_int (r, 1, row, "raw_status"), -1);
@@ -346,9 +359,12 @@ static void load_port (ChCore *core, const ChTxResult *r, guint row)
   port->plugged = read_flag (r, row, "plugged");
   port->reserved = read_flag (r, row, "reserved");
   port->out_of_service = read_flag (r, row, "out_of_service");
-  port->power_mw = (gint32) value_or (ch_tx_result_int (r, 1, row, "power_mw"), G_MININT32);
-  port->current_ma = (gint32) value_or (ch_tx_result_int (r, 1, row, "current_ma"), G_MININT32);
-  port->voltage_mv = (gint32) value_or (ch_tx_result_int (r, 1, row, "voltage_mv"), G_MININT32);
+  port->power_mw
+      = (gint32) value_or (ch_tx_result_int (r, 1, row, "power_mw"), G_MININT32);
+  port->current_ma
+      = (gint32) value_or (ch_tx_result_int (r, 1, row, "current_ma"), G_MININT32);
+  port->voltage_mv
+      = (gint32) value_or (ch_tx_result_int (r, 1, row, "voltage_mv"), G_MININT32);
   port->temp_dc = (gint32) value_or (ch_tx_result_int (r, 1, row, "temp_dc"), G_MININT32);
   port->reported_at = value_or (ch_tx_result_time (r, 1, row, "reported_at"), 0);
   port->updated_at = value_or (ch_tx_result_time (r, 1, row, "updated_at"), 0);
@@ -358,22 +374,26 @@ static void load_socket (ChCore *core, const ChTxResult *r, guint row)
 {
   ChDevice *device = ch_device_find (core, ch_tx_result_text (r, 2, row, "gateway_id"));
   ChSocket *socket
-    = device == NULL
-        ? NULL
-        : ch_device_socket (device, (gint) ch_tx_result_int (r, 2, row, "socket_no"), TRUE);
+      = device == NULL
+            ? NULL
+            : ch_device_socket (device, (gint) ch_tx_result_int (r, 2, row, "socket_no"),
+                                TRUE);
   if (socket == NULL)
     return;
   const char *firmware = ch_tx_result_text (r, 2, row, "firmware_ver");
-  g_strlcpy (socket->mac, ch_tx_result_text (r, 2, row, "socket_mac"), sizeof socket->mac);
+  g_strlcpy (socket->mac, ch_tx_result_text (r, 2, row, "socket_mac"),
+             sizeof socket->mac);
   g_strlcpy (socket->firmware, firmware != NULL ? firmware : "", sizeof socket->firmware);
   socket->uid = g_strdup (ch_tx_result_text (r, 2, row, "socket_uid"));
   socket->channel = (gint16) value_or (ch_tx_result_int (r, 2, row, "channel"), -1);
   socket->status = (gint8) value_or (ch_tx_result_int (r, 2, row, "status"), 0);
-  socket->signal = (gint16) value_or (ch_tx_result_int (r, 2, row, "signal_strength"), G_MININT16);
+  socket->signal
+      = (gint16) value_or (ch_tx_result_int (r, 2, row, "signal_strength"), G_MININT16);
   socket->last_seen_at = value_or (ch_tx_result_time (r, 2, row, "last_seen_at"), 0);
 }
 
-static void loaded (ChPlugin *self, const ChTxResult *result, const GError *error, gpointer data)
+static void loaded (ChPlugin *self, const ChTxResult *result, const GError *error,
+                    gpointer data)
 {
   if (error != NULL)
     return;

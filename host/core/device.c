@@ -69,9 +69,8 @@ ChSocket *ch_device_socket (ChDevice *device, gint socket_no, gboolean create)
   memmove (&device->sockets[at + 1], &device->sockets[at],
            (device->n_sockets - at) * sizeof *device->sockets);
   device->n_sockets++;
-  device->sockets[at] = (ChSocket) { .socket_no = (gint16) socket_no,
-                                     .channel = -1,
-                                     .signal = G_MININT16 };
+  device->sockets[at]
+      = (ChSocket) {.socket_no = (gint16) socket_no, .channel = -1, .signal = G_MININT16};
   return &device->sockets[at];
 }
 
@@ -109,10 +108,10 @@ void ch_device_session_lost (ChDevice *device)
 
 /* What may be missing: address, title, message, metadata. */
 void ch_core_alarm (ChCore *core, const char *id, gint socket_no, gint port_no,
-                    const char *code, ChAlarmLevel level, gboolean active, const char *title,
-                    const char *message, const json_t *metadata)
+                    const char *code, ChAlarmLevel level, gboolean active,
+                    const char *title, const char *message, const json_t *metadata)
 {
-  static const char *const levels[] = { "Info", "Warning", "Minor", "Major", "Critical" };
+  static const char *const levels[] = {"Info", "Warning", "Minor", "Major", "Critical"};
   if (!ch_topic_is_heard (core->topics.alarm_reported))
     return;
 
@@ -128,7 +127,8 @@ void ch_core_alarm (ChCore *core, const char *id, gint socket_no, gint port_no,
   g_snprintf (event->source, sizeof event->source, "device:%s", escaped);
   if (socket_no >= 0)
     g_snprintf (event->source + strlen (event->source),
-                sizeof event->source - strlen (event->source), ":%d:%d", socket_no, port_no);
+                sizeof event->source - strlen (event->source), ":%d:%d", socket_no,
+                port_no);
   g_strlcpy (event->code, code, sizeof event->code);
   g_strlcpy (event->level, levels[CLAMP (level, 0, 4)], sizeof event->level);
   g_strlcpy (event->title, title != NULL ? title : code, sizeof event->title);
@@ -139,7 +139,7 @@ void ch_core_alarm (ChCore *core, const char *id, gint socket_no, gint port_no,
   ch_publish (core->topics.alarm_reported, &event->event);
 }
 
-static const ChProtocolProperties DEFAULTS = { CH_PROTOCOL_DEFAULTS };
+static const ChProtocolProperties DEFAULTS = {CH_PROTOCOL_DEFAULTS};
 
 const ChProtocolProperties *ch_device_props (ChDevice *device)
 {

@@ -5,37 +5,45 @@
 #include "core/core.h"
 #include "net/gateway.h"
 
-typedef enum { CH_LIFECYCLE_ACTIVE = 0, CH_LIFECYCLE_MAINTENANCE, CH_LIFECYCLE_DECOMMISSIONED } ChLifecycle;
-typedef enum { CH_ENROLMENT_AUTO = 0, CH_ENROLMENT_REGISTERED, CH_ENROLMENT_BLOCKED } ChEnrolment;
+typedef enum {
+  CH_LIFECYCLE_ACTIVE = 0,
+  CH_LIFECYCLE_MAINTENANCE,
+  CH_LIFECYCLE_DECOMMISSIONED
+} ChLifecycle;
+typedef enum {
+  CH_ENROLMENT_AUTO = 0,
+  CH_ENROLMENT_REGISTERED,
+  CH_ENROLMENT_BLOCKED
+} ChEnrolment;
 
 /* One outlet. */
 typedef struct {
   gint16 socket_no;
   gint8 port_no;
-  guint8 status;         /* ChPortStatus as shown: OFFLINE without a session */
+  guint8 status; /* ChPortStatus as shown: OFFLINE without a session */
   gint8 no_load, plugged, reserved, out_of_service; /* −1 unknown */
   guint8 fault_bits;
-  gint32 raw_status;     /* −1 unknown */
+  gint32 raw_status;                                /* −1 unknown */
   gint32 power_mw, current_ma, voltage_mv, temp_dc; /* G_MININT32 unknown */
-  gint64 reported_at;    /* wall ms, 0 never */
-  gint64 snapshot_ms;    /* monotonic time of the newest report since the bind, 0 none */
-  gint64 updated_at;     /* wall ms */
+  gint64 reported_at;                               /* wall ms, 0 never */
+  gint64 snapshot_ms;     /* monotonic time of the newest report since the bind, 0 none */
+  gint64 updated_at;      /* wall ms */
   gint64 settle_until_ms; /* monotonic: PORT-04 */
-  gint64 unsolicited_ms; /* monotonic: first charging report without an order, 0 none */
-  gint64 last_ended_no;  /* business number of the last ended charge, −1 none */
-  ChOrder *order;        /* active order that holds it, borrowed */
-  gboolean dirty;        /* to be written with the next batch */
+  gint64 unsolicited_ms;  /* monotonic: first charging report without an order, 0 none */
+  gint64 last_ended_no;   /* business number of the last ended charge, −1 none */
+  ChOrder *order;         /* active order that holds it, borrowed */
+  gboolean dirty;         /* to be written with the next batch */
 } ChPort;
 
 typedef struct {
   gint16 socket_no;
-  gint16 channel;        /* −1 unknown */
-  gint8 status;          /* 0 off line, 1 on line, 2 fault */
-  gint16 signal;         /* G_MININT16 unknown */
+  gint16 channel; /* −1 unknown */
+  gint8 status;   /* 0 off line, 1 on line, 2 fault */
+  gint16 signal;  /* G_MININT16 unknown */
   char mac[13];
   char firmware[9];
-  char *uid;             /* nullable */
-  gint64 last_seen_at;   /* wall ms */
+  char *uid;           /* nullable */
+  gint64 last_seen_at; /* wall ms */
 } ChSocket;
 
 typedef struct _ChFact ChFact;
@@ -43,21 +51,21 @@ typedef struct _ChFact ChFact;
 struct _ChDevice {
   char *id;
   ChCore *core;
-  gint64 db_id;          /* 0 until its row is committed */
+  gint64 db_id; /* 0 until its row is committed */
   /* identity */
-  const char *protocol;  /* interned; "" unknown */
+  const char *protocol;                                /* interned; "" unknown */
   char *iccid, *imei, *model, *firmware, *device_type; /* nullable */
-  char *tags;            /* JSON object, NULL = {} */
-  gint16 rssi;           /* dBm, G_MININT16 unknown */
-  gint16 port_count;     /* −1 unknown */
+  char *tags;                                          /* JSON object, NULL = {} */
+  gint16 rssi;                                         /* dBm, G_MININT16 unknown */
+  gint16 port_count;                                   /* −1 unknown */
   guint8 lifecycle, enrolment;
-  gint64 created_at;     /* wall ms */
-  gint64 last_seen_at;   /* wall ms, 0 never */
+  gint64 created_at;   /* wall ms */
+  gint64 last_seen_at; /* wall ms, 0 never */
   /* session (session.c) */
-  ChPlugin *driver;      /* the protocol's plugin while bound */
+  ChPlugin *driver; /* the protocol's plugin while bound */
   const ChProtocol *proto;
   const ChProtocolProperties *props; /* of the newest session; NULL never connected */
-  ChConn conn;           /* 0 = not connected */
+  ChConn conn;                       /* 0 = not connected */
   guint64 generation;
   gint64 connected_at;   /* wall ms */
   gint64 seen_ms;        /* monotonic: newest good frame */
@@ -72,16 +80,16 @@ struct _ChDevice {
   gint64 takeover_window_ms;
   gint64 refused_until_ms;
   gint64 takeover_alarm_ms; /* newest alarm duplicate_identity */
-  guint32 flaps;         /* binds in the window that began at … (gateway 2.11) */
+  guint32 flaps;            /* binds in the window that began at … (gateway 2.11) */
   gint64 flap_window_ms;
   gint64 banned_until_ms;
-  ChConn silent_conn;    /* unbound from it by silence: its next frame binds again */
+  ChConn silent_conn; /* unbound from it by silence: its next frame binds again */
   /* parts */
-  ChPort *ports;         /* sorted by socket and port */
+  ChPort *ports; /* sorted by socket and port */
   guint n_ports;
-  ChSocket *sockets;     /* sorted by number */
+  ChSocket *sockets; /* sorted by number */
   guint n_sockets;
-  GPtrArray *orders;     /* active orders, borrowed; NULL when none */
+  GPtrArray *orders; /* active orders, borrowed; NULL when none */
   /* facts in order (facts.c) */
   GQueue facts;          /* of ChFact */
   ChFact *fact_current;  /* the one that waits for the store */
@@ -91,9 +99,9 @@ struct _ChDevice {
   guint32 next_msg_id;
   guint in_flight, in_flight_urgent;
   guint waiting;
-  gint64 last_sent_ms;   /* monotonic */
-  ChWheelTimer ready;    /* when its queue is to be served again */
-  gpointer outbound;     /* what outbound.c keeps of its commands; NULL when there are none */
+  gint64 last_sent_ms; /* monotonic */
+  ChWheelTimer ready;  /* when its queue is to be served again */
+  gpointer outbound; /* what outbound.c keeps of its commands; NULL when there are none */
   guint32 heartbeats_logged; /* frame-log.c: for sampling */
   gboolean last_seen_dirty;
 };
@@ -105,11 +113,13 @@ ChDevice *ch_device_find (ChCore *core, const char *id);
 ChDevice *ch_device_add (ChCore *core, const char *id);
 void ch_device_free (ChDevice *device);
 
-/* Returns: the port, made (status offline) when @create; NULL when unknown or out of range */
+/* Returns: the port, made (status offline) when @create; NULL when unknown or out of
+ * range */
 ChPort *ch_device_port (ChDevice *device, gint socket_no, gint port_no, gboolean create);
 ChSocket *ch_device_socket (ChDevice *device, gint socket_no, gboolean create);
 gboolean ch_device_is_connected (const ChDevice *device);
-/* Properties of its protocol, also before it connects; the defaults when that does not run. */
+/* Properties of its protocol, also before it connects; the defaults when that does not
+ * run. */
 const ChProtocolProperties *ch_device_props (ChDevice *device);
 
 /* Appends the statement that inserts the device or takes its new identity. */
@@ -117,9 +127,10 @@ void ch_device_store (ChDevice *device, ChTx *tx);
 /* Appends the upsert of a port's row. */
 void ch_port_store (ChDevice *device, const ChPort *port, ChTx *tx);
 /* Sets the shown status and publishes port.changed when something changed. */
-void ch_port_set_status (ChDevice *device, ChPort *port, ChPortStatus status, const char *reason);
+void ch_port_set_status (ChDevice *device, ChPort *port, ChPortStatus status,
+                         const char *reason);
 
 /* Reports an alarm of a device on the bus (alarm.reported). @port may be −1/−1. */
 void ch_core_alarm (ChCore *core, const char *device, gint socket_no, gint port_no,
-                    const char *code, ChAlarmLevel level, gboolean active, const char *title,
-                    const char *message, const json_t *metadata);
+                    const char *code, ChAlarmLevel level, gboolean active,
+                    const char *title, const char *message, const json_t *metadata);

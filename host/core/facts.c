@@ -6,6 +6,7 @@
 #include "core/orders.h"
 #include "core/outbound.h"
 #include "core/session.h"
+#include <chargehost/id.h>
 
 #include <math.h>
 #include <string.h>
@@ -72,7 +73,8 @@ void ch_facts_discard (ChDevice *device)
   }
 }
 
-/* ---- who states it ------------------------------------------------------------------ */
+/* ---- who states it ------------------------------------------------------------------
+ */
 
 /* The device of a fact: known, and bound to the connection on which it was said. */
 static ChDevice *speaking (ChPlugin *self, ChConn conn, const char *id)
@@ -96,9 +98,8 @@ static void refuse (ChCore *core, ChConn conn, const char *id, const char *reaso
   ch_log (core->self, CH_LOG_WARNING, CH_LOG_FIELDS ("device", id), "device refused: %s",
           reason);
   if (ch_topic_is_heard (core->topics.device_refused)) {
-    ChDeviceRefusedEvent event = { .event = { .time_ms = ch_wall_ms (core->self),
-                                              .socket_no = -1,
-                                              .port_no = -1 } };
+    ChDeviceRefusedEvent event
+        = {.event = {.time_ms = ch_wall_ms (core->self), .socket_no = -1, .port_no = -1}};
     g_strlcpy (event.event.device, id, sizeof event.event.device);
     g_strlcpy (event.address, known ? info.remote : "", sizeof event.address);
     g_strlcpy (event.reason, reason, sizeof event.reason);
@@ -107,13 +108,14 @@ static void refuse (ChCore *core, ChConn conn, const char *id, const char *reaso
   if (!known || info.protocol == NULL)
     return;
   const ChProtocolProperties *props
-    = ch_gateway_properties (core->services->gateway, info.protocol);
+      = ch_gateway_properties (core->services->gateway, info.protocol);
   if (props->refuse_closes == CH_CLOSES_ALWAYS
       || ch_gateway_core_data (core->services->gateway, conn) == NULL)
     ch_conn_close (core->self, conn, CH_CLOSE_REFUSED);
 }
 
-static void online_later (ChPlugin *self, ChConn conn, ChFactDone done, gpointer user_data)
+static void online_later (ChPlugin *self, ChConn conn, ChFactDone done,
+                          gpointer user_data)
 {
   if (done != NULL)
     done (self, conn, NULL, user_data);
@@ -155,7 +157,8 @@ ChOnline ch_device_online (ChPlugin *self, ChConn conn, const char *id, ChFactDo
   return CH_ONLINE_OK;
 }
 
-/* ---- identity and heartbeats -------------------------------------------------------- */
+/* ---- identity and heartbeats --------------------------------------------------------
+ */
 
 /* Replaces a text when the device said a new one; bounded. */
 static gboolean take_text (char **field, const char *value)
@@ -191,11 +194,9 @@ void ch_device_registered (ChPlugin *self, ChConn conn, const char *id,
   if (!ch_topic_is_heard (core->topics.device_registered))
     return;
 
-  ChDeviceRegisteredEvent event = { .event = { .time_ms = ch_wall_ms (self),
-                                               .socket_no = -1,
-                                               .port_no = -1 },
-                                    .port_count
-                                    = device->port_count < 0 ? CH_UNSET : device->port_count };
+  ChDeviceRegisteredEvent event
+      = {.event = {.time_ms = ch_wall_ms (self), .socket_no = -1, .port_no = -1},
+         .port_count = device->port_count < 0 ? CH_UNSET : device->port_count};
   g_strlcpy (event.event.device, device->id, sizeof event.event.device);
   g_strlcpy (event.protocol, device->protocol, sizeof event.protocol);
   g_strlcpy (event.iccid, device->iccid ? device->iccid : "", sizeof event.iccid);
@@ -203,11 +204,13 @@ void ch_device_registered (ChPlugin *self, ChConn conn, const char *id,
   g_strlcpy (event.model, device->model ? device->model : "", sizeof event.model);
   g_strlcpy (event.device_type, device->device_type ? device->device_type : "",
              sizeof event.device_type);
-  g_strlcpy (event.firmware, device->firmware ? device->firmware : "", sizeof event.firmware);
+  g_strlcpy (event.firmware, device->firmware ? device->firmware : "",
+             sizeof event.firmware);
   ch_publish (core->topics.device_registered, &event.event);
 }
 
-void ch_device_heartbeat (ChPlugin *self, ChConn conn, const char *id, const ChHeartbeat *fact)
+void ch_device_heartbeat (ChPlugin *self, ChConn conn, const char *id,
+                          const ChHeartbeat *fact)
 {
   ChDevice *device = speaking (self, conn, id);
   if (device == NULL)
@@ -223,16 +226,17 @@ void ch_device_heartbeat (ChPlugin *self, ChConn conn, const char *id, const ChH
   if (!ch_topic_is_heard (core->topics.device_seen))
     return;
   ChDeviceSeenEvent event = {
-    .event = { .time_ms = ch_wall_ms (self), .socket_no = -1, .port_no = -1 },
-    .voltage = fact->voltage_mv,
-    .rssi = fact->rssi_dbm,
-    .temp = fact->temp_dc == CH_UNSET ? CH_UNSET : fact->temp_dc * 100,
+      .event = {.time_ms = ch_wall_ms (self), .socket_no = -1, .port_no = -1},
+      .voltage = fact->voltage_mv,
+      .rssi = fact->rssi_dbm,
+      .temp = fact->temp_dc == CH_UNSET ? CH_UNSET : fact->temp_dc * 100,
   };
   g_strlcpy (event.event.device, device->id, sizeof event.event.device);
   ch_publish (core->topics.device_seen, &event.event);
 }
 
-/* ---- ports and progress: in order, but nobody waits for the store -------------------- */
+/* ---- ports and progress: in order, but nobody waits for the store --------------------
+ */
 
 typedef struct {
   ChFact fact;
@@ -257,7 +261,8 @@ static gboolean nothing_waits (const ChDevice *device)
   return !device->fact_running && device->facts.length == 0;
 }
 
-void ch_port_update (ChPlugin *self, ChConn conn, const char *id, const ChPortUpdate *fact)
+void ch_port_update (ChPlugin *self, ChConn conn, const char *id,
+                     const ChPortUpdate *fact)
 {
   ChDevice *device = speaking (self, conn, id);
   if (device == NULL)
@@ -309,7 +314,8 @@ void ch_order_progress (ChPlugin *self, ChConn conn, const char *id,
   ch_fact_enqueue (device, &job->fact);
 }
 
-/* ---- durable facts -------------------------------------------------------------------- */
+/* ---- durable facts --------------------------------------------------------------------
+ */
 
 /* What must be told to the protocol when the transaction is through. */
 typedef struct {
@@ -369,8 +375,8 @@ static void free_started (ChFact *fact)
   g_free (job);
 }
 
-void ch_order_started (ChPlugin *self, ChConn conn, const char *id, const ChOrderStarted *fact,
-                       ChFactDone done, gpointer user_data)
+void ch_order_started (ChPlugin *self, ChConn conn, const char *id,
+                       const ChOrderStarted *fact, ChFactDone done, gpointer user_data)
 {
   ChDevice *device = speaking (self, conn, id);
   if (device == NULL)
@@ -378,7 +384,7 @@ void ch_order_started (ChPlugin *self, ChConn conn, const char *id, const ChOrde
   StartedJob *job = g_new0 (StartedJob, 1);
   job->fact.run = run_started;
   job->fact.free = free_started;
-  job->told = (Told) { self, conn, done, user_data };
+  job->told = (Told) {self, conn, done, user_data};
   job->started = *fact;
   if (fact->wire_order != NULL) {
     g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
@@ -390,7 +396,7 @@ void ch_order_started (ChPlugin *self, ChConn conn, const char *id, const ChOrde
   }
   job->started.card_no = job->card_no = g_strdup (fact->card_no);
   job->started.metadata = job->metadata
-    = fact->metadata != NULL ? json_deep_copy (fact->metadata) : NULL;
+      = fact->metadata != NULL ? json_deep_copy (fact->metadata) : NULL;
   ch_fact_enqueue (device, &job->fact);
 }
 
@@ -415,18 +421,19 @@ static void free_ended (ChFact *fact)
 /* DUP-01: the key that all copies of one report share. */
 static char *default_end_key (const char *id, const ChOrderEnded *fact)
 {
-  g_autofree char *key = fact->wire_order != NULL && *fact->wire_order != '\0'
-                           ? g_strdup (fact->wire_order)
-                           : g_strdup_printf ("%04X", fact->business_no == CH_UNSET
-                                                        ? 0u
-                                                        : (guint) fact->business_no & 0xffffu);
+  g_autofree char *key
+      = fact->wire_order != NULL && *fact->wire_order != '\0'
+            ? g_strdup (fact->wire_order)
+            : g_strdup_printf ("%04X", fact->business_no == CH_UNSET
+                                           ? 0u
+                                           : (guint) fact->business_no & 0xffffu);
   return g_strdup_printf ("end:%s:%d:%d:%s:%" G_GINT64_FORMAT ":%" G_GINT64_FORMAT, id,
                           fact->socket_no, fact->port_no, key, fact->energy_wh,
                           fact->duration_s);
 }
 
-void ch_order_ended (ChPlugin *self, ChConn conn, const char *id, const ChOrderEnded *fact,
-                     ChFactDone done, gpointer user_data)
+void ch_order_ended (ChPlugin *self, ChConn conn, const char *id,
+                     const ChOrderEnded *fact, ChFactDone done, gpointer user_data)
 {
   ChDevice *device = speaking (self, conn, id);
   if (device == NULL) {
@@ -436,7 +443,7 @@ void ch_order_ended (ChPlugin *self, ChConn conn, const char *id, const ChOrderE
   EndedJob *job = g_new0 (EndedJob, 1);
   job->fact.run = run_ended;
   job->fact.free = free_ended;
-  job->told = (Told) { self, conn, done, user_data };
+  job->told = (Told) {self, conn, done, user_data};
   job->ended = *fact;
   if (fact->wire_order != NULL) {
     g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
@@ -448,27 +455,28 @@ void ch_order_ended (ChPlugin *self, ChConn conn, const char *id, const ChOrderE
   }
   job->ended.card_no = job->card_no = g_strdup (fact->card_no);
   job->dedup_key
-    = fact->dedup_key != NULL ? g_strdup (fact->dedup_key) : default_end_key (id, fact);
+      = fact->dedup_key != NULL ? g_strdup (fact->dedup_key) : default_end_key (id, fact);
   job->ended.dedup_key = job->dedup_key;
   job->ended.metadata = job->metadata
-    = fact->metadata != NULL ? json_deep_copy (fact->metadata) : NULL;
+      = fact->metadata != NULL ? json_deep_copy (fact->metadata) : NULL;
   ch_fact_enqueue (device, &job->fact);
 }
 
-/* ---- alarms ----------------------------------------------------------------------------- */
+/* ---- alarms
+ * ----------------------------------------------------------------------------- */
 
 void ch_alarm_raised (ChPlugin *self, ChConn conn, const char *id, const ChAlarm *fact)
 {
   ch_log (self, fact->level >= CH_ALARM_MAJOR ? CH_LOG_WARNING : CH_LOG_INFO,
-          CH_LOG_FIELDS ("device", id), "alarm %s at %d/%d: %s", fact->code, fact->socket_no,
-          fact->port_no, fact->message != NULL ? fact->message : "");
-  ch_core_alarm (ch_core_of (self), id, fact->socket_no, fact->port_no, fact->code, fact->level,
-                 TRUE, fact->title, fact->message, fact->metadata);
+          CH_LOG_FIELDS ("device", id), "alarm %s at %d/%d: %s", fact->code,
+          fact->socket_no, fact->port_no, fact->message != NULL ? fact->message : "");
+  ch_core_alarm (ch_core_of (self), id, fact->socket_no, fact->port_no, fact->code,
+                 fact->level, TRUE, fact->title, fact->message, fact->metadata);
 }
 
 void ch_alarm_cleared (ChPlugin *self, ChConn conn, const char *id, gint socket_no,
                        gint port_no, const char *code)
 {
-  ch_core_alarm (ch_core_of (self), id, socket_no, port_no, code, CH_ALARM_INFO, FALSE, NULL,
-                 NULL, NULL);
+  ch_core_alarm (ch_core_of (self), id, socket_no, port_no, code, CH_ALARM_INFO, FALSE,
+                 NULL, NULL, NULL);
 }

@@ -41,6 +41,4 @@ void ch_facts_start (ChCore *core);
 
 /* port.c: a port report that is at the head of its device's queue. */
 void ch_port_report (ChDevice *device, const ChPortUpdate *fact);
-/* device.c: the session is lost: all ports are off line. */
-void ch_device_session_lost (ChDevice *device);
 void ch_device_remove_socket (ChDevice *device, gint socket_no);

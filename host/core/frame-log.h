@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The command log `cmd_log` (gateway 6.2): both directions, batched, sampled heartbeats, retention. */
+/* The command log `cmd_log` (gateway 6.2): both directions, batched, sampled heartbeats,
+ * retention. */
 #pragma once
 
 #include "core/device.h"
 
 ChFrameLogs *ch_frame_logs_new (ChCore *core);
 void ch_frame_logs_free (ChFrameLogs *logs);
-void ch_frame_logs_add (ChFrameLogs *logs, ChDevice *device, ChConn conn, const ChFrameLog *fact,
-                        const char *command_id, const char *order_no);
+void ch_frame_logs_add (ChFrameLogs *logs, ChDevice *device, ChConn conn,
+                        const ChFrameLog *fact, const char *command_id,
+                        const char *order_no);
 /* Writes the batch now. */
 void ch_frame_logs_flush (ChFrameLogs *logs);
 /* Begins the timer for retention. */

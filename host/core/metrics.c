@@ -3,7 +3,7 @@
 #include "core/device.h"
 #include "core/order.h"
 
-#define LABELS(...) ((const char *const[]) { __VA_ARGS__, NULL })
+#define LABELS(...) ((const char *const[]) {__VA_ARGS__, NULL})
 
 static ChSeries *counter (ChCore *core, const char *name, const char *help)
 {
@@ -11,8 +11,8 @@ static ChSeries *counter (ChCore *core, const char *name, const char *help)
   return ch_metric_with (family, NULL);
 }
 
-static ChMetric *family (ChCore *core, ChMetricKind kind, const char *name, const char *help,
-                         const char *const *labels)
+static ChMetric *family (ChCore *core, ChMetricKind kind, const char *name,
+                         const char *help, const char *const *labels)
 {
   return ch_metric_register (core->self, kind, name, help, labels);
 }
@@ -21,7 +21,7 @@ static ChMetric *family (ChCore *core, ChMetricKind kind, const char *name, cons
 static void collect (ChPlugin *self, gpointer data)
 {
   ChCore *core = data;
-  guint presence[3] = { 0 }, orders[CH_ORDER_N] = { 0 };
+  guint presence[3] = {0}, orders[CH_ORDER_N] = {0};
   g_autoptr (GHashTable) connected = g_hash_table_new (g_str_hash, g_str_equal);
   GHashTableIter iter;
   gpointer value;
@@ -32,9 +32,9 @@ static void collect (ChPlugin *self, gpointer data)
     presence[MIN (device->presence, 2)]++;
     if (device->conn != 0)
       g_hash_table_insert (
-        connected, (gpointer) device->protocol,
-        GUINT_TO_POINTER (
-          GPOINTER_TO_UINT (g_hash_table_lookup (connected, device->protocol)) + 1));
+          connected, (gpointer) device->protocol,
+          GUINT_TO_POINTER (
+              GPOINTER_TO_UINT (g_hash_table_lookup (connected, device->protocol)) + 1));
     for (guint i = 0; device->orders != NULL && i < device->orders->len; i++)
       orders[((ChOrder *) g_ptr_array_index (device->orders, i))->d.status]++;
   }
@@ -50,8 +50,9 @@ static void collect (ChPlugin *self, gpointer data)
   gpointer key;
   g_hash_table_iter_init (&iter, connected);
   while (g_hash_table_iter_next (&iter, &key, &value))
-    ch_series_set (ch_metric_with (core->metrics->devices_connected, (const char *) key, NULL),
-                   GPOINTER_TO_UINT (value));
+    ch_series_set (
+        ch_metric_with (core->metrics->devices_connected, (const char *) key, NULL),
+        GPOINTER_TO_UINT (value));
 }
 
 ChCoreMetrics *ch_core_metrics_new (ChCore *core)
@@ -68,18 +69,23 @@ ChCoreMetrics *ch_core_metrics_new (ChCore *core)
   m->report_charging = ch_metric_with (reports, "charging", NULL);
   m->report_idle = ch_metric_with (reports, "idle", NULL);
   m->report_abnormal = ch_metric_with (reports, "abnormal", NULL);
-  ChMetric *inconsistent = family (core, CH_METRIC_COUNTER, "order_state_inconsistency_total",
-                                   "Order transitions that were refused.", LABELS ("type"));
-  m->order_inconsistent_transition = ch_metric_with (inconsistent, "invalid_transition", NULL);
+  ChMetric *inconsistent
+      = family (core, CH_METRIC_COUNTER, "order_state_inconsistency_total",
+                "Order transitions that were refused.", LABELS ("type"));
+  m->order_inconsistent_transition
+      = ch_metric_with (inconsistent, "invalid_transition", NULL);
   m->order_inconsistent_duplicate = ch_metric_with (inconsistent, "duplicate", NULL);
-  m->order_transition = family (core, CH_METRIC_COUNTER, "chargehost_order_transition_total",
-                                "Order transitions.", LABELS ("from", "to", "by"));
-  m->duplicate_report = family (core, CH_METRIC_COUNTER, "chargehost_duplicate_report_total",
-                                "Reports that had been handled before.", LABELS ("type"));
+  m->order_transition
+      = family (core, CH_METRIC_COUNTER, "chargehost_order_transition_total",
+                "Order transitions.", LABELS ("from", "to", "by"));
+  m->duplicate_report
+      = family (core, CH_METRIC_COUNTER, "chargehost_duplicate_report_total",
+                "Reports that had been handled before.", LABELS ("type"));
   m->order_timeout = family (core, CH_METRIC_COUNTER, "consistency_order_timeout_total",
                              "Orders moved on by a timer.", LABELS ("order_status"));
-  m->mapping = family (core, CH_METRIC_COUNTER, "session_mapping_total",
-                       "Look-ups of orders by their keys.", LABELS ("operation", "status"));
+  m->mapping
+      = family (core, CH_METRIC_COUNTER, "session_mapping_total",
+                "Look-ups of orders by their keys.", LABELS ("operation", "status"));
   m->start_seconds = family (core, CH_METRIC_HISTOGRAM, "chargehost_order_start_seconds",
                              "From creation to charging.", LABELS ("protocol"));
   m->settlement_revised = counter (core, "chargehost_order_settlement_revised_total",

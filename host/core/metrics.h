@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Counters of devices, ports and orders (gateway 9); commands and sessions have their own. */
+/* Counters of devices, ports and orders (gateway 9); commands and sessions have their
+ * own. */
 #pragma once
 
 #include "core/core.h"
@@ -10,11 +11,11 @@ struct _ChCoreMetrics {
   ChSeries *port_snapshot_stale;
   ChSeries *report_charging, *report_idle, *report_abnormal;
   ChSeries *order_inconsistent_transition, *order_inconsistent_duplicate;
-  ChMetric *order_transition;  /* from, to, by */
-  ChMetric *duplicate_report;  /* type */
-  ChMetric *order_timeout;     /* order_status */
-  ChMetric *mapping;           /* operation, status */
-  ChMetric *start_seconds;     /* protocol */
+  ChMetric *order_transition; /* from, to, by */
+  ChMetric *duplicate_report; /* type */
+  ChMetric *order_timeout;    /* order_status */
+  ChMetric *mapping;          /* operation, status */
+  ChMetric *start_seconds;    /* protocol */
   ChSeries *settlement_revised;
   ChSeries *guard_timeout;
   ChMetric *energy_total;      /* protocol */

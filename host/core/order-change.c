@@ -11,15 +11,15 @@
 
 #include <string.h>
 
-/* ---- settlement (gateway 1.5.5) ------------------------------------------------------------ */
+/* ---- settlement (gateway 1.5.5)
+ * ------------------------------------------------------------ */
 
 static void price (const ChOrder *order, ChOrderData *d)
 {
   ChPlugin *self = order->device->core->self;
-  ChAmount amount = ch_tariff_amount (d->energy_wh, d->price_per_kwh_cent,
-                                      d->service_fee_permille,
-                                      ch_config_int (self, "tariff.min_charge_cent"),
-                                      d->amount_limit_cent);
+  ChAmount amount = ch_tariff_amount (
+      d->energy_wh, d->price_per_kwh_cent, d->service_fee_permille,
+      ch_config_int (self, "tariff.min_charge_cent"), d->amount_limit_cent);
   d->electricity_cent = amount.electricity_cent;
   d->service_cent = amount.service_cent;
   d->amount_cent = amount.total_cent;
@@ -32,15 +32,15 @@ void ch_order_settle (const ChOrder *order, ChOrderData *next, gint64 end_wall_m
 {
   if (next->end_time == CH_UNSET)
     next->end_time = next->start_time != CH_UNSET && next->duration_s > 0
-                       ? MIN (end_wall_ms, next->start_time + next->duration_s * 1000)
-                       : end_wall_ms;
+                         ? MIN (end_wall_ms, next->start_time + next->duration_s * 1000)
+                         : end_wall_ms;
   if (next->end_reason == CH_UNSET)
     next->end_reason = CH_END_UNKNOWN;
   price (order, next);
 }
 
-void ch_order_settle_report (const ChOrder *order, ChOrderData *next, const ChOrderEnded *fact,
-                             gint64 now_wall_ms)
+void ch_order_settle_report (const ChOrder *order, ChOrderData *next,
+                             const ChOrderEnded *fact, gint64 now_wall_ms)
 {
   /* Figures never decrease: a device that restarted its counters is noted. */
   gint64 energy_wh = order->base_energy_wh + MAX (fact->energy_wh, 0);
@@ -51,7 +51,8 @@ void ch_order_settle_report (const ChOrder *order, ChOrderData *next, const ChOr
     duration_s = MAX (duration_s, order->d.duration_s);
   }
   next->energy_wh = energy_wh;
-  next->duration_s = MAX (duration_s, order->d.end_time == CH_UNSET ? order->d.duration_s : 0);
+  next->duration_s
+      = MAX (duration_s, order->d.end_time == CH_UNSET ? order->d.duration_s : 0);
 
   gint64 ended = fact->occurred_at_ms;
   if (ended == CH_UNSET || ended > now_wall_ms + 300000
@@ -72,7 +73,8 @@ void ch_order_settle_report (const ChOrder *order, ChOrderData *next, const ChOr
   price (order, next);
 }
 
-/* ---- the change ------------------------------------------------------------------------------ */
+/* ---- the change
+ * ------------------------------------------------------------------------------ */
 
 ChChange *ch_change_begin (ChOrder *order, ChOrderEvent event, const char *by,
                            const char *reason)
@@ -151,12 +153,19 @@ void ch_change_add_stop (ChChange *change, const char *reason)
   json_object_set_new_nocheck (payload, "reason", json_string (reason));
 
   ChOutboundRequest request = {
-    .type = CH_COMMAND_STOP_CHARGE, .device = order->device, .socket_no = change->next.socket_no,
-    .port_no = change->next.port_no, .order_no = change->next.order_no,
-    .business_no = change->next.business_no, .wire_order = change->next.wire_order,
-    .priority = 1, .payload = payload, .durable = TRUE,
+      .type = CH_COMMAND_STOP_CHARGE,
+      .device = order->device,
+      .socket_no = change->next.socket_no,
+      .port_no = change->next.port_no,
+      .order_no = change->next.order_no,
+      .business_no = change->next.business_no,
+      .wire_order = change->next.wire_order,
+      .priority = 1,
+      .payload = payload,
+      .durable = TRUE,
   };
-  if (ch_outbound_prepare (core->outbound, &request, change->tx, id, &deduplicated, &error)) {
+  if (ch_outbound_prepare (core->outbound, &request, change->tx, id, &deduplicated,
+                           &error)) {
     g_strlcpy (change->next.stop_command_id, id, sizeof change->next.stop_command_id);
     change->stop_prepared = !deduplicated;
   } else
@@ -197,24 +206,25 @@ static void count (ChChange *change)
 {
   ChOrder *order = change->order;
   ChCoreMetrics *m = order->device->core->metrics;
-  const char *protocol = order->device->protocol[0] != '\0' ? order->device->protocol : "none";
+  const char *protocol
+      = order->device->protocol[0] != '\0' ? order->device->protocol : "none";
 
   if (change->cell->transition == 0)
     return;
-  ch_series_inc (ch_metric_with (m->order_transition,
-                                 ch_order_status_name ((ChOrderStatus) change->from),
-                                 ch_order_status_name ((ChOrderStatus) order->d.status),
-                                 change->by, NULL));
+  ch_series_inc (ch_metric_with (
+      m->order_transition, ch_order_status_name ((ChOrderStatus) change->from),
+      ch_order_status_name ((ChOrderStatus) order->d.status), change->by, NULL));
   if (change->event == CH_ORDER_EVENT_STARTED)
     ch_series_observe (ch_metric_with (m->start_seconds, protocol, NULL),
                        (double) (order->d.updated_at - order->d.created_at) / 1000);
   if (change->first_end)
-    ch_series_add (ch_metric_with (m->energy_total, protocol, NULL), (double) order->d.energy_wh);
+    ch_series_add (ch_metric_with (m->energy_total, protocol, NULL),
+                   (double) order->d.energy_wh);
   if (change->cell->effects & CH_ORDER_EFFECT_REVISE)
     ch_series_inc (m->settlement_revised);
   if (g_str_equal (change->by, "timer"))
-    ch_series_inc (ch_metric_with (m->order_timeout,
-                                   ch_order_status_name ((ChOrderStatus) change->from), NULL));
+    ch_series_inc (ch_metric_with (
+        m->order_timeout, ch_order_status_name ((ChOrderStatus) change->from), NULL));
 }
 
 /* Makes the new state true in memory. */
@@ -289,8 +299,8 @@ static void committed (ChPlugin *self, const ChTxResult *result, const GError *e
 void ch_change_commit (ChChange *change, ChChangeDone done, gpointer data)
 {
   ChOrder *order = change->order;
-  g_autofree char *history
-    = ch_order_history (change->next.status, change->next.updated_at, change->reason, change->by);
+  g_autofree char *history = ch_order_history (
+      change->next.status, change->next.updated_at, change->reason, change->by);
   ChTx *tx = ch_tx_new (order->device->core->self);
 
   if (change->cell->effects & CH_ORDER_EFFECT_SEND_STOP)

@@ -23,8 +23,8 @@ typedef struct _ChChange ChChange;
 typedef void (*ChChangeDone) (ChChange *change, const GError *error, gpointer data);
 
 struct _ChChange {
-  ChOrder *order;    /* may be freed after the done function when it became terminal */
-  ChOrderData next;  /* edit between begin and commit */
+  ChOrder *order;   /* may be freed after the done function when it became terminal */
+  ChOrderData next; /* edit between begin and commit */
   const ChOrderCell *cell;
   ChOrderEvent event;
   const char *by;     /* constant: device, api, timer, admin */
@@ -59,8 +59,8 @@ void ch_change_commit (ChChange *change, ChChangeDone done, gpointer data);
 /* Final figures of @next from its progress, without a report. */
 void ch_order_settle (const ChOrder *order, ChOrderData *next, gint64 end_wall_ms);
 /* The same from a report. */
-void ch_order_settle_report (const ChOrder *order, ChOrderData *next, const ChOrderEnded *fact,
-                             gint64 now_wall_ms);
+void ch_order_settle_report (const ChOrder *order, ChOrderData *next,
+                             const ChOrderEnded *fact, gint64 now_wall_ms);
 
 /* orders.c: memory of active orders. */
 void ch_orders_add_active (ChOrders *orders, ChOrder *order);

@@ -33,28 +33,32 @@ static void sent (ChCore *core, const ChCommandView *view)
 }
 
 /* C4, C5: the start took effect although nobody wants it any more. */
-static gboolean start_too_late (ChDevice *device, const ChCommandView *view, ChOrder *order)
+static gboolean start_too_late (ChDevice *device, const ChCommandView *view,
+                                ChOrder *order)
 {
   if (order != NULL && order->d.status != CH_ORDER_CANCELLING)
     return FALSE;
   ch_order_compensate (device, view->socket_no, view->port_no, view->order_no,
                        order != NULL ? order->d.business_no : 0,
-                       order != NULL ? order->d.wire_order : NULL, "late_start_compensated");
+                       order != NULL ? order->d.wire_order : NULL,
+                       "late_start_compensated");
   return TRUE;
 }
 
 static gboolean start_finished (ChDevice *device, const ChCommandView *view)
 {
   ChOrder *order = ch_orders_find (device->core->orders, view->order_no);
-  ChOrderStatus status = order != NULL ? (ChOrderStatus) order->d.status : CH_ORDER_FAILED;
+  ChOrderStatus status
+      = order != NULL ? (ChOrderStatus) order->d.status : CH_ORDER_FAILED;
 
   switch (view->state) {
   case CH_COMMAND_ACKED:
     if (start_too_late (device, view, order) || status != CH_ORDER_PENDING)
       return TRUE; /* charging already: the fact came first */
     return !ch_order_apply (order,
-                            ch_device_props (device)->ack_means_on ? CH_ORDER_EVENT_STARTED
-                                                                   : CH_ORDER_EVENT_ACK,
+                            ch_device_props (device)->ack_means_on
+                                ? CH_ORDER_EVENT_STARTED
+                                : CH_ORDER_EVENT_ACK,
                             "device", "start_ack");
   case CH_COMMAND_REJECTED:
     if (status != CH_ORDER_PENDING)
@@ -88,7 +92,8 @@ static gboolean stop_finished (ChDevice *device, const ChCommandView *view)
     order->stop_acked_ms = ch_now_ms (device->core->self);
     order->d.ack_at = ch_wall_ms (device->core->self);
   }
-  gboolean answered = view->state == CH_COMMAND_ACKED || view->state == CH_COMMAND_REJECTED;
+  gboolean answered
+      = view->state == CH_COMMAND_ACKED || view->state == CH_COMMAND_REJECTED;
   if (order->d.status == CH_ORDER_CANCELLING && answered)
     return !ch_order_apply (order, CH_ORDER_EVENT_CANCELLED, "device", "stop_ack");
   if (view->state == CH_COMMAND_REJECTED)
@@ -124,6 +129,6 @@ static void finished (ChCore *core, const ChCommandView *view)
 
 void ch_orders_connect_commands (ChOrders *orders)
 {
-  static const ChOutboundHooks hooks = { .sent = sent, .finished = finished };
+  static const ChOutboundHooks hooks = {.sent = sent, .finished = finished};
   ch_outbound_set_hooks (ch_orders_core (orders)->outbound, &hooks);
 }

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-/* ---- rows of the outbox ------------------------------------------------------------------ */
+/* ---- rows of the outbox
+ * ------------------------------------------------------------------ */
 
 static void set (json_t *data, const char *name, json_t *value)
 {
@@ -55,8 +56,9 @@ static void add_row (const ChOrder *order, const ChOrderData *d, const char *typ
   text = ch_json_dump (data);
   json_decref (data);
   key = g_str_equal (type, "charging.ended")
-          ? g_strdup_printf ("%s:%s:%d", type, d->order_no, (gint) d->settlement_rev)
-          : g_strdup_printf ("%s:%s:%d:%d", type, d->order_no, d->status, (gint) d->version);
+            ? g_strdup_printf ("%s:%s:%d", type, d->order_no, (gint) d->settlement_rev)
+            : g_strdup_printf ("%s:%s:%d:%d", type, d->order_no, d->status,
+                               (gint) d->version);
 
   ch_tx_add (tx, self, "events.insert");
   ch_tx_bind_text (tx, "event_id", event_id);
@@ -80,30 +82,36 @@ static void add_settlement (json_t *data, const ChOrderData *d)
   set (data, "duration", json_integer (d->duration_s));
   set (data, "total_kwh", ch_json_milli (d->energy_wh));
   set (data, "energy_wh", json_integer (d->energy_wh));
-  set (data, "amount_cent", json_integer (d->amount_cent == CH_UNSET ? 0 : d->amount_cent));
+  set (data, "amount_cent",
+       json_integer (d->amount_cent == CH_UNSET ? 0 : d->amount_cent));
   set (data, "total_amount",
        ch_json_milli ((d->amount_cent == CH_UNSET ? 0 : d->amount_cent) * 10));
 }
 
 static void add_reason (json_t *data, const ChOrderData *d)
 {
-  ChEndReason reason = d->end_reason == CH_UNSET ? CH_END_UNKNOWN : (ChEndReason) d->end_reason;
+  ChEndReason reason
+      = d->end_reason == CH_UNSET ? CH_END_UNKNOWN : (ChEndReason) d->end_reason;
   set (data, "end_reason", json_string (ch_end_reason_name (reason)));
   set (data, "end_reason_code", json_integer (reason));
   set (data, "end_reason_msg",
-       json_string (reason == CH_END_NORMAL ? "charging finished" : ch_end_reason_name (reason)));
+       json_string (reason == CH_END_NORMAL ? "charging finished"
+                                            : ch_end_reason_name (reason)));
 }
 
-static void row_completed (const ChOrder *order, const ChOrderData *d, const char *type, ChTx *tx)
+static void row_completed (const ChOrder *order, const ChOrderData *d, const char *type,
+                           ChTx *tx)
 {
   json_t *data = common (order, d);
   add_settlement (data, d);
   set (data, "peak_power",
-       d->peak_power_mw == CH_UNSET ? json_integer (0) : ch_json_milli (d->peak_power_mw));
+       d->peak_power_mw == CH_UNSET ? json_integer (0)
+                                    : ch_json_milli (d->peak_power_mw));
   set (data, "avg_power", watts (d->energy_wh, d->duration_s));
   set (data, "electricity_cent",
        json_integer (d->electricity_cent == CH_UNSET ? 0 : d->electricity_cent));
-  set (data, "service_cent", json_integer (d->service_cent == CH_UNSET ? 0 : d->service_cent));
+  set (data, "service_cent",
+       json_integer (d->service_cent == CH_UNSET ? 0 : d->service_cent));
   add_reason (data, d);
   set (data, "settlement_rev", json_integer (d->settlement_rev));
   set_seconds (data, "completed_at", d->end_time);
@@ -136,8 +144,8 @@ static void row_stopped (const ChOrder *order, const ChOrderData *d, ChTx *tx)
   json_t *data = common (order, d);
   set (data, "reason",
        json_string (d->end_reason == CH_UNSET
-                      ? "unknown"
-                      : ch_end_reason_name ((ChEndReason) d->end_reason)));
+                        ? "unknown"
+                        : ch_end_reason_name ((ChEndReason) d->end_reason)));
   add_settlement (data, d);
   set (data, "provisional", json_boolean (d->provisional));
   set_seconds (data, "stopped_at", d->end_time);
@@ -190,7 +198,8 @@ static void row_plain (const ChOrder *order, const ChOrderData *d, const char *t
     set (data, "provisional", json_boolean (d->provisional));
   } else if (g_str_equal (type, "order.stopping")) {
     set (data, "reason",
-         json_string (d->failure_reason[0] != '\0' ? d->failure_reason : "api_stop_charge"));
+         json_string (d->failure_reason[0] != '\0' ? d->failure_reason
+                                                   : "api_stop_charge"));
     set (data, "command_id", json_string (d->stop_command_id));
   } else if (g_str_equal (type, "order.interrupted")) {
     set (data, "energy_wh", json_integer (d->energy_wh));
@@ -201,7 +210,8 @@ static void row_plain (const ChOrder *order, const ChOrderData *d, const char *t
   add_row (order, d, type, data, tx);
 }
 
-static void rows_of_end (const ChOrder *order, const ChOrderData *d, gboolean charged, ChTx *tx)
+static void rows_of_end (const ChOrder *order, const ChOrderData *d, gboolean charged,
+                         ChTx *tx)
 {
   if (charged)
     row_ended (order, d, tx);
@@ -213,8 +223,8 @@ static void rows_of_end (const ChOrder *order, const ChOrderData *d, gboolean ch
     row_failed (order, d, tx);
 }
 
-void ch_order_event_rows (const ChOrder *order, const ChOrderData *d, const ChOrderCell *cell,
-                          ChTx *tx)
+void ch_order_event_rows (const ChOrder *order, const ChOrderData *d,
+                          const ChOrderCell *cell, ChTx *tx)
 {
   switch (cell->transition) {
   case 2:
@@ -229,7 +239,9 @@ void ch_order_event_rows (const ChOrder *order, const ChOrderData *d, const ChOr
     row_confirmed (order, d, tx);
     row_failed (order, d, tx);
     break;
-  case 5: case 8: case 26:
+  case 5:
+  case 8:
+  case 26:
     row_failed (order, d, tx);
     break;
   case 6:
@@ -241,13 +253,15 @@ void ch_order_event_rows (const ChOrder *order, const ChOrderData *d, const ChOr
     else
       row_plain (order, d, "order.cancelling", "cancelling_at", tx);
     break;
-  case 9: case 30:
+  case 9:
+  case 30:
     row_plain (order, d, "order.stopping", "stopping_at", tx);
     break;
   case 13:
     row_plain (order, d, "order.interrupted", "interrupted_at", tx);
     break;
-  case 14: case 32:
+  case 14:
+  case 32:
     row_plain (order, d, "order.recovered", "recovered_at", tx);
     break;
   case 24:
@@ -260,10 +274,22 @@ void ch_order_event_rows (const ChOrder *order, const ChOrderData *d, const ChOr
   case 28:
     row_completed (order, d, "order.settlement_revised", tx);
     break;
-  case 10: case 11: case 12: case 15: case 18: case 19: case 25: case 33:
+  case 10:
+  case 11:
+  case 12:
+  case 15:
+  case 18:
+  case 19:
+  case 25:
+  case 33:
     rows_of_end (order, d, TRUE, tx);
     break;
-  case 16: case 17: case 20: case 22: case 23: case 31:
+  case 16:
+  case 17:
+  case 20:
+  case 22:
+  case 23:
+  case 31:
     rows_of_end (order, d, FALSE, tx);
     break;
   default: /* 21: the same state again */
@@ -273,7 +299,7 @@ void ch_order_event_rows (const ChOrder *order, const ChOrderData *d, const ChOr
 
 void ch_order_created_rows (const ChOrder *order, ChTx *tx)
 {
-  static const char *const modes[] = { "", "time", "kwh", "power", "full" };
+  static const char *const modes[] = {"", "time", "kwh", "power", "full"};
   const ChOrderData *d = &order->d;
   json_t *data = common (order, d);
 
@@ -296,29 +322,32 @@ void ch_order_created_rows (const ChOrder *order, ChTx *tx)
     row_ended (order, d, tx);
 }
 
-/* ---- topics ------------------------------------------------------------------------------- */
+/* ---- topics
+ * ------------------------------------------------------------------------------- */
 
 static ChEvent head (const ChOrder *order)
 {
-  ChEvent event = { .time_ms = ch_wall_ms (order->device->core->self),
-                    .socket_no = order->d.socket_no,
-                    .port_no = order->d.port_no };
+  ChEvent event = {.time_ms = ch_wall_ms (order->device->core->self),
+                   .socket_no = order->d.socket_no,
+                   .port_no = order->d.port_no};
   g_strlcpy (event.device, order->device->id, sizeof event.device);
   return event;
 }
 
-void ch_order_publish_changed (const ChOrder *order, gint from, guint transition, const char *by)
+void ch_order_publish_changed (const ChOrder *order, gint from, guint transition,
+                               const char *by)
 {
   ChCore *core = order->device->core;
   if (!ch_topic_is_heard (core->topics.order_changed))
     return;
-  ChOrderChangedEvent event = { .event = head (order),
-                                .provisional = order->d.provisional,
-                                .version = order->d.version };
+  ChOrderChangedEvent event = {.event = head (order),
+                               .provisional = order->d.provisional,
+                               .version = order->d.version};
   g_strlcpy (event.order_no, order->d.order_no, sizeof event.order_no);
   g_strlcpy (event.from, from < 0 ? "" : ch_order_status_name ((ChOrderStatus) from),
              sizeof event.from);
-  g_strlcpy (event.to, ch_order_status_name ((ChOrderStatus) order->d.status), sizeof event.to);
+  g_strlcpy (event.to, ch_order_status_name ((ChOrderStatus) order->d.status),
+             sizeof event.to);
   g_snprintf (event.transition, sizeof event.transition, "T%u", transition % 100);
   g_strlcpy (event.by, by, sizeof event.by);
   g_strlcpy (event.failure_reason, order->d.failure_reason, sizeof event.failure_reason);
@@ -331,12 +360,12 @@ void ch_order_publish_started (const ChOrder *order)
   if (!ch_topic_is_heard (core->topics.order_started))
     return;
   const ChPort *port
-    = ch_device_port (order->device, order->d.socket_no, order->d.port_no, FALSE);
-  ChOrderStartedEvent event = { .event = head (order),
-                                .start_time = order->d.start_time,
-                                .power = CH_UNSET,
-                                .current = CH_UNSET,
-                                .voltage = CH_UNSET };
+      = ch_device_port (order->device, order->d.socket_no, order->d.port_no, FALSE);
+  ChOrderStartedEvent event = {.event = head (order),
+                               .start_time = order->d.start_time,
+                               .power = CH_UNSET,
+                               .current = CH_UNSET,
+                               .voltage = CH_UNSET};
   if (port != NULL && port->power_mw != G_MININT32)
     event.power = port->power_mw;
   if (port != NULL && port->current_ma != G_MININT32)
@@ -346,7 +375,8 @@ void ch_order_publish_started (const ChOrder *order)
   g_strlcpy (event.order_no, order->d.order_no, sizeof event.order_no);
   g_strlcpy (event.source, ch_order_source_name ((ChOrderSource) order->d.source),
              sizeof event.source);
-  g_strlcpy (event.card_no, order->card_no != NULL ? order->card_no : "", sizeof event.card_no);
+  g_strlcpy (event.card_no, order->card_no != NULL ? order->card_no : "",
+             sizeof event.card_no);
   ch_publish (core->topics.order_started, &event.event);
 }
 
@@ -356,15 +386,15 @@ void ch_order_publish_updated (const ChOrder *order, gint64 current_ma, gint64 v
   ChCore *core = order->device->core;
   if (!ch_topic_is_heard (core->topics.order_updated))
     return;
-  ChOrderUpdatedEvent event = { .event = head (order),
-                                .energy_wh = order->d.energy_wh,
-                                .duration_s = order->d.duration_s,
-                                .power = order->d.last_power_mw,
-                                .current = current_ma,
-                                .voltage = voltage_mv,
-                                .temp = temp_dc == CH_UNSET ? CH_UNSET : temp_dc * 100,
-                                .soc = soc,
-                                .amount_cent = order->d.amount_cent };
+  ChOrderUpdatedEvent event = {.event = head (order),
+                               .energy_wh = order->d.energy_wh,
+                               .duration_s = order->d.duration_s,
+                               .power = order->d.last_power_mw,
+                               .current = current_ma,
+                               .voltage = voltage_mv,
+                               .temp = temp_dc == CH_UNSET ? CH_UNSET : temp_dc * 100,
+                               .soc = soc,
+                               .amount_cent = order->d.amount_cent};
   g_strlcpy (event.order_no, order->d.order_no, sizeof event.order_no);
   g_strlcpy (event.lookup_source, lookup_source, sizeof event.lookup_source);
   ch_publish (core->topics.order_updated, &event.event);
@@ -375,13 +405,13 @@ void ch_order_publish_ended (const ChOrder *order)
   ChCore *core = order->device->core;
   if (!ch_topic_is_heard (core->topics.order_ended))
     return;
-  ChOrderEndedEvent event = { .event = head (order),
-                              .energy_wh = order->d.energy_wh,
-                              .duration_s = order->d.duration_s,
-                              .end_reason = order->d.end_reason,
-                              .raw_reason = order->d.raw_reason,
-                              .amount_cent = order->d.amount_cent,
-                              .provisional = order->d.provisional };
+  ChOrderEndedEvent event = {.event = head (order),
+                             .energy_wh = order->d.energy_wh,
+                             .duration_s = order->d.duration_s,
+                             .end_reason = order->d.end_reason,
+                             .raw_reason = order->d.raw_reason,
+                             .amount_cent = order->d.amount_cent,
+                             .provisional = order->d.provisional};
   g_strlcpy (event.order_no, order->d.order_no, sizeof event.order_no);
   g_strlcpy (event.lookup_source, order->d.lookup_source, sizeof event.lookup_source);
   ch_publish (core->topics.order_ended, &event.event);
@@ -394,7 +424,8 @@ void ch_order_progress_row (ChOrder *order, ChTx *tx)
   const ChPort *port = ch_device_port (order->device, d->socket_no, d->port_no, FALSE);
 
   set (data, "power_w",
-       d->last_power_mw == CH_UNSET ? json_integer (0) : ch_json_milli (d->last_power_mw));
+       d->last_power_mw == CH_UNSET ? json_integer (0)
+                                    : ch_json_milli (d->last_power_mw));
   if (port != NULL && port->current_ma != G_MININT32)
     set (data, "current_a", ch_json_milli (port->current_ma));
   if (port != NULL && port->voltage_mv != G_MININT32)
@@ -404,10 +435,12 @@ void ch_order_progress_row (ChOrder *order, ChTx *tx)
   set (data, "duration_s", json_integer (d->duration_s));
   if (d->amount_cent != CH_UNSET)
     set (data, "amount_cent", json_integer (d->amount_cent));
-  set (data, "lookup_source", json_string (d->wire_order[0] != '\0' ? "business_no" : "order_no"));
+  set (data, "lookup_source",
+       json_string (d->wire_order[0] != '\0' ? "business_no" : "order_no"));
   set_seconds (data, "updated_at", ch_wall_ms (order->device->core->self));
 
   ChOrderData at = *d;
-  at.version = d->version * 100000 + ch_wall_ms (order->device->core->self) / 10000 % 100000;
+  at.version
+      = d->version * 100000 + ch_wall_ms (order->device->core->self) / 10000 % 100000;
   add_row (order, &at, "charging.progress", data, tx);
 }

@@ -8,13 +8,15 @@
 /* Appends the outbox rows of a transition of @order to @next. */
 void ch_order_event_rows (const ChOrder *order, const ChOrderData *next,
                           const ChOrderCell *cell, ChTx *tx);
-/* Appends the row of a creation: order.created, and charging.started for a local charge. */
+/* Appends the row of a creation: order.created, and charging.started for a local charge.
+ */
 void ch_order_created_rows (const ChOrder *order, ChTx *tx);
 /* Appends charging.progress when it is due. */
 void ch_order_progress_row (ChOrder *order, ChTx *tx);
 
 /* Publishes order.changed. */
-void ch_order_publish_changed (const ChOrder *order, gint from, guint transition, const char *by);
+void ch_order_publish_changed (const ChOrder *order, gint from, guint transition,
+                               const char *by);
 void ch_order_publish_started (const ChOrder *order);
 void ch_order_publish_updated (const ChOrder *order, gint64 current_ma, gint64 voltage_mv,
                                gint64 temp_dc, gint64 soc, const char *lookup_source);

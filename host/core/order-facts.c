@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The durable facts of orders: a charge started, a charge ended (gateway 1.5.5, bkv 10.4).
- * Both run as the head job of the device's queue. The answer to the device goes out from
+ * The durable facts of orders: a charge started, a charge ended (gateway 1.5.5,
+ * bkv 10.4). Both run as the head job of the device's queue. The answer to the device
+ * goes out from
  * @next, when the transaction has committed. Whatever is found, a report that ends a
  * charge is stored once and answered every time.
  */
@@ -62,7 +63,8 @@ static void settle_fact (Pending *p, const GError *error)
   ch_fact_finish (device);
 }
 
-/* ---- what the port shows afterwards ----------------------------------------------------------- */
+/* ---- what the port shows afterwards
+ * ----------------------------------------------------------- */
 
 static void port_is_on (Pending *p)
 {
@@ -70,7 +72,8 @@ static void port_is_on (Pending *p)
   ChPort *port = ch_device_port (p->device, socket_of (p), port_of (p), TRUE);
   if (port == NULL)
     return;
-  port->settle_until_ms = ch_now_ms (self) + ch_config_int (self, "ports.settle_s") * 1000;
+  port->settle_until_ms
+      = ch_now_ms (self) + ch_config_int (self, "ports.settle_s") * 1000;
   port->unsolicited_ms = 0;
   ch_port_set_status (p->device, port, CH_PORT_CHARGING, "start_ack");
 }
@@ -87,7 +90,8 @@ static void port_is_off (Pending *p)
                         "end_report");
 }
 
-/* ---- transitions of an order that was found ---------------------------------------------------- */
+/* ---- transitions of an order that was found
+ * ---------------------------------------------------- */
 
 static void changed (ChChange *change, const GError *error, gpointer data)
 {
@@ -113,9 +117,10 @@ static void end_order (Pending *p, ChOrder *order)
   const ChOrderEnded *fact = p->ended;
   ChCore *core = p->device->core;
   gboolean stopped
-    = fact->end_reason == CH_END_USER_STOP || fact->end_reason == CH_END_REMOTE_STOP;
-  ChChange *change = ch_change_begin (
-    order, stopped ? CH_ORDER_EVENT_END_STOPPED : CH_ORDER_EVENT_END, "device", "end_report");
+      = fact->end_reason == CH_END_USER_STOP || fact->end_reason == CH_END_REMOTE_STOP;
+  ChChange *change
+      = ch_change_begin (order, stopped ? CH_ORDER_EVENT_END_STOPPED : CH_ORDER_EVENT_END,
+                         "device", "end_report");
 
   if (change == NULL) { /* final already: acknowledge, change nothing */
     ch_series_inc (ch_metric_with (core->metrics->duplicate_report, "end", NULL));
@@ -129,7 +134,8 @@ static void end_order (Pending *p, ChOrder *order)
   if (order->d.wire_order[0] == '\0' && p->lookup_source != NULL
       && g_str_equal (p->lookup_source, "port_fallback"))
     take_numbers (p, &change->next);
-  g_strlcpy (change->next.lookup_source, p->lookup_source, sizeof change->next.lookup_source);
+  g_strlcpy (change->next.lookup_source, p->lookup_source,
+             sizeof change->next.lookup_source);
   if (fact->statements != NULL)
     ch_tx_append (change->tx, g_steal_pointer (&((ChOrderEnded *) fact)->statements));
   ch_log (core->self, CH_LOG_INFO,
@@ -146,7 +152,7 @@ static gint64 credible_start (Pending *p)
 }
 
 /* A second answer with another number: the last one counts, the first stays known. */
-static const ChOrderCell SAME_STATE = { .transition = 0 };
+static const ChOrderCell SAME_STATE = {.transition = 0};
 
 static void amend_number (Pending *p, ChOrder *order)
 {
@@ -164,7 +170,8 @@ static void start_order (Pending *p, ChOrder *order)
   switch (order->d.status) {
   case CH_ORDER_PENDING:
   case CH_ORDER_CONFIRMED: {
-    ChChange *change = ch_change_begin (order, CH_ORDER_EVENT_STARTED, "device", "started");
+    ChChange *change
+        = ch_change_begin (order, CH_ORDER_EVENT_STARTED, "device", "started");
     change->next.start_time = credible_start (p);
     change->next.ack_at = ch_wall_ms (p->device->core->self);
     take_numbers (p, &change->next);
@@ -174,9 +181,10 @@ static void start_order (Pending *p, ChOrder *order)
     return;
   }
   case CH_ORDER_CANCELLING: /* C5 */
-    ch_order_compensate (p->device, order->d.socket_no, order->d.port_no, order->d.order_no,
-                         (guint16) (number_of (p) == CH_UNSET ? 0 : number_of (p)), wire_of (p),
-                         "late_start_compensated");
+    ch_order_compensate (p->device, order->d.socket_no, order->d.port_no,
+                         order->d.order_no,
+                         (guint16) (number_of (p) == CH_UNSET ? 0 : number_of (p)),
+                         wire_of (p), "late_start_compensated");
     settle_fact (p, NULL);
     return;
   default:
@@ -188,7 +196,8 @@ static void start_order (Pending *p, ChOrder *order)
   }
 }
 
-/* ---- a charge that no order asked for ------------------------------------------------------------ */
+/* ---- a charge that no order asked for
+ * ------------------------------------------------------------ */
 
 static void local_inserted (ChPlugin *self, const ChTxResult *result, const GError *error,
                             gpointer data)
@@ -266,10 +275,12 @@ static void insert_local (Pending *p)
     g_strlcpy (d->failure_reason, "no_matching_order", sizeof d->failure_reason);
     g_strlcpy (d->lookup_source, "none", sizeof d->lookup_source);
     order->card_no = g_strdup (p->ended->card_no);
-    order->metadata = p->ended->metadata != NULL ? ch_json_dump (p->ended->metadata) : NULL;
+    order->metadata
+        = p->ended->metadata != NULL ? ch_json_dump (p->ended->metadata) : NULL;
     ch_order_settle_report (order, d, p->ended, d->created_at);
     ch_core_alarm (core, p->device->id, d->socket_no, d->port_no, "no_matching_order",
-                   CH_ALARM_WARNING, TRUE, "A charge ended that no order asked for", NULL, NULL);
+                   CH_ALARM_WARNING, TRUE, "A charge ended that no order asked for", NULL,
+                   NULL);
   }
   ch_device_store (p->device, tx);
   ch_order_insert (order, tx);
@@ -279,7 +290,8 @@ static void insert_local (Pending *p)
   ch_tx_submit (tx, 0, local_inserted, p);
 }
 
-/* ---- finding the order ------------------------------------------------------------------------------ */
+/* ---- finding the order
+ * ------------------------------------------------------------------------------ */
 
 static ChOrder *active_by_key (Pending *p, const char *order_no)
 {
@@ -289,9 +301,11 @@ static ChOrder *active_by_key (Pending *p, const char *order_no)
     p->lookup_source = "order_no";
     return order;
   }
-  for (guint i = 0; has_key (p) && device->orders != NULL && i < device->orders->len; i++) {
+  for (guint i = 0; has_key (p) && device->orders != NULL && i < device->orders->len;
+       i++) {
     order = g_ptr_array_index (device->orders, i);
-    if (ch_order_has_key (order, wire_of (p), number_of (p), socket_of (p), port_of (p))) {
+    if (ch_order_has_key (order, wire_of (p), number_of (p), socket_of (p),
+                          port_of (p))) {
       p->lookup_source = "business_no";
       return order;
     }
@@ -311,10 +325,12 @@ static ChOrder *active_by_port (Pending *p)
     return NULL; /* numbers of the core: another number is another charge */
   p->lookup_source = "port_fallback";
   if (p->started != NULL)
-    return order->d.status <= CH_ORDER_CONFIRMED && order->start_written_ms != 0 ? order : NULL;
-  gint64 since_s = order->start_written_ms == 0
-                     ? -1
-                     : (ch_now_ms (device->core->self) - order->start_written_ms) / 1000;
+    return order->d.status <= CH_ORDER_CONFIRMED && order->start_written_ms != 0 ? order
+                                                                                 : NULL;
+  gint64 since_s
+      = order->start_written_ms == 0
+            ? -1
+            : (ch_now_ms (device->core->self) - order->start_written_ms) / 1000;
   return since_s >= 0 && p->ended->duration_s <= since_s + 90 ? order : NULL;
 }
 
@@ -337,8 +353,10 @@ static void conflict (Pending *p, const ChOrder *order)
   g_autoptr (json_t) metadata = json_object ();
   json_object_set_new_nocheck (metadata, "order_no", json_string (order->d.order_no));
   json_object_set_new_nocheck (metadata, "energy_wh", json_integer (p->ended->energy_wh));
-  json_object_set_new_nocheck (metadata, "duration_s", json_integer (p->ended->duration_s));
-  json_object_set_new_nocheck (metadata, "stored_energy_wh", json_integer (order->d.energy_wh));
+  json_object_set_new_nocheck (metadata, "duration_s",
+                               json_integer (p->ended->duration_s));
+  json_object_set_new_nocheck (metadata, "stored_energy_wh",
+                               json_integer (order->d.energy_wh));
   ch_core_alarm (p->device->core, p->device->id, socket_of (p), port_of (p),
                  "end_report_conflict", CH_ALARM_MAJOR, TRUE,
                  "An ended charge was reported again with other figures", NULL, metadata);
@@ -407,7 +425,7 @@ static void look_up (Pending *p)
   ChDevice *device = p->device;
   ChPlugin *self = device->core->self;
   gint64 since
-    = ch_wall_ms (self) - ch_config_int (self, "orders.late_report_window_s") * 1000;
+      = ch_wall_ms (self) - ch_config_int (self, "orders.late_report_window_s") * 1000;
   ChTx *tx = ch_tx_new (self);
 
   if (wire_of (p) != NULL && *wire_of (p) != '\0') {
@@ -432,7 +450,7 @@ void ch_orders_ended (ChOrders *orders, ChDevice *device, const ChOrderEnded *fa
                       ChFactNext next, gpointer data)
 {
   Pending *p = g_new0 (Pending, 1);
-  *p = (Pending) { .device = device, .ended = fact, .next = next, .data = data };
+  *p = (Pending) {.device = device, .ended = fact, .next = next, .data = data};
   ChOrder *order = active_by_key (p, fact->order_no);
   if (order != NULL)
     end_order (p, order);
@@ -446,7 +464,7 @@ void ch_orders_started (ChOrders *orders, ChDevice *device, const ChOrderStarted
                         ChFactNext next, gpointer data)
 {
   Pending *p = g_new0 (Pending, 1);
-  *p = (Pending) { .device = device, .started = fact, .next = next, .data = data };
+  *p = (Pending) {.device = device, .started = fact, .next = next, .data = data};
   ChOrder *order = active_by_key (p, fact->order_no);
   if (order != NULL)
     start_order (p, order);

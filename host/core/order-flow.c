@@ -69,7 +69,8 @@ void ch_order_prepare_event (ChOrder *order, ChChange *change)
   if (change->event == CH_ORDER_EVENT_NOT_SENT)
     g_strlcpy (next->failure_reason, change->reason, sizeof next->failure_reason);
   if ((change->cell->effects & CH_ORDER_EFFECT_SETTLE)
-      && change->event != CH_ORDER_EVENT_END && change->event != CH_ORDER_EVENT_END_STOPPED) {
+      && change->event != CH_ORDER_EVENT_END
+      && change->event != CH_ORDER_EVENT_END_STOPPED) {
     next->end_reason = reason_of (change->event);
     ch_order_settle (order, next, next->updated_at);
   }
@@ -77,7 +78,8 @@ void ch_order_prepare_event (ChOrder *order, ChChange *change)
 
 static void nothing_more (ChChange *change, const GError *error, gpointer data) {}
 
-gboolean ch_order_apply (ChOrder *order, ChOrderEvent event, const char *by, const char *reason)
+gboolean ch_order_apply (ChOrder *order, ChOrderEvent event, const char *by,
+                         const char *reason)
 {
   ChChange *change = ch_change_begin (order, event, by, reason);
   if (change == NULL)
@@ -101,7 +103,8 @@ static void free_event (ChFact *fact)
   g_free (fact);
 }
 
-void ch_order_enqueue (ChOrder *order, ChOrderEvent event, const char *by, const char *reason)
+void ch_order_enqueue (ChOrder *order, ChOrderEvent event, const char *by,
+                       const char *reason)
 {
   EventJob *job = g_new0 (EventJob, 1);
   job->fact.run = run_event;
@@ -118,19 +121,20 @@ void ch_order_query_port (ChDevice *device, gint socket_no, guint priority)
   char id[CH_COMMAND_ID_SIZE];
   gboolean deduplicated;
   g_autoptr (GError) error = NULL;
-  ChOutboundRequest request = { .type = CH_COMMAND_QUERY_PORT_STATUS,
-                                .device = device,
-                                .socket_no = socket_no,
-                                .port_no = -1,
-                                .priority = priority };
+  ChOutboundRequest request = {.type = CH_COMMAND_QUERY_PORT_STATUS,
+                               .device = device,
+                               .socket_no = socket_no,
+                               .port_no = -1,
+                               .priority = priority};
   if (device->conn != 0
       && !ch_outbound_send (device->core->outbound, &request, id, &deduplicated, &error))
     ch_log (device->core->self, CH_LOG_DEBUG, CH_LOG_FIELDS ("device", device->id),
             "ports not queried: %s", error->message);
 }
 
-void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no, const char *order_no,
-                          guint16 business_no, const char *wire_order, const char *alarm)
+void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no,
+                          const char *order_no, guint16 business_no,
+                          const char *wire_order, const char *alarm)
 {
   char id[CH_COMMAND_ID_SIZE];
   gboolean deduplicated;
@@ -141,21 +145,22 @@ void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no, const 
     return;
   json_t *payload = json_object ();
   json_object_set_new_nocheck (payload, "reason", json_string (alarm));
-  ChOutboundRequest request = { .type = CH_COMMAND_STOP_CHARGE,
-                                .device = device,
-                                .socket_no = socket_no,
-                                .port_no = port_no,
-                                .order_no = order_no,
-                                .business_no = business_no,
-                                .wire_order = wire_order,
-                                .priority = 1,
-                                .payload = payload,
-                                .durable = TRUE };
+  ChOutboundRequest request = {.type = CH_COMMAND_STOP_CHARGE,
+                               .device = device,
+                               .socket_no = socket_no,
+                               .port_no = port_no,
+                               .order_no = order_no,
+                               .business_no = business_no,
+                               .wire_order = wire_order,
+                               .priority = 1,
+                               .payload = payload,
+                               .durable = TRUE};
   if (!ch_outbound_send (device->core->outbound, &request, id, &deduplicated, &error))
     ch_log (device->core->self, CH_LOG_WARNING,
-            CH_LOG_FIELDS ("device", device->id, "order_no", order_no != NULL ? order_no : ""),
+            CH_LOG_FIELDS ("device", device->id, "order_no",
+                           order_no != NULL ? order_no : ""),
             "compensating stop not queued: %s", error->message);
   json_decref (payload);
-  ch_core_alarm (device->core, device->id, socket_no, port_no, alarm, CH_ALARM_WARNING, TRUE,
-                 "A start took effect after its order had ended", NULL, NULL);
+  ch_core_alarm (device->core, device->id, socket_no, port_no, alarm, CH_ALARM_WARNING,
+                 TRUE, "A start took effect after its order had ended", NULL, NULL);
 }

@@ -5,11 +5,15 @@
 #include "core/facts.h"
 #include "core/order-change.h"
 
-/* Applies an event to an order when the device's queue comes to it; refused events are no-ops. */
-void ch_order_enqueue (ChOrder *order, ChOrderEvent event, const char *by, const char *reason);
+/* Applies an event to an order when the device's queue comes to it; refused events are
+ * no-ops. */
+void ch_order_enqueue (ChOrder *order, ChOrderEvent event, const char *by,
+                       const char *reason);
 
-/* Runs an event now, inside a job. Returns: TRUE when a change was committed (job goes on) */
-gboolean ch_order_apply (ChOrder *order, ChOrderEvent event, const char *by, const char *reason);
+/* Runs an event now, inside a job. Returns: TRUE when a change was committed (job goes
+ * on) */
+gboolean ch_order_apply (ChOrder *order, ChOrderEvent event, const char *by,
+                         const char *reason);
 
 /* Fills what the event itself means for @next: settlement, failure reason. */
 void ch_order_prepare_event (ChOrder *order, ChChange *change);
@@ -17,10 +21,12 @@ void ch_order_prepare_event (ChOrder *order, ChChange *change);
 /* Asks the device for its ports (bkv: one query per socket). */
 void ch_order_query_port (ChDevice *device, gint socket_no, guint priority);
 /* A StopCharge that belongs to no active order any more (C2, C4). */
-void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no, const char *order_no,
-                          guint16 business_no, const char *wire_order, const char *alarm);
+void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no,
+                          const char *order_no, guint16 business_no,
+                          const char *wire_order, const char *alarm);
 /*
- * order-reports.c: an order that had ended provisionally is being charged (T32, C4). Takes
+ * order-reports.c: an order that had ended provisionally is being charged (T32, C4).
+ * Takes
  * @order, which is not in memory; decides as a job of its own.
  */
 void ch_order_charges_again (ChOrder *order);

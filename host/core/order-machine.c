@@ -16,10 +16,14 @@
 #define IF_STOPPING CH_ORDER_EFFECT_STOPPED_IF_STOPPING
 
 #define ON(event) [CH_ORDER_EVENT_##event]
-#define GO(t, state, fx) { .transition = (t), .to = CH_ORDER_##state, .effects = (fx) }
+#define GO(t, state, fx)                                                                 \
+  {                                                                                      \
+    .transition = (t), .to = CH_ORDER_##state, .effects = (fx)                           \
+  }
 
 #define FORCED                                                                           \
-  ON (FORCE_SETTLE) = GO (31, COMPLETED, SETTLE), ON (FORCE_FAIL) = GO (31, FAILED, SETTLE)
+  ON (FORCE_SETTLE) = GO (31, COMPLETED, SETTLE),                                        \
+     ON (FORCE_FAIL) = GO (31, FAILED, SETTLE)
 #define LATE                                                                             \
   ON (END) = GO (28, COMPLETED, REVISE), ON (END_STOPPED) = GO (28, STOPPED, REVISE)
 
@@ -86,15 +90,35 @@ static const ChOrderCell CELLS[CH_ORDER_N][CH_ORDER_EVENT_N] = {
 };
 
 static const char *const EVENT_NAMES[CH_ORDER_EVENT_N] = {
-  "ack", "started", "rejected", "not_sent", "pending_timeout", "confirmed_timeout", "cancel",
-  "cancelled", "stop", "stop_retry", "stop_wait", "stop_max", "end", "end_stopped",
-  "fault_wait", "device_fault", "lost", "back", "recover_timeout", "offline_deadline",
-  "abandoned", "revived", "force_settle", "force_fail",
+    "ack",
+    "started",
+    "rejected",
+    "not_sent",
+    "pending_timeout",
+    "confirmed_timeout",
+    "cancel",
+    "cancelled",
+    "stop",
+    "stop_retry",
+    "stop_wait",
+    "stop_max",
+    "end",
+    "end_stopped",
+    "fault_wait",
+    "device_fault",
+    "lost",
+    "back",
+    "recover_timeout",
+    "offline_deadline",
+    "abandoned",
+    "revived",
+    "force_settle",
+    "force_fail",
 };
 
 static const char *const STATUS_NAMES[CH_ORDER_N] = {
-  "pending", "confirmed", "charging", "completed", "timeout", "cancelled",
-  "failed", "stopped", "cancelling", "stopping", "interrupted",
+    "pending", "confirmed", "charging",   "completed", "timeout",     "cancelled",
+    "failed",  "stopped",   "cancelling", "stopping",  "interrupted",
 };
 
 gboolean ch_order_status_is_active (ChOrderStatus status)

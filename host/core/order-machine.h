@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The state machine of orders (gateway 1.5.4) as a table: state × event → state, effect. */
+/* The state machine of orders (gateway 1.5.4) as a table: state × event → state, effect.
+ */
 #pragma once
 
 #include <chargehost/core.h>
@@ -11,22 +12,22 @@ typedef enum {
   CH_ORDER_EVENT_NOT_SENT,        /* start could not be queued or was never written */
   CH_ORDER_EVENT_PENDING_TIMEOUT, /* no ack in pending_timeout_s */
   CH_ORDER_EVENT_CONFIRMED_TIMEOUT,
-  CH_ORDER_EVENT_CANCEL,          /* request */
-  CH_ORDER_EVENT_CANCELLED,       /* cancel acknowledged, start never written, or time-out */
-  CH_ORDER_EVENT_STOP,            /* request, watchdog, admin */
-  CH_ORDER_EVENT_STOP_RETRY,      /* no ack in stopping_timeout_s */
-  CH_ORDER_EVENT_STOP_WAIT,       /* stop acknowledged, port idle, no end report */
-  CH_ORDER_EVENT_STOP_MAX,        /* stop_max_s and no word */
-  CH_ORDER_EVENT_END,             /* end report, by itself */
-  CH_ORDER_EVENT_END_STOPPED,     /* end report, reason user_stop or remote_stop */
-  CH_ORDER_EVENT_FAULT_WAIT,      /* port faulty for fault_wait_end_s, no end report */
-  CH_ORDER_EVENT_DEVICE_FAULT,    /* fault while stopping or cancelling */
-  CH_ORDER_EVENT_LOST,            /* session lost */
-  CH_ORDER_EVENT_BACK,            /* device back and it charges */
+  CH_ORDER_EVENT_CANCEL,       /* request */
+  CH_ORDER_EVENT_CANCELLED,    /* cancel acknowledged, start never written, or time-out */
+  CH_ORDER_EVENT_STOP,         /* request, watchdog, admin */
+  CH_ORDER_EVENT_STOP_RETRY,   /* no ack in stopping_timeout_s */
+  CH_ORDER_EVENT_STOP_WAIT,    /* stop acknowledged, port idle, no end report */
+  CH_ORDER_EVENT_STOP_MAX,     /* stop_max_s and no word */
+  CH_ORDER_EVENT_END,          /* end report, by itself */
+  CH_ORDER_EVENT_END_STOPPED,  /* end report, reason user_stop or remote_stop */
+  CH_ORDER_EVENT_FAULT_WAIT,   /* port faulty for fault_wait_end_s, no end report */
+  CH_ORDER_EVENT_DEVICE_FAULT, /* fault while stopping or cancelling */
+  CH_ORDER_EVENT_LOST,         /* session lost */
+  CH_ORDER_EVENT_BACK,         /* device back and it charges */
   CH_ORDER_EVENT_RECOVER_TIMEOUT, /* device back, port idle, no end report */
   CH_ORDER_EVENT_OFFLINE_DEADLINE,
   CH_ORDER_EVENT_ABANDONED,
-  CH_ORDER_EVENT_REVIVED,         /* ended provisionally, but the device charges it */
+  CH_ORDER_EVENT_REVIVED, /* ended provisionally, but the device charges it */
   CH_ORDER_EVENT_FORCE_SETTLE,
   CH_ORDER_EVENT_FORCE_FAIL,
   CH_ORDER_EVENT_N,
@@ -37,10 +38,12 @@ typedef enum {
   CH_ORDER_EFFECT_PROVISIONAL = 1 << 0, /* decided by a timer, not by the device */
   CH_ORDER_EFFECT_SETTLE = 1 << 1,      /* final figures */
   CH_ORDER_EFFECT_SEND_STOP = 1 << 2,
-  CH_ORDER_EFFECT_REVISE = 1 << 3,      /* settle anew: settlement_rev + 1 */
-  CH_ORDER_EFFECT_RESUME = 1 << 4,      /* goes to the state it had, not to @to */
-  CH_ORDER_EFFECT_STOPPED_IF_STOPPING = 1 << 5, /* STOPPED instead of FAILED when it was stopping */
-  CH_ORDER_EFFECT_REMEMBER_STOP = 1 << 6, /* INTERRUPTED: the stop is sent at the return */
+  CH_ORDER_EFFECT_REVISE = 1 << 3, /* settle anew: settlement_rev + 1 */
+  CH_ORDER_EFFECT_RESUME = 1 << 4, /* goes to the state it had, not to @to */
+  CH_ORDER_EFFECT_STOPPED_IF_STOPPING
+  = 1 << 5, /* STOPPED instead of FAILED when it was stopping */
+  CH_ORDER_EFFECT_REMEMBER_STOP = 1
+                                  << 6, /* INTERRUPTED: the stop is sent at the return */
 } ChOrderEffect;
 
 typedef struct {

@@ -17,7 +17,8 @@
 #define STOP_AGAIN_MS 5000
 #define SECOND_LOOK_MS 5000
 
-/* ---- progress ------------------------------------------------------------------------------ */
+/* ---- progress
+ * ------------------------------------------------------------------------------ */
 
 static ChOrder *order_of_progress (ChDevice *device, const ChOrderProgress *fact,
                                    const char **source)
@@ -58,10 +59,9 @@ static void take_progress (ChOrder *order, const ChOrderProgress *fact)
     if (d->peak_power_mw == CH_UNSET || fact->power_mw > d->peak_power_mw)
       d->peak_power_mw = fact->power_mw;
   }
-  d->amount_cent
-    = ch_tariff_amount (d->energy_wh, d->price_per_kwh_cent, d->service_fee_permille, 0,
-                        d->amount_limit_cent)
-        .total_cent;
+  d->amount_cent = ch_tariff_amount (d->energy_wh, d->price_per_kwh_cent,
+                                     d->service_fee_permille, 0, d->amount_limit_cent)
+                       .total_cent;
 }
 
 void ch_orders_progress (ChOrders *orders, ChDevice *device, const ChOrderProgress *fact)
@@ -88,11 +88,12 @@ void ch_orders_progress (ChOrders *orders, ChDevice *device, const ChOrderProgre
   }
 }
 
-static void progress_stored (ChPlugin *self, const ChTxResult *result, const GError *error,
-                             gpointer data)
+static void progress_stored (ChPlugin *self, const ChTxResult *result,
+                             const GError *error, gpointer data)
 {
   if (error != NULL)
-    ch_warning (self, "progress of orders not stored, the next will be: %s", error->message);
+    ch_warning (self, "progress of orders not stored, the next will be: %s",
+                error->message);
 }
 
 void ch_orders_flush_progress (ChOrders *orders)
@@ -122,7 +123,8 @@ void ch_orders_flush_progress (ChOrders *orders)
     ch_tx_submit (tx, 0, progress_stored, NULL);
 }
 
-/* ---- port reports ----------------------------------------------------------------------------- */
+/* ---- port reports
+ * ----------------------------------------------------------------------------- */
 
 static gboolean fact_has_key (const ChPortUpdate *fact)
 {
@@ -151,13 +153,15 @@ static void snapshot_of_start (ChOrder *order, const ChPortUpdate *fact)
   }
 }
 
-/* Keeps when the port was first seen faulty, or not charging, in this state of the order. */
+/* Keeps when the port was first seen faulty, or not charging, in this state of the order.
+ */
 static void note_port (ChOrder *order, const ChPortUpdate *fact, gint64 now_ms)
 {
   gboolean charging = charges_this (order, fact);
   gint64 fault_ms = order->fault_ms, idle_ms = order->idle_ms;
 
-  order->fault_ms = fact->status == CH_PORT_FAULT ? (fault_ms != 0 ? fault_ms : now_ms) : 0;
+  order->fault_ms
+      = fact->status == CH_PORT_FAULT ? (fault_ms != 0 ? fault_ms : now_ms) : 0;
   order->idle_ms = charging ? 0 : (idle_ms != 0 ? idle_ms : now_ms);
   if (charging)
     order->progress_ms = now_ms;
@@ -165,12 +169,14 @@ static void note_port (ChOrder *order, const ChPortUpdate *fact, gint64 now_ms)
     ch_order_arm (order);
 }
 
-static void stop_again_while_cancelling (ChOrder *order, const ChPortUpdate *fact, gint64 now_ms)
+static void stop_again_while_cancelling (ChOrder *order, const ChPortUpdate *fact,
+                                         gint64 now_ms)
 {
   if (fact->status != CH_PORT_CHARGING || now_ms - order->stop_written_ms < STOP_AGAIN_MS)
     return;
   order->stop_written_ms = now_ms;
-  ch_order_compensate (order->device, order->d.socket_no, order->d.port_no, order->d.order_no,
+  ch_order_compensate (order->device, order->d.socket_no, order->d.port_no,
+                       order->d.order_no,
                        (guint16) (fact->business_no == CH_UNSET ? 0 : fact->business_no),
                        fact->wire_order, "late_start_compensated");
 }
@@ -196,15 +202,16 @@ static void snapshot_of_order (ChOrder *order, const ChPortUpdate *fact)
   }
 }
 
-/* ---- charging without an order (PORT-03) ------------------------------------------------------ */
+/* ---- charging without an order (PORT-03)
+ * ------------------------------------------------------ */
 
 typedef struct {
   ChDevice *device;
   char wire_order[CH_WIRE_ORDER_SIZE];
 } LookUp;
 
-static void unsolicited_looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,
-                                   gpointer data)
+static void unsolicited_looked_up (ChPlugin *self, const ChTxResult *result,
+                                   const GError *error, gpointer data)
 {
   LookUp *look = data;
   for (guint row = 0; error == NULL && row < ch_tx_result_rows (result, 0); row++) {
@@ -237,12 +244,14 @@ static void look_up_unsolicited (ChDevice *device, const ChPortUpdate *fact)
     ch_tx_bind_int (tx, "business_no", fact->business_no);
   }
   ch_tx_bind_text (tx, "phy_id", device->id);
-  ch_tx_bind_time (tx, "since", ch_wall_ms (self)
-                                  - ch_config_int (self, "orders.late_report_window_s") * 1000);
+  ch_tx_bind_time (tx, "since",
+                   ch_wall_ms (self)
+                       - ch_config_int (self, "orders.late_report_window_s") * 1000);
   ch_tx_submit (tx, 0, unsolicited_looked_up, look);
 }
 
-static void snapshot_without_order (ChDevice *device, ChPort *port, const ChPortUpdate *fact)
+static void snapshot_without_order (ChDevice *device, ChPort *port,
+                                    const ChPortUpdate *fact)
 {
   ChPlugin *self = device->core->self;
   gint64 now_ms = ch_now_ms (self);
@@ -258,13 +267,15 @@ static void snapshot_without_order (ChDevice *device, ChPort *port, const ChPort
       look_up_unsolicited (device, fact);
     return;
   }
-  if (port->unsolicited_ms < 0 || now_ms - port->unsolicited_ms < MAX (confirm_ms, SECOND_LOOK_MS))
+  if (port->unsolicited_ms < 0
+      || now_ms - port->unsolicited_ms < MAX (confirm_ms, SECOND_LOOK_MS))
     return;
   port->unsolicited_ms = -1; /* said once, until it stops charging */
   if (g_str_equal (ch_config_string (self, "ports.unsolicited_policy"), "stop"))
-    ch_order_compensate (device, port->socket_no, port->port_no, NULL,
-                         (guint16) (fact->business_no == CH_UNSET ? 0 : fact->business_no),
-                         fact->wire_order, "charging_without_order");
+    ch_order_compensate (
+        device, port->socket_no, port->port_no, NULL,
+        (guint16) (fact->business_no == CH_UNSET ? 0 : fact->business_no),
+        fact->wire_order, "charging_without_order");
   else
     ch_core_alarm (device->core, device->id, port->socket_no, port->port_no,
                    "charging_without_order", CH_ALARM_WARNING, TRUE,
@@ -281,7 +292,8 @@ void ch_orders_port_snapshot (ChOrders *orders, ChDevice *device, ChPort *port,
   ch_order_starts_snapshot (device, port);
 }
 
-/* ---- an ended order that is charged after all (T32, C4) ------------------------------------------ */
+/* ---- an ended order that is charged after all (T32, C4)
+ * ------------------------------------------ */
 
 typedef struct {
   ChFact fact;
@@ -303,7 +315,8 @@ static gboolean run_again (ChDevice *device, ChFact *fact)
   if (ch_orders_find (device->core->orders, d->order_no) != NULL)
     return TRUE;
   if (d->status == CH_ORDER_FAILED && by_absence && free_port) {
-    ChChange *change = ch_change_begin (order, CH_ORDER_EVENT_REVIVED, "device", "revived");
+    ChChange *change
+        = ch_change_begin (order, CH_ORDER_EVENT_REVIVED, "device", "revived");
     if (change == NULL)
       return TRUE;
     job->order = NULL;
@@ -335,7 +348,8 @@ void ch_order_charges_again (ChOrder *order)
   ch_fact_enqueue (order->device, &job->fact);
 }
 
-/* ---- the device comes and goes ---------------------------------------------------------------------- */
+/* ---- the device comes and goes
+ * ---------------------------------------------------------------------- */
 
 void ch_orders_device_bound (ChOrders *orders, ChDevice *device)
 {

@@ -24,18 +24,18 @@
 typedef struct {
   ChCore *core;
   ChDevice *device;
-  ChStartRequest request;   /* strings below */
+  ChStartRequest request; /* strings below */
   char *order_no, *socket_uid, *card_no, *metadata, *request_id;
   char by[16];
   guint wait_ms;
   ChPlugin *caller;
   ChCoreDone done;
   gpointer user_data;
-  ChTimer timer;            /* waiting for a snapshot */
+  ChTimer timer; /* waiting for a snapshot */
   gint64 asked_ms;
-  GArray *numbers;          /* business numbers in use, of guint16; nullable */
+  GArray *numbers; /* business numbers in use, of guint16; nullable */
   gboolean duplicate;
-  ChOrder *order;           /* being inserted */
+  ChOrder *order; /* being inserted */
   char command_id[CH_COMMAND_ID_SIZE];
 } Start;
 
@@ -73,7 +73,8 @@ static void refuse (Start *start, GError *error, json_t *data)
 #define REFUSE(start, code, data, ...)                                                   \
   refuse ((start), g_error_new (CH_CORE_ERROR, CH_CORE_ERROR_##code, __VA_ARGS__), (data))
 
-/* ---- the answer ------------------------------------------------------------------------- */
+/* ---- the answer
+ * ------------------------------------------------------------------------- */
 
 static json_t *enforced_by (const ChOrderData *d)
 {
@@ -93,7 +94,7 @@ static json_t *start_json (Start *start, const ChOrder *order)
 {
   const ChOrderData *d = &order->d;
   json_t *data
-    = ch_outbound_accepted_json (start->core->outbound, d->start_command_id, FALSE);
+      = ch_outbound_accepted_json (start->core->outbound, d->start_command_id, FALSE);
   char text[5];
 
   if (data == NULL)
@@ -103,14 +104,15 @@ static json_t *start_json (Start *start, const ChOrder *order)
   json_object_set_new_nocheck (data, "order_no", json_string (d->order_no));
   json_object_set_new_nocheck (data, "business_no",
                                json_string (ch_business_no_text (d->business_no, text)));
-  json_object_set_new_nocheck (data, "status",
-                               json_string (ch_order_status_name ((ChOrderStatus) d->status)));
+  json_object_set_new_nocheck (
+      data, "status", json_string (ch_order_status_name ((ChOrderStatus) d->status)));
   json_object_set_new_nocheck (data, "device_id", json_string (order->device->id));
   json_object_set_new_nocheck (data, "socket_no", json_integer (d->socket_no));
   json_object_set_new_nocheck (data, "port_no", json_integer (d->port_no));
-  json_object_set_new_nocheck (
-    data, "amount",
-    d->amount_limit_cent == CH_UNSET ? json_null () : json_integer (d->amount_limit_cent));
+  json_object_set_new_nocheck (data, "amount",
+                               d->amount_limit_cent == CH_UNSET
+                                   ? json_null ()
+                                   : json_integer (d->amount_limit_cent));
   json_object_set_new_nocheck (data, "command_id", json_string (d->start_command_id));
   json_object_set_new_nocheck (data, "enforced_by", enforced_by (d));
   json_object_set_new_nocheck (data, "duplicate", json_boolean (start->duplicate));
@@ -138,15 +140,16 @@ static void waited (ChCore *core, const ChCommandView *view, gpointer user_data)
     json_object_set_new_nocheck (data, "command_id", json_string (start->command_id));
     json_object_set_new_nocheck (data, "duplicate", json_false ());
   }
-  json_object_set_new_nocheck (
-    data, "state",
-    json_string (ch_command_state_name (view != NULL ? view->state : CH_COMMAND_QUEUED)));
+  json_object_set_new_nocheck (data, "state",
+                               json_string (ch_command_state_name (
+                                   view != NULL ? view->state : CH_COMMAND_QUEUED)));
   if (view != NULL && view->state >= CH_COMMAND_ACKED)
     json_object_set_new_nocheck (data, "final", json_true ());
   answer (start, data, NULL);
 }
 
-/* ---- what memory can check (steps 1, 3 to 5) ----------------------------------------------- */
+/* ---- what memory can check (steps 1, 3 to 5)
+ * ----------------------------------------------- */
 
 static gboolean in_range (gint64 value, gint64 min, gint64 max)
 {
@@ -189,10 +192,10 @@ static json_t *offline_data (const ChDevice *device)
   json_t *data = json_object ();
   json_object_set_new_nocheck (data, "device_id", json_string (device->id));
   json_object_set_new_nocheck (data, "last_seen_at", ch_json_time (device->last_seen_at));
-  json_object_set_new_nocheck (data, "offline_seconds",
-                               device->last_seen_at == 0
-                                 ? json_null ()
-                                 : json_integer ((wall_ms - device->last_seen_at) / 1000));
+  json_object_set_new_nocheck (
+      data, "offline_seconds",
+      device->last_seen_at == 0 ? json_null ()
+                                : json_integer ((wall_ms - device->last_seen_at) / 1000));
   return data;
 }
 
@@ -207,7 +210,8 @@ static gboolean check_device (Start *start)
   if (device->lifecycle != CH_LIFECYCLE_ACTIVE)
     return REFUSE (start, DEVICE_FAULT, NULL, "the device is out of operation"), FALSE;
   if (device->conn == 0)
-    return REFUSE (start, DEVICE_OFFLINE, offline_data (device), "the device is off line"),
+    return REFUSE (start, DEVICE_OFFLINE, offline_data (device),
+                   "the device is off line"),
            FALSE;
   if (ch_now_ms (core->self) - device->seen_ms
       > ch_session_timeout_ms (core->sessions, device))
@@ -250,10 +254,12 @@ static gboolean check_place (Start *start)
                    (gint) r->socket_no),
            FALSE;
   if (r->port_no < 0 && !ch_device_props (device)->auto_port)
-    return REFUSE (start, INVALID_PARAMETER, NULL, "the device cannot choose the port"), FALSE;
+    return REFUSE (start, INVALID_PARAMETER, NULL, "the device cannot choose the port"),
+           FALSE;
   if (r->port_no >= 0 && device->n_sockets == 0 && device->port_count > 0
       && r->port_no >= device->port_count)
-    return REFUSE (start, PORT_NOT_FOUND, NULL, "the device has %d ports", device->port_count),
+    return REFUSE (start, PORT_NOT_FOUND, NULL, "the device has %d ports",
+                   device->port_count),
            FALSE;
   return TRUE;
 }
@@ -287,7 +293,8 @@ static gboolean check_guards (Start *start)
   return TRUE;
 }
 
-/* ---- the transaction, in the device's queue --------------------------------------------------- */
+/* ---- the transaction, in the device's queue
+ * --------------------------------------------------- */
 
 typedef struct {
   ChFact fact;
@@ -297,7 +304,8 @@ typedef struct {
 static gboolean number_taken (Start *start, guint16 number)
 {
   for (guint i = 0; start->device->orders != NULL && i < start->device->orders->len; i++)
-    if (((ChOrder *) g_ptr_array_index (start->device->orders, i))->d.business_no == number)
+    if (((ChOrder *) g_ptr_array_index (start->device->orders, i))->d.business_no
+        == number)
       return TRUE;
   for (guint i = 0; start->numbers != NULL && i < start->numbers->len; i++)
     if (g_array_index (start->numbers, guint16, i) == number)
@@ -316,7 +324,8 @@ static ChOrder *make_order (Start *start)
   d->business_no = r->business_no != CH_UNSET ? (guint16) r->business_no
                                               : ch_business_no_derive (start->order_no);
   if (r->business_no == CH_UNSET)
-    for (guint tries = 0; tries < G_MAXUINT16 && number_taken (start, d->business_no); tries++)
+    for (guint tries = 0; tries < G_MAXUINT16 && number_taken (start, d->business_no);
+         tries++)
       d->business_no = ch_business_no_next (d->business_no);
   d->source = (guint8) r->source;
   d->socket_no = (gint16) r->socket_no;
@@ -328,11 +337,11 @@ static ChOrder *make_order (Start *start)
   d->max_power_w = r->power_w != CH_UNSET ? r->power_w : r->max_power_w;
   d->amount_limit_cent = r->amount_cent;
   d->price_per_kwh_cent = r->price_per_kwh_cent != CH_UNSET
-                            ? r->price_per_kwh_cent
-                            : ch_config_int (self, "tariff.price_per_kwh_cent");
+                              ? r->price_per_kwh_cent
+                              : ch_config_int (self, "tariff.price_per_kwh_cent");
   d->service_fee_permille = r->service_fee_permille != CH_UNSET
-                              ? r->service_fee_permille
-                              : ch_config_int (self, "tariff.service_fee_permille");
+                                ? r->service_fee_permille
+                                : ch_config_int (self, "tariff.service_fee_permille");
   d->created_at = d->updated_at = ch_wall_ms (self);
   order->card_no = g_strdup (start->card_no);
   order->metadata = g_strdup (start->metadata);
@@ -352,9 +361,11 @@ static json_t *start_payload (const ChOrder *order)
     json_object_set_new_nocheck (payload, "target_energy_wh",
                                  json_integer (d->target_energy_wh));
   if (d->amount_limit_cent != CH_UNSET)
-    json_object_set_new_nocheck (payload, "max_fee_cent", json_integer (d->amount_limit_cent));
+    json_object_set_new_nocheck (payload, "max_fee_cent",
+                                 json_integer (d->amount_limit_cent));
   if (d->max_power_w != CH_UNSET)
-    json_object_set_new_nocheck (payload, "target_power_w", json_integer (d->max_power_w));
+    json_object_set_new_nocheck (payload, "target_power_w",
+                                 json_integer (d->max_power_w));
   json_object_set_new_nocheck (payload, "price_per_kwh_cent",
                                json_integer (d->price_per_kwh_cent));
   json_object_set_new_nocheck (payload, "service_fee_permille",
@@ -407,15 +418,20 @@ static gboolean submit (Start *start)
   ChOrder *order = make_order (start);
   g_autoptr (json_t) payload = start_payload (order);
   g_autoptr (GError) error = NULL;
-  g_autofree char *dedup = g_strdup_printf ("start:%s:%d:%d:%s", start->device->id,
-                                            order->d.socket_no, order->d.port_no,
-                                            order->d.order_no);
-  ChOrigin origin = { .by = start->by, .request_id = start->request_id };
-  ChOutboundRequest request = { .type = CH_COMMAND_START_CHARGE, .device = start->device,
-                                .socket_no = order->d.socket_no, .port_no = order->d.port_no,
-                                .order_no = order->d.order_no,
-                                .business_no = order->d.business_no, .payload = payload,
-                                .dedup_key = dedup, .durable = TRUE, .origin = &origin };
+  g_autofree char *dedup
+      = g_strdup_printf ("start:%s:%d:%d:%s", start->device->id, order->d.socket_no,
+                         order->d.port_no, order->d.order_no);
+  ChOrigin origin = {.by = start->by, .request_id = start->request_id};
+  ChOutboundRequest request = {.type = CH_COMMAND_START_CHARGE,
+                               .device = start->device,
+                               .socket_no = order->d.socket_no,
+                               .port_no = order->d.port_no,
+                               .order_no = order->d.order_no,
+                               .business_no = order->d.business_no,
+                               .payload = payload,
+                               .dedup_key = dedup,
+                               .durable = TRUE,
+                               .origin = &origin};
   gboolean deduplicated;
   ChTx *tx = ch_tx_new (core->self), *command_tx = ch_tx_new (core->self);
 
@@ -427,8 +443,10 @@ static gboolean submit (Start *start)
     refuse (start, g_steal_pointer (&error), NULL);
     return TRUE;
   }
-  g_strlcpy (order->d.start_command_id, start->command_id, sizeof order->d.start_command_id);
-  ChPort *port = ch_device_port (start->device, order->d.socket_no, order->d.port_no, TRUE);
+  g_strlcpy (order->d.start_command_id, start->command_id,
+             sizeof order->d.start_command_id);
+  ChPort *port
+      = ch_device_port (start->device, order->d.socket_no, order->d.port_no, TRUE);
   if (port != NULL)
     ch_port_store (start->device, port, tx);
   ch_order_insert (order, tx);
@@ -487,7 +505,8 @@ static gboolean run_start (ChDevice *device, ChFact *fact)
     return REFUSE (start, PORT_RESERVED, NULL, "the port is reserved"), TRUE;
   if ((port == NULL || port->status == CH_PORT_OFFLINE)
       && ch_device_props (device)->idle_reports)
-    return REFUSE (start, DEVICE_OFFLINE, NULL, "the device has not reported this port"), TRUE;
+    return REFUSE (start, DEVICE_OFFLINE, NULL, "the device has not reported this port"),
+           TRUE;
   if (!check_guards (start))
     return TRUE;
   return submit (start);
@@ -507,7 +526,8 @@ static void enqueue (Start *start)
   ch_fact_enqueue (start->device, &job->fact);
 }
 
-/* ---- step 6: a fresh snapshot ------------------------------------------------------------------ */
+/* ---- step 6: a fresh snapshot
+ * ------------------------------------------------------------------ */
 
 static gboolean has_snapshot (Start *start)
 {
@@ -556,7 +576,8 @@ static void ask_port (Start *start)
   ch_order_query_port (start->device, (gint) start->request.socket_no, 2);
 }
 
-/* ---- step 2: the order number -------------------------------------------------------------------- */
+/* ---- step 2: the order number
+ * -------------------------------------------------------------------- */
 
 /* The same request again? Then it gets the same order. */
 static void answer_existing (Start *start, const ChOrder *order)
@@ -564,13 +585,15 @@ static void answer_existing (Start *start, const ChOrder *order)
   const ChOrderData *d = &order->d;
   const ChStartRequest *r = &start->request;
   gboolean same = order->device == start->device && d->port_no == r->port_no
-                  && d->charge_mode == r->charge_mode && d->amount_limit_cent == r->amount_cent
+                  && d->charge_mode == r->charge_mode
+                  && d->amount_limit_cent == r->amount_cent
                   && (r->socket_no == CH_UNSET || d->socket_no == r->socket_no)
                   && (r->duration_minutes == CH_UNSET
                       || d->target_duration_s == r->duration_minutes * 60)
                   && (r->energy_wh == CH_UNSET || d->target_energy_wh == r->energy_wh);
   if (!same) {
-    REFUSE (start, ORDER_NO_CONFLICT, NULL, "order %s exists with other data", d->order_no);
+    REFUSE (start, ORDER_NO_CONFLICT, NULL, "order %s exists with other data",
+            d->order_no);
     return;
   }
   start->duplicate = TRUE;
@@ -587,7 +610,7 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
   }
   if (ch_tx_result_rows (result, 0) > 0) {
     ChDevice *device
-      = ch_device_find (start->core, ch_tx_result_text (result, 0, 0, "phy_id"));
+        = ch_device_find (start->core, ch_tx_result_text (result, 0, 0, "phy_id"));
     ChOrder *order = ch_order_new (device != NULL ? device : start->device);
     ch_order_read (order, result, 0, 0);
     answer_existing (start, order);
@@ -617,10 +640,13 @@ static void look_up (Start *start)
   ch_tx_submit (tx, 0, looked_up, start);
 }
 
-/* ---- the door -------------------------------------------------------------------------------------- */
+/* ---- the door
+ * --------------------------------------------------------------------------------------
+ */
 
-static Start *start_new (ChPlugin *self, const ChStartRequest *request, const ChOrigin *origin,
-                         guint wait_ms, ChCoreDone done, gpointer user_data)
+static Start *start_new (ChPlugin *self, const ChStartRequest *request,
+                         const ChOrigin *origin, guint wait_ms, ChCoreDone done,
+                         gpointer user_data)
 {
   Start *start = g_new0 (Start, 1);
   start->core = ch_core_of (self);

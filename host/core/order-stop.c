@@ -48,10 +48,11 @@ static json_t *stop_json (Stop *stop, gint status)
 {
   json_t *data = json_object ();
   json_object_set_new_nocheck (data, "order_no", json_string (stop->order_no));
-  json_object_set_new_nocheck (data, "status",
-                               json_string (ch_order_status_name ((ChOrderStatus) status)));
   json_object_set_new_nocheck (
-    data, "old_status", json_string (ch_order_status_name ((ChOrderStatus) stop->old_status)));
+      data, "status", json_string (ch_order_status_name ((ChOrderStatus) status)));
+  json_object_set_new_nocheck (
+      data, "old_status",
+      json_string (ch_order_status_name ((ChOrderStatus) stop->old_status)));
   if (!stop->cancel_only)
     json_object_set_new_nocheck (data, "action", json_string (stop->action));
   if (stop->command_id[0] != '\0')
@@ -72,10 +73,10 @@ static void waited (ChCore *core, const ChCommandView *view, gpointer user_data)
   Stop *stop = user_data;
   ChOrder *order = ch_orders_find (core->orders, stop->order_no);
   g_autoptr (json_t) data
-    = stop_json (stop, order != NULL ? order->d.status : CH_ORDER_STOPPING);
-  json_object_set_new_nocheck (
-    data, "state",
-    json_string (ch_command_state_name (view != NULL ? view->state : CH_COMMAND_QUEUED)));
+      = stop_json (stop, order != NULL ? order->d.status : CH_ORDER_STOPPING);
+  json_object_set_new_nocheck (data, "state",
+                               json_string (ch_command_state_name (
+                                   view != NULL ? view->state : CH_COMMAND_QUEUED)));
   if (view != NULL && view->state >= CH_COMMAND_ACKED)
     json_object_set_new_nocheck (data, "final", json_true ());
   answer (stop, data, NULL);
@@ -89,21 +90,23 @@ static void changed (ChChange *change, const GError *error, gpointer data)
   if (error != NULL) {
     gboolean elsewhere = g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD);
     refuse (stop,
-            elsewhere ? CH_CORE_ERROR_ORDER_STATE_CHANGED : CH_CORE_ERROR_STORE_UNAVAILABLE,
+            elsewhere ? CH_CORE_ERROR_ORDER_STATE_CHANGED
+                      : CH_CORE_ERROR_STORE_UNAVAILABLE,
             error->message);
     return;
   }
   g_strlcpy (stop->command_id, order->d.stop_command_id, sizeof stop->command_id);
   stop->deferred = order->d.status == CH_ORDER_INTERRUPTED;
   if (stop->wait_ms > 0 && stop->command_id[0] != '\0' && !stop->deferred)
-    ch_outbound_wait (stop->core->outbound, stop->command_id, stop->wait_ms, waited, stop);
+    ch_outbound_wait (stop->core->outbound, stop->command_id, stop->wait_ms, waited,
+                      stop);
   else
     answer_status (stop, stop->deferred ? CH_ORDER_STOPPING : order->d.status);
 }
 
 /*
- * C1: the start was not written yet: it is taken back and the order ends at once; else the
- * device is told to stop, and the order waits for its word.
+ * C1: the start was not written yet: it is taken back and the order ends at once; else
+ * the device is told to stop, and the order waits for its word.
  */
 static void cancel_taken_back (ChChange *change, const GError *error, gpointer data)
 {
@@ -122,11 +125,13 @@ static gboolean start_cancel (Stop *stop, ChOrder *order)
                         && ch_outbound_cancel (outbound, order->d.start_command_id);
   ChChange *change = ch_change_begin (order, CH_ORDER_EVENT_CANCEL, stop->by, "cancel");
   if (change == NULL) {
-    refuse (stop, CH_CORE_ERROR_ORDER_NOT_CANCELLABLE, "the order cannot be cancelled now");
+    refuse (stop, CH_CORE_ERROR_ORDER_NOT_CANCELLABLE,
+            "the order cannot be cancelled now");
     return TRUE;
   }
   stop->action = "cancel";
-  g_strlcpy (change->next.failure_reason, stop->reason, sizeof change->next.failure_reason);
+  g_strlcpy (change->next.failure_reason, stop->reason,
+             sizeof change->next.failure_reason);
   if (taken_back) { /* T7 and T24 in one step: nothing was ever sent */
     change->next.status = CH_ORDER_CANCELLED;
     ch_change_commit (change, cancel_taken_back, stop);
@@ -139,7 +144,8 @@ static gboolean start_cancel (Stop *stop, ChOrder *order)
 
 static gboolean start_stop (Stop *stop, ChOrder *order)
 {
-  ChChange *change = ch_change_begin (order, CH_ORDER_EVENT_STOP, stop->by, "stop_request");
+  ChChange *change
+      = ch_change_begin (order, CH_ORDER_EVENT_STOP, stop->by, "stop_request");
   if (change == NULL) {
     refuse (stop, CH_CORE_ERROR_ORDER_NOT_STOPPABLE, "the order cannot be stopped now");
     return TRUE;
@@ -170,7 +176,8 @@ static gboolean run_stop (ChDevice *device, ChFact *fact)
     return TRUE;
   case CH_ORDER_CHARGING:
     if (stop->cancel_only) {
-      refuse (stop, CH_CORE_ERROR_ORDER_IS_CHARGING, "the order charges: stop it instead");
+      refuse (stop, CH_CORE_ERROR_ORDER_IS_CHARGING,
+              "the order charges: stop it instead");
       return TRUE;
     }
     return start_stop (stop, order);
@@ -260,14 +267,16 @@ static ChOrder *order_at (ChDevice *device, const ChStopRequest *r)
   for (guint i = 0; device->orders != NULL && i < device->orders->len; i++) {
     ChOrder *order = g_ptr_array_index (device->orders, i);
     if (order->d.port_no == r->port_no
-        && (socket_no == CH_UNSET ? device->n_sockets <= 1 : order->d.socket_no == socket_no))
+        && (socket_no == CH_UNSET ? device->n_sockets <= 1
+                                  : order->d.socket_no == socket_no))
       return order;
   }
   return NULL;
 }
 
-void ch_core_stop_charge (ChPlugin *self, const ChStopRequest *request, const ChOrigin *origin,
-                          guint wait_ms, ChCoreDone done, gpointer user_data)
+void ch_core_stop_charge (ChPlugin *self, const ChStopRequest *request,
+                          const ChOrigin *origin, guint wait_ms, ChCoreDone done,
+                          gpointer user_data)
 {
   Stop *stop = stop_new (self, request->reason, origin, done, user_data);
   stop->wait_ms = MIN (wait_ms, 10000);

@@ -33,97 +33,102 @@
   " WHERE order_no = :order_no AND status = :old_status AND version = :old_version"
 
 const ChStatement ch_order_statements[] = {
-  { .name = "orders.insert",
-    .sql = "INSERT INTO orders (device_id, socket_no, port_no, order_no, business_no,"
-           " wire_order, source, charge_mode, target_duration_s, target_energy_wh,"
-           " max_power_w, amount_limit_cent, price_per_kwh_cent, service_fee_permille,"
-           " card_no, start_time, end_time, duration_s, energy_wh, electricity_cent,"
-           " service_cent, amount_cent, device_amount_cent, end_reason, raw_reason, status,"
-           " provisional, failure_reason, lookup_source, end_key, start_command_id,"
-           " last_power_mw, status_history, metadata, created_at, updated_at)"
-           " SELECT id, :socket_no, :port_no, :order_no, :business_no, :wire_order, :source,"
-           " :charge_mode, :target_duration_s, :target_energy_wh, :max_power_w,"
-           " :amount_limit_cent, :price_per_kwh_cent, :service_fee_permille, :card_no,"
-           " :start_time, :end_time, :duration_s, :energy_wh, :electricity_cent,"
-           " :service_cent, :amount_cent, :device_amount_cent, :end_reason, :raw_reason,"
-           " :status, :provisional, :failure_reason, :lookup_source, :end_key,"
-           " :start_command_id, :last_power_mw, :status_history, :metadata, :created_at,"
-           " :created_at FROM devices WHERE phy_id = :phy_id RETURNING id" },
-  { .name = "orders.update",
-    .sqlite = UPDATE ("CASE WHEN :history IS NULL THEN status_history ELSE"
-                      " json_insert (status_history, '$[#]', json (:history)) END"),
-    .pgsql = UPDATE ("CASE WHEN :history::jsonb IS NULL THEN status_history ELSE"
-                     " status_history || :history::jsonb END") },
-  { .name = "orders.progress",
-    .sql = "UPDATE orders SET energy_wh = :energy_wh, duration_s = :duration_s,"
-           " last_progress_at = :last_progress_at, peak_power_mw = :peak_power_mw,"
-           " last_power_mw = :last_power_mw, updated_at = :updated_at"
-           " WHERE order_no = :order_no AND status IN (0, 1, 2, 8, 9, 10)" },
-  { .name = "orders.load_active",
-    .sql = "SELECT " COLUMNS FROM "WHERE o.status IN (0, 1, 2, 8, 9, 10) ORDER BY o.id",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "orders.by_no",
-    .sql = "SELECT " COLUMNS FROM "WHERE o.order_no = :order_no",
-    .flags = CH_STATEMENT_READ_ONLY },
-  /* Newest first: numbers of devices come again after a while. */
-  { .name = "orders.by_wire",
-    .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
-           " WHERE phy_id = :phy_id) AND o.wire_order = :wire_order"
-           " AND o.updated_at >= :since ORDER BY o.id DESC LIMIT 4",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "orders.by_alias",
-    .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
-           " WHERE phy_id = :phy_id) AND o.alias_wire_order = :wire_order"
-           " AND o.updated_at >= :since ORDER BY o.id DESC LIMIT 1",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "orders.by_business",
-    .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
-           " WHERE phy_id = :phy_id) AND o.socket_no = :socket_no AND o.port_no = :port_no"
-           " AND o.business_no = :business_no AND o.updated_at >= :since"
-           " ORDER BY o.id DESC LIMIT 4",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "orders.recent_numbers",
-    .sql = "SELECT o.business_no FROM orders o WHERE o.device_id = (SELECT id FROM devices"
-           " WHERE phy_id = :phy_id) AND o.created_at >= :since AND o.business_no > 0",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "orders.list",
-    .sql = "SELECT " COLUMNS FROM "WHERE (:status = -1 OR o.status = :status)"
-           " AND o.created_at >= :from_at AND o.created_at <= :to_at AND o.id < :before"
-           " ORDER BY o.created_at DESC, o.id DESC LIMIT :count OFFSET :skip",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "orders.count",
-    .sql = "SELECT count (*) AS total FROM orders o WHERE (:status = -1 OR o.status = :status)"
-           " AND o.created_at >= :from_at AND o.created_at <= :to_at",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "orders.list_device",
-    .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
-           " WHERE phy_id = :phy_id) AND (:status = -1 OR o.status = :status)"
-           " AND o.created_at >= :from_at AND o.created_at <= :to_at AND o.id < :before"
-           " ORDER BY o.created_at DESC, o.id DESC LIMIT :count OFFSET :skip",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "orders.count_device",
-    .sql = "SELECT count (*) AS total FROM orders o WHERE o.device_id = (SELECT id FROM devices"
-           " WHERE phy_id = :phy_id) AND (:status = -1 OR o.status = :status)"
-           " AND o.created_at >= :from_at AND o.created_at <= :to_at",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "events.insert",
-    .sql = "INSERT INTO events (event_id, order_no, phy_id, event_type, event_data,"
-           " sequence_no, dedup_key, occurred_at, created_at)"
-           " SELECT :event_id, :order_no, :phy_id, :event_type, :event_data,"
-           " coalesce (max (sequence_no), 0) + 1, :dedup_key, :occurred_at, :created_at"
-           " FROM events WHERE order_no = :order_no"
-           " ON CONFLICT DO NOTHING" },
-  { .name = "events.of_order",
-    .sql = "SELECT event_id, event_type, event_data, sequence_no, status, retry_count,"
-           " occurred_at, created_at, pushed_at, error_message FROM events"
-           " WHERE order_no = :order_no ORDER BY sequence_no",
-    .flags = CH_STATEMENT_READ_ONLY },
-  { .name = "events.expire",
-    .sqlite = "DELETE FROM events WHERE id IN (SELECT id FROM events"
-              " WHERE created_at < :before ORDER BY created_at LIMIT 1000)",
-    .pgsql = "DELETE FROM events WHERE id IN (SELECT id FROM events"
-             " WHERE created_at < :before ORDER BY created_at LIMIT 1000)" },
-  { .name = NULL },
+    {.name = "orders.insert",
+     .sql
+     = "INSERT INTO orders (device_id, socket_no, port_no, order_no, business_no,"
+       " wire_order, source, charge_mode, target_duration_s, target_energy_wh,"
+       " max_power_w, amount_limit_cent, price_per_kwh_cent, service_fee_permille,"
+       " card_no, start_time, end_time, duration_s, energy_wh, electricity_cent,"
+       " service_cent, amount_cent, device_amount_cent, end_reason, raw_reason, status,"
+       " provisional, failure_reason, lookup_source, end_key, start_command_id,"
+       " last_power_mw, status_history, metadata, created_at, updated_at)"
+       " SELECT id, :socket_no, :port_no, :order_no, :business_no, :wire_order, :source,"
+       " :charge_mode, :target_duration_s, :target_energy_wh, :max_power_w,"
+       " :amount_limit_cent, :price_per_kwh_cent, :service_fee_permille, :card_no,"
+       " :start_time, :end_time, :duration_s, :energy_wh, :electricity_cent,"
+       " :service_cent, :amount_cent, :device_amount_cent, :end_reason, :raw_reason,"
+       " :status, :provisional, :failure_reason, :lookup_source, :end_key,"
+       " :start_command_id, :last_power_mw, :status_history, :metadata, :created_at,"
+       " :created_at FROM devices WHERE phy_id = :phy_id RETURNING id"},
+    {.name = "orders.update",
+     .sqlite = UPDATE ("CASE WHEN :history IS NULL THEN status_history ELSE"
+                       " json_insert (status_history, '$[#]', json (:history)) END"),
+     .pgsql = UPDATE ("CASE WHEN :history::jsonb IS NULL THEN status_history ELSE"
+                      " status_history || :history::jsonb END")},
+    {.name = "orders.progress",
+     .sql = "UPDATE orders SET energy_wh = :energy_wh, duration_s = :duration_s,"
+            " last_progress_at = :last_progress_at, peak_power_mw = :peak_power_mw,"
+            " last_power_mw = :last_power_mw, updated_at = :updated_at"
+            " WHERE order_no = :order_no AND status IN (0, 1, 2, 8, 9, 10)"},
+    {.name = "orders.load_active",
+     .sql = "SELECT " COLUMNS FROM "WHERE o.status IN (0, 1, 2, 8, 9, 10) ORDER BY o.id",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "orders.by_no",
+     .sql = "SELECT " COLUMNS FROM "WHERE o.order_no = :order_no",
+     .flags = CH_STATEMENT_READ_ONLY},
+    /* Newest first: numbers of devices come again after a while. */
+    {.name = "orders.by_wire",
+     .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
+            " WHERE phy_id = :phy_id) AND o.wire_order = :wire_order"
+            " AND o.updated_at >= :since ORDER BY o.id DESC LIMIT 4",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "orders.by_alias",
+     .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
+            " WHERE phy_id = :phy_id) AND o.alias_wire_order = :wire_order"
+            " AND o.updated_at >= :since ORDER BY o.id DESC LIMIT 1",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "orders.by_business",
+     .sql
+     = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
+       " WHERE phy_id = :phy_id) AND o.socket_no = :socket_no AND o.port_no = :port_no"
+       " AND o.business_no = :business_no AND o.updated_at >= :since"
+       " ORDER BY o.id DESC LIMIT 4",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "orders.recent_numbers",
+     .sql
+     = "SELECT o.business_no FROM orders o WHERE o.device_id = (SELECT id FROM devices"
+       " WHERE phy_id = :phy_id) AND o.created_at >= :since AND o.business_no > 0",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "orders.list",
+     .sql = "SELECT " COLUMNS FROM "WHERE (:status = -1 OR o.status = :status)"
+            " AND o.created_at >= :from_at AND o.created_at <= :to_at AND o.id < :before"
+            " ORDER BY o.created_at DESC, o.id DESC LIMIT :count OFFSET :skip",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "orders.count",
+     .sql = "SELECT count (*) AS total FROM orders o WHERE (:status = -1 OR o.status = "
+            ":status)"
+            " AND o.created_at >= :from_at AND o.created_at <= :to_at",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "orders.list_device",
+     .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
+            " WHERE phy_id = :phy_id) AND (:status = -1 OR o.status = :status)"
+            " AND o.created_at >= :from_at AND o.created_at <= :to_at AND o.id < :before"
+            " ORDER BY o.created_at DESC, o.id DESC LIMIT :count OFFSET :skip",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "orders.count_device",
+     .sql = "SELECT count (*) AS total FROM orders o WHERE o.device_id = (SELECT id FROM "
+            "devices"
+            " WHERE phy_id = :phy_id) AND (:status = -1 OR o.status = :status)"
+            " AND o.created_at >= :from_at AND o.created_at <= :to_at",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "events.insert",
+     .sql = "INSERT INTO events (event_id, order_no, phy_id, event_type, event_data,"
+            " sequence_no, dedup_key, occurred_at, created_at)"
+            " SELECT :event_id, :order_no, :phy_id, :event_type, :event_data,"
+            " coalesce (max (sequence_no), 0) + 1, :dedup_key, :occurred_at, :created_at"
+            " FROM events WHERE order_no = :order_no"
+            " ON CONFLICT DO NOTHING"},
+    {.name = "events.of_order",
+     .sql = "SELECT event_id, event_type, event_data, sequence_no, status, retry_count,"
+            " occurred_at, created_at, pushed_at, error_message FROM events"
+            " WHERE order_no = :order_no ORDER BY sequence_no",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "events.expire",
+     .sqlite = "DELETE FROM events WHERE id IN (SELECT id FROM events"
+               " WHERE created_at < :before ORDER BY created_at LIMIT 1000)",
+     .pgsql = "DELETE FROM events WHERE id IN (SELECT id FROM events"
+              " WHERE created_at < :before ORDER BY created_at LIMIT 1000)"},
+    {.name = NULL},
 };
 
 char *ch_order_history (gint status, gint64 wall_ms, const char *reason, const char *by)
@@ -131,7 +136,8 @@ char *ch_order_history (gint status, gint64 wall_ms, const char *reason, const c
   g_autoptr (json_t) entry = json_object ();
   json_object_set_new_nocheck (entry, "status", json_integer (status));
   json_object_set_new_nocheck (entry, "timestamp", ch_json_time (wall_ms));
-  json_object_set_new_nocheck (entry, "reason", json_string (reason != NULL ? reason : ""));
+  json_object_set_new_nocheck (entry, "reason",
+                               json_string (reason != NULL ? reason : ""));
   json_object_set_new_nocheck (entry, "by", json_string (by != NULL ? by : ""));
   return ch_json_dump (entry);
 }
@@ -170,8 +176,9 @@ static void bind_common (const ChOrderData *d, ChTx *tx)
 guint ch_order_insert (const ChOrder *order, ChTx *tx)
 {
   const ChOrderData *d = &order->d;
-  g_autofree char *entry = ch_order_history (d->status, d->created_at, "created",
-                                             ch_order_source_name ((ChOrderSource) d->source));
+  g_autofree char *entry
+      = ch_order_history (d->status, d->created_at, "created",
+                          ch_order_source_name ((ChOrderSource) d->source));
   g_autofree char *history = g_strdup_printf ("[%s]", entry);
 
   guint index = ch_tx_add (tx, order->device->core->self, "orders.insert");

@@ -44,7 +44,8 @@ static gint64 offline_deadline (ChOrder *order, const ChProtocolProperties *prop
     return order->state_ms + grace;
   if (order->d.target_duration_s == CH_UNSET)
     return order->state_ms + most;
-  gint64 left = seconds (MAX (order->d.target_duration_s - order->d.duration_s, 0)) + 300000;
+  gint64 left
+      = seconds (MAX (order->d.target_duration_s - order->d.duration_s, 0)) + 300000;
   return order->state_ms + MIN (MAX (grace, left), most);
 }
 
@@ -59,7 +60,7 @@ static void due_fault (ChOrder *order, ChOrderEvent event, Due *due)
 static void due_stopping (ChOrder *order, const ChProtocolProperties *props, Due *due)
 {
   const ChPort *port
-    = ch_device_port (order->device, order->d.socket_no, order->d.port_no, FALSE);
+      = ch_device_port (order->device, order->d.socket_no, order->d.port_no, FALSE);
   guint rounds = (guint) ch_config_int (order->device->core->self, "orders.stop_rounds");
 
   sooner (due, order->state_ms + seconds (props->stop_max_s), CH_ORDER_EVENT_STOP_MAX);
@@ -67,9 +68,11 @@ static void due_stopping (ChOrder *order, const ChProtocolProperties *props, Due
   if (order->stop_acked_ms != 0) {
     if (port != NULL && port->status != CH_PORT_CHARGING && order->idle_ms != 0)
       sooner (due,
-              MAX (order->stop_acked_ms, order->idle_ms) + seconds (props->stop_wait_end_s),
+              MAX (order->stop_acked_ms, order->idle_ms)
+                  + seconds (props->stop_wait_end_s),
               CH_ORDER_EVENT_STOP_WAIT);
-  } else if (order->device->conn != 0 && order->stop_rounds <= rounds && !order->stop_alarmed) {
+  } else if (order->device->conn != 0 && order->stop_rounds <= rounds
+             && !order->stop_alarmed) {
     gint64 since = MAX (order->stop_written_ms, order->state_ms);
     sooner (due, since + seconds (props->stopping_timeout_s), CH_ORDER_EVENT_STOP_RETRY);
   }
@@ -79,7 +82,7 @@ static Due next_due (ChOrder *order)
 {
   const ChProtocolProperties *props = ch_device_props (order->device);
   ChPlugin *self = order->device->core->self;
-  Due due = { NEVER, -1 };
+  Due due = {NEVER, -1};
 
   switch (order->d.status) {
   case CH_ORDER_PENDING:
@@ -120,14 +123,15 @@ static Due next_due (ChOrder *order)
   return due;
 }
 
-/* ---- watchdog of a charging order ------------------------------------------------------------ */
+/* ---- watchdog of a charging order
+ * ------------------------------------------------------------ */
 
 /* Why the server must end this charge, NULL when it need not. */
 static const char *limit_reached (ChOrder *order, gint64 now_ms)
 {
   const ChOrderData *d = &order->d;
   double tolerance
-    = ch_config_double (order->device->core->self, "orders.overrun_tolerance");
+      = ch_config_double (order->device->core->self, "orders.overrun_tolerance");
 
   if (d->target_duration_s != CH_UNSET) {
     gint64 elapsed_s = d->duration_s + (now_ms - order->progress_ms) / 1000;
@@ -179,7 +183,8 @@ static gboolean watch (ChOrder *order, gint64 now_ms)
   return FALSE;
 }
 
-/* ---- firing ------------------------------------------------------------------------------------ */
+/* ---- firing
+ * ------------------------------------------------------------------------------------ */
 
 typedef struct {
   ChFact fact;
@@ -194,8 +199,8 @@ static gboolean stop_again (ChOrder *order)
   if (order->stop_rounds >= rounds) {
     order->stop_alarmed = TRUE;
     ch_core_alarm (device->core, device->id, order->d.socket_no, order->d.port_no,
-                   "stop_not_executed", CH_ALARM_MAJOR, TRUE, "A stop was not executed", NULL,
-                   NULL);
+                   "stop_not_executed", CH_ALARM_MAJOR, TRUE, "A stop was not executed",
+                   NULL, NULL);
     return FALSE;
   }
   order->stop_rounds++;
@@ -258,7 +263,8 @@ void ch_order_check_timers (ChOrder *order)
 
 static void fired (ChWheelTimer *timer)
 {
-  ch_order_check_timers (G_STRUCT_MEMBER_P (timer, -(glong) G_STRUCT_OFFSET (ChOrder, timer)));
+  ch_order_check_timers (
+      G_STRUCT_MEMBER_P (timer, -(glong) G_STRUCT_OFFSET (ChOrder, timer)));
 }
 
 void ch_order_arm (ChOrder *order)

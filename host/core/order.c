@@ -10,13 +10,25 @@
 void ch_order_data_init (ChOrderData *d)
 {
   *d = (ChOrderData) {
-    .charge_mode = 1, .target_duration_s = CH_UNSET, .target_energy_wh = CH_UNSET,
-    .max_power_w = CH_UNSET, .amount_limit_cent = CH_UNSET, .start_time = CH_UNSET,
-    .end_time = CH_UNSET, .electricity_cent = CH_UNSET, .service_cent = CH_UNSET,
-    .amount_cent = CH_UNSET, .device_amount_cent = CH_UNSET, .end_reason = CH_UNSET,
-    .raw_reason = CH_UNSET, .peak_power_mw = CH_UNSET, .last_power_mw = CH_UNSET,
-    .sent_at = CH_UNSET, .ack_at = CH_UNSET, .interrupted_at = CH_UNSET,
-    .last_progress_at = CH_UNSET,
+      .charge_mode = 1,
+      .target_duration_s = CH_UNSET,
+      .target_energy_wh = CH_UNSET,
+      .max_power_w = CH_UNSET,
+      .amount_limit_cent = CH_UNSET,
+      .start_time = CH_UNSET,
+      .end_time = CH_UNSET,
+      .electricity_cent = CH_UNSET,
+      .service_cent = CH_UNSET,
+      .amount_cent = CH_UNSET,
+      .device_amount_cent = CH_UNSET,
+      .end_reason = CH_UNSET,
+      .raw_reason = CH_UNSET,
+      .peak_power_mw = CH_UNSET,
+      .last_power_mw = CH_UNSET,
+      .sent_at = CH_UNSET,
+      .ack_at = CH_UNSET,
+      .interrupted_at = CH_UNSET,
+      .last_progress_at = CH_UNSET,
   };
 }
 
@@ -40,7 +52,7 @@ void ch_order_free (ChOrder *order)
   g_free (order);
 }
 
-static const char *const SOURCES[] = { "api", "card", "local", "admin" };
+static const char *const SOURCES[] = {"api", "card", "local", "admin"};
 
 const char *ch_order_source_name (ChOrderSource source)
 {
@@ -50,9 +62,11 @@ const char *ch_order_source_name (ChOrderSource source)
 const char *ch_end_reason_name (ChEndReason reason)
 {
   static const char *const names[] = {
-    "normal", "user_stop", "no_load", "over_current", "over_temp", "over_power", "power_off",
-    "fault", "limit_reached", "remote_stop", "over_voltage", "under_voltage", "comm_fault",
-    "emergency_stop", "leakage", "timer_expired", "card_removed", "door_or_smoke_alarm",
+      "normal",        "user_stop",           "no_load",      "over_current",
+      "over_temp",     "over_power",          "power_off",    "fault",
+      "limit_reached", "remote_stop",         "over_voltage", "under_voltage",
+      "comm_fault",    "emergency_stop",      "leakage",      "timer_expired",
+      "card_removed",  "door_or_smoke_alarm",
   };
   return (guint) reason < G_N_ELEMENTS (names) ? names[reason] : "unknown";
 }
@@ -64,7 +78,8 @@ static void copy_text (char *to, gsize size, const ChTxResult *r, guint st, guin
   g_strlcpy (to, text != NULL ? text : "", size);
 }
 
-static gint64 number (const ChTxResult *r, guint st, guint row, const char *column, gint64 none)
+static gint64 number (const ChTxResult *r, guint st, guint row, const char *column,
+                      gint64 none)
 {
   gint64 value = ch_tx_result_int (r, st, row, column);
   return value == CH_UNSET ? none : value;
@@ -112,9 +127,12 @@ void ch_order_read (ChOrder *order, const ChTxResult *r, guint st, guint row)
   d->id = ch_tx_result_int (r, st, row, "id");
   copy_text (d->order_no, sizeof d->order_no, r, st, row, "order_no");
   copy_text (d->wire_order, sizeof d->wire_order, r, st, row, "wire_order");
-  copy_text (d->alias_wire_order, sizeof d->alias_wire_order, r, st, row, "alias_wire_order");
-  copy_text (d->start_command_id, sizeof d->start_command_id, r, st, row, "start_command_id");
-  copy_text (d->stop_command_id, sizeof d->stop_command_id, r, st, row, "stop_command_id");
+  copy_text (d->alias_wire_order, sizeof d->alias_wire_order, r, st, row,
+             "alias_wire_order");
+  copy_text (d->start_command_id, sizeof d->start_command_id, r, st, row,
+             "start_command_id");
+  copy_text (d->stop_command_id, sizeof d->stop_command_id, r, st, row,
+             "stop_command_id");
   copy_text (d->failure_reason, sizeof d->failure_reason, r, st, row, "failure_reason");
   copy_text (d->lookup_source, sizeof d->lookup_source, r, st, row, "lookup_source");
   copy_text (d->end_key, sizeof d->end_key, r, st, row, "end_key");
@@ -141,18 +159,20 @@ void ch_order_read (ChOrder *order, const ChTxResult *r, guint st, guint row)
   order->number_is_device = d->wire_order[0] != '\0';
 }
 
-gboolean ch_order_has_key (const ChOrder *order, const char *wire_order, gint64 business_no,
-                           gint socket_no, gint port_no)
+gboolean ch_order_has_key (const ChOrder *order, const char *wire_order,
+                           gint64 business_no, gint socket_no, gint port_no)
 {
   const ChOrderData *d = &order->d;
   if (wire_order != NULL && *wire_order != '\0')
     return g_str_equal (d->wire_order, wire_order);
   if (d->wire_order[0] != '\0' || business_no == CH_UNSET || business_no == 0)
     return FALSE;
-  return d->business_no == business_no && d->socket_no == socket_no && d->port_no == port_no;
+  return d->business_no == business_no && d->socket_no == socket_no
+         && d->port_no == port_no;
 }
 
-/* ---- JSON (gateway 7.4) ------------------------------------------------------------------ */
+/* ---- JSON (gateway 7.4)
+ * ------------------------------------------------------------------ */
 
 static void set_int (json_t *object, const char *name, gint64 value)
 {
@@ -192,11 +212,11 @@ static void add_figures (json_t *object, const ChOrderData *d)
   set_int (object, "service_cent", d->service_cent);
   set_int (object, "amount_cent", d->amount_cent);
   json_object_set_new_nocheck (object, "amount", cents (d->amount_cent));
-  json_object_set_new_nocheck (
-    object, "power_w",
-    ch_order_status_is_active ((ChOrderStatus) d->status) && d->last_power_mw != CH_UNSET
-      ? ch_json_milli (d->last_power_mw)
-      : json_integer (0));
+  json_object_set_new_nocheck (object, "power_w",
+                               ch_order_status_is_active ((ChOrderStatus) d->status)
+                                       && d->last_power_mw != CH_UNSET
+                                   ? ch_json_milli (d->last_power_mw)
+                                   : json_integer (0));
 }
 
 json_t *ch_order_json (const ChOrder *order)
@@ -206,31 +226,33 @@ json_t *ch_order_json (const ChOrder *order)
   json_t *object = json_object ();
 
   json_object_set_new_nocheck (object, "order_no", json_string (d->order_no));
-  json_object_set_new_nocheck (
-    object, "business_no",
-    d->business_no == 0 ? json_null () : json_string (ch_business_no_text (d->business_no, number_text)));
+  json_object_set_new_nocheck (object, "business_no",
+                               d->business_no == 0 ? json_null ()
+                                                   : json_string (ch_business_no_text (
+                                                       d->business_no, number_text)));
   if (d->wire_order[0] != '\0')
     json_object_set_new_nocheck (object, "wire_order", json_string (d->wire_order));
-  json_object_set_new_nocheck (object, "source",
-                               json_string (ch_order_source_name ((ChOrderSource) d->source)));
+  json_object_set_new_nocheck (
+      object, "source", json_string (ch_order_source_name ((ChOrderSource) d->source)));
   json_object_set_new_nocheck (object, "device_id", json_string (order->device->id));
   set_int (object, "socket_no", d->socket_no);
   set_int (object, "port_no", d->port_no);
-  json_object_set_new_nocheck (object, "status",
-                               json_string (ch_order_status_name ((ChOrderStatus) d->status)));
+  json_object_set_new_nocheck (
+      object, "status", json_string (ch_order_status_name ((ChOrderStatus) d->status)));
   set_int (object, "status_code", d->status);
   json_object_set_new_nocheck (object, "provisional", json_boolean (d->provisional));
   set_int (object, "charge_mode", d->charge_mode);
   json_object_set_new_nocheck (object, "target", target_json (d));
   add_figures (object, d);
-  json_object_set_new_nocheck (object, "end_reason",
-                               d->end_reason == CH_UNSET
-                                 ? json_null ()
-                                 : json_string (ch_end_reason_name ((ChEndReason) d->end_reason)));
+  json_object_set_new_nocheck (
+      object, "end_reason",
+      d->end_reason == CH_UNSET
+          ? json_null ()
+          : json_string (ch_end_reason_name ((ChEndReason) d->end_reason)));
   set_int (object, "end_reason_code", d->end_reason);
-  json_object_set_new_nocheck (object, "failure_reason",
-                               d->failure_reason[0] != '\0' ? json_string (d->failure_reason)
-                                                            : json_null ());
+  json_object_set_new_nocheck (
+      object, "failure_reason",
+      d->failure_reason[0] != '\0' ? json_string (d->failure_reason) : json_null ());
   set_int (object, "settlement_rev", d->settlement_rev);
   if (order->card_no != NULL) {
     char masked[16];

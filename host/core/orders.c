@@ -69,16 +69,18 @@ void ch_orders_remove_active (ChOrders *orders, ChOrder *order)
   g_hash_table_remove (orders->active, order->d.order_no);
 }
 
-/* ---- loading ----------------------------------------------------------------------------- */
+/* ---- loading
+ * ----------------------------------------------------------------------------- */
 
-static void loaded (ChPlugin *self, const ChTxResult *result, const GError *error, gpointer data)
+static void loaded (ChPlugin *self, const ChTxResult *result, const GError *error,
+                    gpointer data)
 {
   ChOrders *orders = data;
   if (error != NULL)
     return;
   for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
     ChDevice *device
-      = ch_device_find (orders->core, ch_tx_result_text (result, 0, row, "phy_id"));
+        = ch_device_find (orders->core, ch_tx_result_text (result, 0, row, "phy_id"));
     if (device == NULL)
       continue;
     ChOrder *order = ch_order_new (device);
@@ -87,7 +89,7 @@ static void loaded (ChPlugin *self, const ChTxResult *result, const GError *erro
     order->state_ms = order->progress_ms = ch_now_ms (self);
     if (order->d.sent_at != CH_UNSET)
       order->start_written_ms
-        = MAX (1, order->state_ms - MAX (0, ch_wall_ms (self) - order->d.sent_at));
+          = MAX (1, order->state_ms - MAX (0, ch_wall_ms (self) - order->d.sent_at));
     ch_orders_add_active (orders, order);
   }
   if (ch_tx_result_rows (result, 0) > 0)
@@ -136,14 +138,15 @@ void ch_orders_start (ChOrders *orders)
   ch_timer_add (orders->core->self, EXPIRE_EVENTS_MS, expire_events, orders);
 }
 
-/* ---- what protocols may know -------------------------------------------------------------- */
+/* ---- what protocols may know
+ * -------------------------------------------------------------- */
 
 gboolean ch_port_order (ChPlugin *self, const char *id, gint socket_no, gint port_no,
                         ChOrderView *view)
 {
   ChDevice *device = ch_device_find (ch_core_of (self), id);
   const ChPort *port
-    = device != NULL ? ch_device_port (device, socket_no, port_no, FALSE) : NULL;
+      = device != NULL ? ch_device_port (device, socket_no, port_no, FALSE) : NULL;
   if (port == NULL || port->order == NULL)
     return FALSE;
   const ChOrder *order = port->order;
@@ -159,7 +162,8 @@ gboolean ch_port_order (ChPlugin *self, const char *id, gint socket_no, gint por
   view->target_duration_s = d->target_duration_s;
   view->target_energy_wh = d->target_energy_wh;
   view->amount_limit_cent = d->amount_limit_cent;
-  view->start_written_ms = order->start_written_ms != 0 ? order->start_written_ms : CH_UNSET;
+  view->start_written_ms
+      = order->start_written_ms != 0 ? order->start_written_ms : CH_UNSET;
   view->stop_written = order->stop_written_ms != 0;
   return TRUE;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The life of orders (gateway 1.5). Active orders are in memory, all others in the store. */
+/* The life of orders (gateway 1.5). Active orders are in memory, all others in the store.
+ */
 #pragma once
 
 #include "core/device.h"

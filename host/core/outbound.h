@@ -6,9 +6,9 @@
  * What this process accepted or sends is also in memory, and what memory says about a
  * device that is connected here is the truth: so commands go on while the kv is away.
  *
- * Of the SDK, the files outbound*.c implement ch_command_result(), ch_command_in_flight(),
- * ch_command_request(), ch_core_send() and ch_core_get_command(), session*.c
- * ch_core_session_json(), frame-log.c ch_frame_log().
+ * Of the SDK, the files outbound*.c implement ch_command_result(),
+ * ch_command_in_flight(), ch_command_request(), ch_core_send() and ch_core_get_command(),
+ * session*.c ch_core_session_json(), frame-log.c ch_frame_log().
  */
 #pragma once
 
@@ -20,7 +20,7 @@ typedef struct {
   ChDevice *device;
   gint socket_no;
   gint port_no;
-  const char *order_no;   /* nullable */
+  const char *order_no; /* nullable */
   guint16 business_no;
   const char *wire_order; /* nullable */
   guint priority;         /* 0 = by type (gateway 1.6) */
@@ -37,7 +37,8 @@ void ch_outbound_free (ChOutbound *outbound);
 gboolean ch_outbound_open (ChOutbound *outbound, GError **error);
 void ch_outbound_start (ChOutbound *outbound);
 /* No new command is sent; waits for those in flight. */
-void ch_outbound_drain (ChOutbound *outbound, guint limit_ms, void (*done) (gpointer), gpointer data);
+void ch_outbound_drain (ChOutbound *outbound, guint limit_ms, void (*done) (gpointer),
+                        gpointer data);
 
 /**
  * ch_outbound_prepare:
@@ -49,9 +50,9 @@ void ch_outbound_drain (ChOutbound *outbound, guint limit_ms, void (*done) (gpoi
  * admission (CH_CORE_ERROR_QUEUE_OVERLOADED). Nothing is sent before
  * ch_outbound_push(); ch_outbound_discard() takes it back when @tx failed.
  */
-gboolean ch_outbound_prepare (ChOutbound *outbound, const ChOutboundRequest *request, ChTx *tx,
-                              char command_id[CH_COMMAND_ID_SIZE], gboolean *deduplicated,
-                              GError **error);
+gboolean ch_outbound_prepare (ChOutbound *outbound, const ChOutboundRequest *request,
+                              ChTx *tx, char command_id[CH_COMMAND_ID_SIZE],
+                              gboolean *deduplicated, GError **error);
 void ch_outbound_push (ChOutbound *outbound, const char *command_id);
 void ch_outbound_discard (ChOutbound *outbound, const char *command_id);
 /* prepare and push of a command without an own transaction (durable: makes one). */
@@ -60,7 +61,8 @@ gboolean ch_outbound_send (ChOutbound *outbound, const ChOutboundRequest *reques
                            GError **error);
 
 /* Data of gateway 4.6 for an answer 42901 to a command of @priority. (transfer full) */
-json_t *ch_outbound_refusal_json (ChOutbound *outbound, const ChDevice *device, guint priority);
+json_t *ch_outbound_refusal_json (ChOutbound *outbound, const ChDevice *device,
+                                  guint priority);
 
 /**
  * ch_outbound_cancel:
@@ -84,22 +86,24 @@ typedef struct {
   char order_no[CH_ORDER_NO_SIZE];
   ChCommandState state;
   gint64 device_code;
-  guint attempts;        /* sends so far */
-  gint64 sent_ms;        /* monotonic, of the first sending; CH_UNSET */
-  gint64 expires_at;     /* wall ms */
-  gboolean late;         /* answer after the final result */
+  guint attempts;    /* sends so far */
+  gint64 sent_ms;    /* monotonic, of the first sending; CH_UNSET */
+  gint64 expires_at; /* wall ms */
+  gboolean late;     /* answer after the final result */
   const char *detail;
 } ChCommandView;
 
 /* Calls back once when the command is final, or with its present state after @wait_ms. */
-typedef void (*ChCommandWaited) (ChCore *core, const ChCommandView *view, gpointer user_data);
+typedef void (*ChCommandWaited) (ChCore *core, const ChCommandView *view,
+                                 gpointer user_data);
 void ch_outbound_wait (ChOutbound *outbound, const char *command_id, guint wait_ms,
                        ChCommandWaited done, gpointer user_data);
 /* The JSON of gateway 7.5 `GET /commands/{id}`, from memory, kv or store. */
 void ch_outbound_get (ChOutbound *outbound, ChPlugin *self, const char *command_id,
                       ChCoreDone done, gpointer user_data);
 /* "data" of gateway 4.11. (transfer full) */
-json_t *ch_outbound_accepted_json (ChOutbound *outbound, const char *command_id, gboolean deduplicated);
+json_t *ch_outbound_accepted_json (ChOutbound *outbound, const char *command_id,
+                                   gboolean deduplicated);
 
 /* From session.c: a device has a (new) connection / lost it. */
 void ch_outbound_device_bound (ChOutbound *outbound, ChDevice *device);
@@ -107,8 +111,9 @@ void ch_outbound_device_lost (ChOutbound *outbound, ChDevice *device, ChConn con
 /* From the gateway: the write queue of a connection has room again. */
 void ch_outbound_writable (ChOutbound *outbound, ChDevice *device);
 /* A fresh snapshot of a port came: answers to start whose outcome is unknown (4.7). */
-void ch_outbound_port_snapshot (ChOutbound *outbound, ChDevice *device, const ChPort *port,
-                                gint64 business_no, const char *wire_order);
+void ch_outbound_port_snapshot (ChOutbound *outbound, ChDevice *device,
+                                const ChPort *port, gint64 business_no,
+                                const char *wire_order);
 
 /* A device's record is about to be freed: its commands are cancelled. */
 void ch_outbound_forget (ChOutbound *outbound, ChDevice *device);
@@ -119,14 +124,16 @@ void ch_outbound_forget (ChOutbound *outbound, ChDevice *device);
  * caller took back by ch_outbound_cancel().
  */
 typedef struct {
-  void (*sent) (ChCore *core, const ChCommandView *view);     /* each handing to the kernel */
-  void (*finished) (ChCore *core, const ChCommandView *view); /* once; and again with late */
+  void (*sent) (ChCore *core, const ChCommandView *view); /* each handing to the kernel */
+  void (*finished) (ChCore *core,
+                    const ChCommandView *view); /* once; and again with late */
 } ChOutboundHooks;
 void ch_outbound_set_hooks (ChOutbound *outbound, const ChOutboundHooks *hooks);
 
 /* Default priority and life of a type on a device (gateway 1.6, 0.4). */
 guint ch_outbound_priority (ChCommandType type);
-guint32 ch_outbound_expires_ms (ChOutbound *outbound, const ChDevice *device, ChCommandType type);
+guint32 ch_outbound_expires_ms (ChOutbound *outbound, const ChDevice *device,
+                                ChCommandType type);
 
 /* {"pending","processing","dead"} (transfer full) */
 json_t *ch_outbound_stats_json (ChOutbound *outbound);

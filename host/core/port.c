@@ -34,17 +34,25 @@ ChPort *ch_device_port (ChDevice *device, gint socket_no, gint port_no, gboolean
            (device->n_ports - at) * sizeof *device->ports);
   device->n_ports++;
   device->ports[at] = (ChPort) {
-    .socket_no = (gint16) socket_no, .port_no = (gint8) port_no, .no_load = -1, .plugged = -1,
-    .reserved = -1, .out_of_service = -1, .raw_status = -1, .power_mw = G_MININT32,
-    .current_ma = G_MININT32, .voltage_mv = G_MININT32, .temp_dc = G_MININT32,
-    .last_ended_no = -1,
+      .socket_no = (gint16) socket_no,
+      .port_no = (gint8) port_no,
+      .no_load = -1,
+      .plugged = -1,
+      .reserved = -1,
+      .out_of_service = -1,
+      .raw_status = -1,
+      .power_mw = G_MININT32,
+      .current_ma = G_MININT32,
+      .voltage_mv = G_MININT32,
+      .temp_dc = G_MININT32,
+      .last_ended_no = -1,
   };
   return &device->ports[at];
 }
 
 const char *ch_port_status_name (ChPortStatus status)
 {
-  static const char *const names[] = { "offline", "idle", "charging", "fault" };
+  static const char *const names[] = {"offline", "idle", "charging", "fault"};
   return (guint) status < G_N_ELEMENTS (names) ? names[status] : "";
 }
 
@@ -60,17 +68,17 @@ static void publish_changed (ChDevice *device, const ChPort *port, guint8 old,
   if (!ch_topic_is_heard (core->topics.port_changed))
     return;
   ChPortChangedEvent event = {
-    .event = { .time_ms = ch_wall_ms (core->self),
-               .socket_no = port->socket_no,
-               .port_no = port->port_no },
-    .old_status = old,
-    .new_status = port->status,
-    .raw_status = known (port->raw_status, -1),
-    .fault_bits = port->fault_bits,
-    .plugged = known (port->plugged, -1),
-    .no_load = known (port->no_load, -1),
-    .reserved = known (port->reserved, -1),
-    .out_of_service = known (port->out_of_service, -1),
+      .event = {.time_ms = ch_wall_ms (core->self),
+                .socket_no = port->socket_no,
+                .port_no = port->port_no},
+      .old_status = old,
+      .new_status = port->status,
+      .raw_status = known (port->raw_status, -1),
+      .fault_bits = port->fault_bits,
+      .plugged = known (port->plugged, -1),
+      .no_load = known (port->no_load, -1),
+      .reserved = known (port->reserved, -1),
+      .out_of_service = known (port->out_of_service, -1),
   };
   g_strlcpy (event.event.device, device->id, sizeof event.event.device);
   g_strlcpy (event.reason, reason, sizeof event.reason);
@@ -89,7 +97,8 @@ void ch_port_set_status (ChDevice *device, ChPort *port, ChPortStatus status,
   publish_changed (device, port, old, reason);
 }
 
-/* Takes what the report says; absent values stay as they were. TRUE when something changed. */
+/* Takes what the report says; absent values stay as they were. TRUE when something
+ * changed. */
 static gboolean take_values (ChPort *port, const ChPortUpdate *fact)
 {
   ChPort before = *port;

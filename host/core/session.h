@@ -22,14 +22,16 @@ gboolean ch_sessions_open (ChSessions *sessions, GError **error);
  *
  * Returns: FALSE when refused (TCP-42, TCP-43, ban): @reason is set to a constant
  */
-gboolean ch_session_bind (ChSessions *sessions, ChDevice *device, ChConn conn, const char **reason);
+gboolean ch_session_bind (ChSessions *sessions, ChDevice *device, ChConn conn,
+                          const char **reason);
 /*
  * A good frame came on this connection: cheap. Binds again what silence had unbound from
  * it (SES-02). FALSE when the device is not bound to it: its frames do not count.
  */
 gboolean ch_session_touch (ChSessions *sessions, ChDevice *device, ChConn conn);
 /* Ends the session when @conn is still its connection (never by device id alone). */
-void ch_session_unbind (ChSessions *sessions, ChDevice *device, ChConn conn, ChCloseReason reason);
+void ch_session_unbind (ChSessions *sessions, ChDevice *device, ChConn conn,
+                        ChCloseReason reason);
 /**
  * ch_session_identity:
  * @iccid: (nullable): SIM card that @device presented on @conn
@@ -49,8 +51,6 @@ void ch_session_conn_closed (ChSessions *sessions, ChConn conn, gpointer core_da
 void ch_session_conn_writable (ChSessions *sessions, ChConn conn, gpointer core_data);
 /* Devices bound to a connection, for alarms and lists; valid until something is bound. */
 ChDevice *const *ch_session_conn_devices (gpointer core_data, guint *n_devices);
-/* The gateway's hook: the write queue has room: the devices' commands go on. */
-void ch_session_conn_writable (ChSessions *sessions, ChConn conn, gpointer core_data);
 /* The gateway's hook: an alarm of the connection, reported for each of its devices. */
 void ch_session_conn_alarm (ChSessions *sessions, ChConn conn, gpointer core_data,
                             const char *code, const char *message);

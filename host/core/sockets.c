@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sockets behind a gateway: what is seen of them, and their list (gateway 1.3, bkv 7.4). */
+/* Sockets behind a gateway: what is seen of them, and their list (gateway 1.3, bkv 7.4).
+ */
 #include "core/device-store.h"
 #include "core/facts.h"
 #include <chargehost/clock.h>
@@ -9,7 +10,8 @@
 
 #define STORE_EVERY_MS 30000
 
-void ch_socket_seen (ChPlugin *self, ChConn conn, const char *id, const ChSocketSeen *fact)
+void ch_socket_seen (ChPlugin *self, ChConn conn, const char *id,
+                     const ChSocketSeen *fact)
 {
   ChCore *core = ch_core_of (self);
   ChDevice *device = ch_device_find (core, id);
@@ -21,7 +23,8 @@ void ch_socket_seen (ChPlugin *self, ChConn conn, const char *id, const ChSocket
 
   gint64 now = ch_wall_ms (self);
   gint8 status = fact->status == CH_UNSET ? socket->status : (gint8) fact->status;
-  gboolean changed = socket->status != status || now - socket->last_seen_at > STORE_EVERY_MS;
+  gboolean changed
+      = socket->status != status || now - socket->last_seen_at > STORE_EVERY_MS;
   if (fact->mac != NULL && g_ascii_strcasecmp (socket->mac, fact->mac) != 0) {
     g_strlcpy (socket->mac, fact->mac, sizeof socket->mac);
     changed = TRUE;
@@ -63,9 +66,9 @@ static gboolean is_listed (const json_t *nodes, gint socket_no)
 {
   size_t i;
   json_t *node;
-  json_array_foreach ((json_t *) nodes, i, node)
-    if (json_integer_value (json_object_get (node, "socket_no")) == socket_no)
-      return TRUE;
+  json_array_foreach ((json_t *) nodes, i,
+                      node) if (json_integer_value (json_object_get (node, "socket_no"))
+                                == socket_no) return TRUE;
   return FALSE;
 }
 
@@ -91,14 +94,15 @@ static void store_list (ChDevice *device, const ChTopology *fact)
     drop (device, (gint) fact->socket_no, tx);
   else if (fact->nodes != NULL)
     json_array_foreach ((json_t *) fact->nodes, i, node)
-      take_node (device, node, fact->channel, tx);
+        take_node (device, node, fact->channel, tx);
   if (ch_tx_is_empty (tx))
     ch_tx_free (tx);
   else
     ch_tx_submit (tx, 0, NULL, NULL);
 }
 
-void ch_network_topology (ChPlugin *self, ChConn conn, const char *id, const ChTopology *fact)
+void ch_network_topology (ChPlugin *self, ChConn conn, const char *id,
+                          const ChTopology *fact)
 {
   ChCore *core = ch_core_of (self);
   ChDevice *device = ch_device_find (core, id);
@@ -110,7 +114,7 @@ void ch_network_topology (ChPlugin *self, ChConn conn, const char *id, const ChT
     return;
 
   g_autofree char *nodes
-    = fact->nodes != NULL ? json_dumps (fact->nodes, JSON_COMPACT) : g_strdup ("[]");
+      = fact->nodes != NULL ? json_dumps (fact->nodes, JSON_COMPACT) : g_strdup ("[]");
   gsize blob = strlen (nodes);
   g_autofree ChTopologyChangedEvent *event = g_malloc0 (sizeof *event + blob);
   event->event.time_ms = ch_wall_ms (self);
