@@ -68,17 +68,20 @@ static gboolean is_process_name (const char *name)
 
 static gboolean refuse_name (ChConfig *config, const char *name, GError **error)
 {
-  ChConfigNearest nearest = {.wanted = name};
+  gsize n = strlen (PREFIX); /* what all have in common says nothing */
+  ChConfigNearest nearest = {.wanted = name + n};
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
 
+  for (guint i = 0; PROCESS_NAMES[i] != NULL; i++)
+    g_ptr_array_add (names, g_strdup (PROCESS_NAMES[i]));
   for (guint i = 0; i < config->entries->len; i++) {
     const ChConfigEntry *entry = g_ptr_array_index (config->entries, i);
-    char *known = ch_config_environment_name (entry->path);
-    g_ptr_array_add (names, known);
-    ch_config_nearest_offer (&nearest, known);
+    g_ptr_array_add (names, ch_config_environment_name (entry->path));
   }
-  for (guint i = 0; PROCESS_NAMES[i] != NULL; i++)
-    ch_config_nearest_offer (&nearest, PROCESS_NAMES[i]);
+  for (guint i = 0; i < names->len; i++)
+    ch_config_nearest_offer (&nearest, (char *) g_ptr_array_index (names, i) + n);
+  if (nearest.best != NULL)
+    nearest.best -= n;
   g_autofree char *hint = ch_config_nearest_hint (&nearest);
   g_autofree char *safe = g_strescape (name, NULL);
   g_set_error (error, CH_CONFIG_ERROR, CH_CONFIG_ERROR_UNKNOWN_KEY,
@@ -132,12 +135,16 @@ static char *fill_pattern (const char *pattern, const char *value)
   return g_strdup_printf ("%.*s%s%s", (int) (star - pattern), pattern, value, star + 1);
 }
 
+static char *alias_name (const char *alias)
+{
+  return g_strndup (alias, strcspn (alias, "="));
+}
+
 static void take_alias (ChConfig *config, const ChConfigEntry *entry, const char *alias,
                         guint rank, GHashTable *settings)
 {
   const char *equals = strchr (alias, '=');
-  g_autofree char *name
-      = equals != NULL ? g_strndup (alias, (gsize) (equals - alias)) : g_strdup (alias);
+  g_autofree char *name = alias_name (alias);
   const char *const *environment = (const char *const *) config->environment;
   const char *value = ch_config_getenv (environment, name);
 
@@ -162,25 +169,22 @@ static void take_alias (ChConfig *config, const ChConfigEntry *entry, const char
 }
 
 /* A name of an alias' family that is almost an alias is probably a slip. */
-static void warn_of_slip (ChConfig *config, const char *name)
+static void warn_of_slip (const GPtrArray *aliases, const char *name)
 {
   ChConfigNearest nearest = {.wanted = name};
   const char *end = strchr (name, '_');
   gsize n = end != NULL ? (gsize) (end - name) + 1 : 0;
 
-  for (guint i = 0; n > 0 && i < config->entries->len; i++) {
-    const ChConfigEntry *entry = g_ptr_array_index (config->entries, i);
-    for (const char *const *a = entry->key->aliases; a != NULL && *a != NULL; a++) {
-      gsize length = strcspn (*a, "=");
-      if (strlen (name) == length && strncmp (name, *a, length) == 0)
-        return;
-      if (strchr (*a, '=') == NULL && strncmp (*a, name, n) == 0)
-        ch_config_nearest_offer (&nearest, *a);
-    }
+  for (guint i = 0; n > 0 && i < aliases->len; i++) {
+    const char *alias = g_ptr_array_index (aliases, i);
+    gsize length = strlen (alias);
+    if (strncmp (name, alias, length) == 0
+        && (name[length] == '\0' || g_str_equal (name + length, "_FILE")))
+      return;
+    if (strncmp (alias, name, n) == 0)
+      ch_config_nearest_offer (&nearest, alias);
   }
-  if (nearest.best != NULL && nearest.distance <= 3
-      && !(g_str_has_suffix (name, "_FILE")
-           && strncmp (name, nearest.best, strlen (nearest.best)) == 0))
+  if (nearest.best != NULL && nearest.distance <= 3)
     ch_warning (NULL, "environment: '%s' is not used; did you mean '%s'?", name,
                 nearest.best);
 }
@@ -188,11 +192,16 @@ static void warn_of_slip (ChConfig *config, const char *name)
 gboolean ch_config_collect_environment (ChConfig *config, GHashTable *settings,
                                         GError **error)
 {
+  g_autoptr (GPtrArray) aliases = g_ptr_array_new_with_free_func (g_free);
+
   for (guint i = 0; i < config->entries->len; i++) {
     const ChConfigEntry *entry = g_ptr_array_index (config->entries, i);
     guint rank = CH_CONFIG_RANK_ENVIRONMENT - 1;
-    for (const char *const *a = entry->key->aliases; a != NULL && *a != NULL; a++, rank--)
+    for (const char *const *a = entry->key->aliases; a != NULL && *a != NULL;
+         a++, rank--) {
       take_alias (config, entry, *a, rank, settings);
+      g_ptr_array_add (aliases, alias_name (*a));
+    }
   }
   for (char **variable = config->environment; variable != NULL && *variable != NULL;
        variable++) {
@@ -201,7 +210,7 @@ gboolean ch_config_collect_environment (ChConfig *config, GHashTable *settings,
       continue;
     g_autofree char *name = g_strndup (*variable, (gsize) (equals - *variable));
     if (!g_str_has_prefix (name, PREFIX))
-      warn_of_slip (config, name);
+      warn_of_slip (aliases, name);
     else if (!take_own_name (config, name, equals + 1, settings, error))
       return FALSE;
   }
@@ -211,25 +220,44 @@ gboolean ch_config_collect_environment (ChConfig *config, GHashTable *settings,
 /* ---- the command line ---------------------------------------------------------------
  */
 
-/* One name of a map: what is there is kept beside it. */
-static void put_into_map (const ChConfigEntry *entry, const char *name, const char *value,
-                          guint rank, GHashTable *settings)
+static void append_pair (GPtrArray *list, const char *name, const char *value)
+{
+  g_ptr_array_add (list, g_strdup (name));
+  g_ptr_array_add (list, g_strdup (value));
+}
+
+/* One name of a map: the others that are set are kept beside it. */
+static gboolean put_into_map (const ChConfigEntry *entry, const char *name,
+                              const char *value, guint rank, GHashTable *settings,
+                              GError **error)
 {
   const ChConfigSetting *old = g_hash_table_lookup (settings, entry->path);
+  g_autofree char *problem = NULL;
+  ChConfigValue parsed = {0};
+  char *const *pairs = NULL;
+
+  if (old != NULL && old->list != NULL) {
+    pairs = (char *const *) old->list->pdata;
+  } else if (old != NULL) {
+    if (!ch_config_value_parse (entry->key, old->text, &parsed, &problem)) {
+      g_set_error (error, CH_CONFIG_ERROR, CH_CONFIG_ERROR_BAD_VALUE, "%s: '%s' %s",
+                   old->source, entry->path, problem);
+      return FALSE;
+    }
+    pairs = parsed.list;
+  }
+
   ChConfigSetting *setting
       = ch_config_setting_new (rank, NULL, g_strdup ("command line"));
-
   setting->list = g_ptr_array_new_with_free_func (g_free);
-  for (guint i = 0; old != NULL && old->list != NULL && i + 2 < old->list->len; i += 2) {
-    if (g_str_equal (g_ptr_array_index (old->list, i), name))
-      continue;
-    g_ptr_array_add (setting->list, g_strdup (g_ptr_array_index (old->list, i)));
-    g_ptr_array_add (setting->list, g_strdup (g_ptr_array_index (old->list, i + 1)));
-  }
-  g_ptr_array_add (setting->list, g_strdup (name));
-  g_ptr_array_add (setting->list, g_strdup (value));
+  for (; pairs != NULL && *pairs != NULL; pairs += 2)
+    if (!g_str_equal (pairs[0], name))
+      append_pair (setting->list, pairs[0], pairs[1]);
+  append_pair (setting->list, name, value);
   g_ptr_array_add (setting->list, NULL);
+  ch_config_value_clear (&parsed);
   ch_config_settings_put (settings, entry->path, setting);
+  return TRUE;
 }
 
 gboolean ch_config_collect_options (ChConfig *config, GHashTable *settings,
@@ -241,6 +269,7 @@ gboolean ch_config_collect_options (ChConfig *config, GHashTable *settings,
     g_autofree char *path = g_strndup (option, (gsize) (equals - option));
     guint rank = CH_CONFIG_RANK_OPTIONS + i;
     const ChConfigEntry *map;
+    gboolean ok = TRUE;
 
     if (ch_config_lookup (config, path) != NULL
         || ch_config_lookup_secret (config, path) != NULL)
@@ -248,9 +277,11 @@ gboolean ch_config_collect_options (ChConfig *config, GHashTable *settings,
           settings, path,
           ch_config_setting_new (rank, equals + 1, g_strdup ("command line")));
     else if ((map = ch_config_lookup_map (config, path, &map_name)) != NULL)
-      put_into_map (map, map_name, equals + 1, rank, settings);
+      ok = put_into_map (map, map_name, equals + 1, rank, settings, error);
     else if (!ch_config_is_ignored (config, path))
-      return ch_config_refuse_unknown (config, "command line", path, error);
+      ok = ch_config_refuse_unknown (config, "command line", path, error);
+    if (!ok)
+      return FALSE;
   }
   return TRUE;
 }

@@ -53,7 +53,7 @@ static gboolean same_leaf (const char *a, const char *b)
 void ch_config_nearest_offer (ChConfigNearest *nearest, const char *name)
 {
   gsize n = strlen (nearest->wanted), m = strlen (name);
-  guint limit = (guint) MAX (2, MIN (n, 30) / 4);
+  guint limit = (guint) MIN (n / 2, MAX (2, MIN (n, 30) / 4));
 
   if (nearest->best != NULL)
     limit = MIN (limit, nearest->distance);
