@@ -52,8 +52,8 @@ gboolean ch_log_set_file (const ChLogFileOptions *options, GError **error);
 /* Opens the file again, after something else has renamed it. */
 void ch_log_reopen (void);
 
-/* Tests: lines go to @func instead, without newline; NULL takes it back. @func must not
- * log. */
+/* Tests: lines go to @func instead, without newline; NULL takes it back. What @func
+   itself logs is dropped. */
 void ch_log_set_sink (void (*func) (ChLogLevel level, const char *line, gpointer data),
                       gpointer data);
 

@@ -244,6 +244,22 @@ static void test_mask (void)
   g_assert_cmpstr (ch_log_mask (longest, masked), ==, "kkkk****kkkk");
 }
 
+static void log_again (ChLogLevel level, const char *line, gpointer data)
+{
+  (*(guint *) data)++;
+  ch_error (NULL, "never ending");
+  g_log_structured ("libfoo", G_LOG_LEVEL_MESSAGE, "MESSAGE", "never ending");
+}
+
+static void test_recursion (Fixture *f, gconstpointer data)
+{
+  guint calls = 0;
+
+  ch_log_set_sink (log_again, &calls);
+  ch_info (f->host, "x");
+  g_assert_cmpuint (calls, ==, 1);
+}
+
 static void test_errno (Fixture *f, gconstpointer data)
 {
   errno = EAGAIN;
@@ -372,6 +388,7 @@ int main (int argc, char **argv)
   ADD ("/log/levels", test_levels);
   g_test_add_func ("/log/names", test_names);
   g_test_add_func ("/log/mask", test_mask);
+  ADD ("/log/recursion", test_recursion);
   ADD ("/log/errno", test_errno);
   ADD ("/log/libraries", test_libraries);
   g_test_add_func ("/log/fatal", test_fatal);

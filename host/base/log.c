@@ -32,7 +32,7 @@ static struct {
   void (*sink) (ChLogLevel level, const char *line, gpointer data);
   gpointer sink_data;
 } logger = {
-    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .lock = PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP,
     .format = CH_LOG_FORMAT_HUMAN,
     .level = CH_LOG_WARNING,
 };
@@ -213,7 +213,9 @@ static void tell_lost (const ChLogRecord *record)
 
 static void submit (const ChLogRecord *record)
 {
-  pthread_mutex_lock (&logger.lock);
+  /* A line that comes out of the writing of another one would never end. */
+  if (pthread_mutex_lock (&logger.lock) == EDEADLK)
+    return;
   if (is_heard (record->module, record->level)) {
     if (!logger.stalled)
       tell_lost (record);
@@ -283,6 +285,17 @@ static void read_glib_field (const GLogField *field, ChLogRecord *record,
   }
 }
 
+/* GLib tells the mask only while it is being set. */
+static GLogLevelFlags fatal_levels (void)
+{
+  if (pthread_mutex_lock (&logger.lock) == EDEADLK)
+    return 0;
+  GLogLevelFlags fatal = g_log_set_always_fatal (G_LOG_FATAL_MASK);
+  g_log_set_always_fatal (fatal);
+  pthread_mutex_unlock (&logger.lock);
+  return fatal;
+}
+
 static GLogWriterOutput from_library (GLogLevelFlags flags, const GLogField *fields,
                                       gsize n_fields, gpointer user_data)
 {
@@ -302,9 +315,7 @@ static GLogWriterOutput from_library (GLogLevelFlags flags, const GLogField *fie
   submit (&record);
 
   /* What GLib's own writer would do: G_DEBUG=fatal-criticals and g_test_init(). */
-  GLogLevelFlags fatal = g_log_set_always_fatal (G_LOG_FATAL_MASK);
-  g_log_set_always_fatal (fatal);
-  if (!old_api && (flags & fatal) != 0)
+  if (!old_api && record.level <= CH_LOG_WARNING && (flags & fatal_levels ()) != 0)
     g_abort ();
   return G_LOG_WRITER_HANDLED;
 }
