@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Group commit: several transactions in one of SQLite's. Used by the writer's thread. */
+#pragma once
+
+#include "sqlite.h"
+
+typedef struct {
+  ChTxRun *run;
+  GError *error; /* it is out */
+  gint failed;
+} SqSlot;
+
+typedef struct {
+  ChPlugin *self;
+  SqDb db;
+  SqSlot *slots;
+  guint n;
+  guint max;
+  gint64 checkpoint_pages;
+  gint log_pages; /* in the write-ahead log after the last commit */
+  gint corrupt;   /* atomic */
+} SqBatch;
+
+gboolean sq_batch_open (SqBatch *batch, ChPlugin *self, const SqOptions *options,
+                        GError **error);
+void sq_batch_close (SqBatch *batch);
+
+static inline gboolean sq_batch_has_room (const SqBatch *batch)
+{
+  return batch->n < batch->max;
+}
+
+void sq_batch_add (SqBatch *batch, ChTxRun *run);
+/* Runs, commits and completes all that were added. */
+void sq_batch_commit (SqBatch *batch);
+/* Runs a script; when it fails, an open transaction is rolled back. */
+gboolean sq_batch_script (SqBatch *batch, const char *sql, GError **error);
