@@ -29,8 +29,8 @@ gpointer ch_arena_grow (ChArena *arena, gsize size)
   if (size > wanted / 4) /* a piece of its own; the present chunk goes on being filled */
     return add_chunk (arena, size)->bytes;
   ChArenaChunk *chunk = add_chunk (arena, wanted);
-  arena->at = (guint8 *)chunk->bytes + size;
-  arena->end = (guint8 *)chunk->bytes + wanted;
+  arena->at = (guint8 *) chunk->bytes + size;
+  arena->end = (guint8 *) chunk->bytes + wanted;
   return chunk->bytes;
 }
 

@@ -23,8 +23,8 @@ void ch_arena_clear (ChArena *arena);
 /* Room for @size bytes, aligned for any value here; never NULL, not cleared. */
 static inline gpointer ch_arena_alloc (ChArena *arena, gsize size)
 {
-  size = (size + 7) & ~(gsize)7;
-  if (G_UNLIKELY ((gsize)(arena->end - arena->at) < size))
+  size = (size + 7) & ~(gsize) 7;
+  if (G_UNLIKELY ((gsize) (arena->end - arena->at) < size))
     return ch_arena_grow (arena, size);
   gpointer room = arena->at;
   arena->at += size;

@@ -146,7 +146,7 @@ static gboolean make_rows (ChTxRun *run, const ChTxStatement *rows, guint n_rows
 gboolean ch_tx_run_make_bulk (ChTxRun *run, const char *table, const char *const *columns,
                               GError **error)
 {
-  guint n = g_strv_length ((char **)columns);
+  guint n = g_strv_length ((char **) columns);
   const ChTxStatement *rows = run->statements;
   guint n_rows = run->n;
 

@@ -77,7 +77,7 @@ static void take_count (ChPlugin *self, const ChTxResult *result, const GError *
                         gpointer data)
 {
   if (error == NULL)
-    *(gint64 *)data = ch_tx_result_int (result, 0, 0, "n");
+    *(gint64 *) data = ch_tx_result_int (result, 0, 0, "n");
 }
 
 static void take_applied (ChPlugin *self, const ChTxResult *result, const GError *error,
@@ -163,12 +163,12 @@ static gboolean compare (ChStore *store, ChStoreOwner *owner, GPtrArray *all, gu
     const Applied *applied = g_ptr_array_index (all, i);
     if (g_strcmp0 (applied->component, owner->plugin->name) != 0)
       continue;
-    if (applied->version > (gint64)known)
+    if (applied->version > (gint64) known)
       return refuse (owner, error,
                      "the database has version %" G_GINT64_FORMAT
                      ", this program knows only %u: it is older than the database",
                      applied->version, known);
-    if (applied->version != (gint64)*done + 1)
+    if (applied->version != (gint64) *done + 1)
       return refuse (owner, error,
                      "the database has version %" G_GINT64_FORMAT " but not %u",
                      applied->version, *done + 1);

@@ -9,8 +9,8 @@ static void collect (ChPlugin *self, gpointer data)
 
   ch_store_read_keys (store); /* those that may change while running */
   ch_store_stats (store, &stats);
-  ch_series_set (store->idle, (double)stats.idle);
-  ch_series_set (store->busy, (double)(stats.connections - stats.idle));
+  ch_series_set (store->idle, (double) stats.idle);
+  ch_series_set (store->busy, (double) (stats.connections - stats.idle));
 }
 
 void ch_store_add_metrics (ChStore *store)
@@ -49,7 +49,7 @@ static const char *name_of (const ChTxRun *run)
 {
   gint failed = run->result.failed;
 
-  return run->statements[failed >= 0 && (guint)failed < run->n ? failed : 0]
+  return run->statements[failed >= 0 && (guint) failed < run->n ? failed : 0]
       .prepared->name;
 }
 
@@ -102,15 +102,16 @@ void ch_store_note (ChStore *store, ChTxRun *run)
   if (run->n == 0)
     return;
   if (since_us != 0 && store->wait_seconds != NULL)
-    ch_series_observe (store->wait_seconds, (double)(since_us - run->submitted_us) / 1e6);
+    ch_series_observe (store->wait_seconds,
+                       (double) (since_us - run->submitted_us) / 1e6);
   for (guint i = 0; since_us != 0 && i < run->n; i++) {
     gint64 ended_us = run->result.statements[i].ended_us;
     const ChStoreStatement *statement
-        = (const ChStoreStatement *)run->statements[i].prepared;
+        = (const ChStoreStatement *) run->statements[i].prepared;
     if (ended_us == 0)
       break;
     if (statement->seconds != NULL)
-      ch_series_observe (statement->seconds, (double)(ended_us - since_us) / 1e6);
+      ch_series_observe (statement->seconds, (double) (ended_us - since_us) / 1e6);
     if (trace)
       ch_trace (store->self, "%s: %" G_GINT64_FORMAT " µs, %" G_GUINT64_FORMAT " rows",
                 statement->name, ended_us - since_us, run->result.statements[i].changes);

@@ -133,7 +133,7 @@ void ch_store_backup (ChPlugin *self, const char *path, ChTxDone done, gpointer 
   GError *error = NULL;
 
   if (run->store == NULL) {
-    ch_tx_submit ((ChTx *)run, 0, done, user_data);
+    ch_tx_submit ((ChTx *) run, 0, done, user_data);
     return;
   }
   ch_store_prepare_run (run, 0);

@@ -35,7 +35,7 @@ static gint find_column (ChTxRows *rows, const char *name)
       at = 0;
     if (strcmp (rows->names[at], name) == 0) {
       rows->guess = at + 1;
-      return (gint)at;
+      return (gint) at;
     }
   }
   return -1;
@@ -55,13 +55,13 @@ static ChValue *cell (const ChTxResult *result, guint statement, guint row,
 
   if (rows == NULL || row >= rows->n_rows) {
     g_critical ("statement %u has no row %u", statement, row);
-    return (ChValue *)&nothing;
+    return (ChValue *) &nothing;
   }
   gint at = find_column (rows, column);
   if (at < 0) {
     g_critical ("the result of %s has no column %s",
                 result->run->statements[statement].prepared->name, column);
-    return (ChValue *)&nothing;
+    return (ChValue *) &nothing;
   }
   return &rows->rows[row][at];
 }
@@ -75,7 +75,7 @@ static gint64 whole (double number)
 {
   if (isnan (number) || number < -9.2e18 || number > 9.2e18)
     return CH_UNSET;
-  return (gint64)number;
+  return (gint64) number;
 }
 
 gint64 ch_tx_result_int (const ChTxResult *r, guint st, guint row, const char *col)
@@ -115,7 +115,7 @@ double ch_tx_result_double (const ChTxResult *r, guint st, guint row, const char
   case CH_VALUE_INT:
   case CH_VALUE_BOOL:
   case CH_VALUE_TIME:
-    return (double)value->i;
+    return (double) value->i;
   case CH_VALUE_TEXT: {
     double number = g_ascii_strtod (value->text, &end);
     return end != value->text && *end == '\0' ? number : CH_UNSET_DOUBLE;
@@ -155,7 +155,7 @@ static void make_text (const ChTxResult *result, ChValue *value)
   else
     g_snprintf (text, sizeof text, "%" G_GINT64_FORMAT, value->i);
   value->kind = CH_VALUE_TEXT;
-  value->size = (guint32)strlen (text);
+  value->size = (guint32) strlen (text);
   value->text = ch_arena_text (&result->run->rows, text, value->size);
 }
 

@@ -72,7 +72,7 @@ void ch_tx_run_add_row (ChTxRun *run, guint index, const ChValue *values)
 {
   ChTxRows *rows = &run->result.statements[index];
 
-  if (run->rows.total > (gsize)run->result_max)
+  if (run->rows.total > (gsize) run->result_max)
     run->too_large = TRUE;
   if (run->too_large)
     return;

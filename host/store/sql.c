@@ -6,7 +6,7 @@
 
 static gboolean begins_word (char c)
 {
-  return g_ascii_isalpha (c) || c == '_' || (guchar)c >= 0x80;
+  return g_ascii_isalpha (c) || c == '_' || (guchar) c >= 0x80;
 }
 
 static gboolean in_word (char c)
@@ -87,7 +87,7 @@ static ChSqlKind found (ChSqlLexer *lexer, ChSqlToken *token, ChSqlKind kind,
     end = token->text + strlen (token->text);
   }
   token->kind = kind;
-  token->size = (gsize)(end - token->text);
+  token->size = (gsize) (end - token->text);
   lexer->at = end;
   return kind;
 }

@@ -8,7 +8,7 @@ static void statement_free (gpointer data)
 {
   ChStoreStatement *statement = data;
   for (guint i = 0; i < statement->prepared.n_params; i++)
-    g_free ((char *)statement->params[i]);
+    g_free ((char *) statement->params[i]);
   g_free (statement->params);
   g_free (statement->name);
   g_free (statement->sql);
@@ -47,7 +47,7 @@ void ch_store_statements_clear (ChStore *store)
 
 static void revoke_owner (ChResource *resource)
 {
-  ChStoreOwner *owner = (ChStoreOwner *)resource;
+  ChStoreOwner *owner = (ChStoreOwner *) resource;
   ChStore *store = owner->store;
 
   g_hash_table_remove (store->owners, owner->plugin);
@@ -128,7 +128,7 @@ ChStoreStatement *ch_store_intern (ChStore *store, const char *name, const char 
   statement->prepared.id = number_of_text (store, text);
   g_ptr_array_set_free_func (names, NULL);
   statement->params
-      = (const char **)g_memdup2 (names->pdata, names->len * sizeof (char *));
+      = (const char **) g_memdup2 (names->pdata, names->len * sizeof (char *));
   if (store->query_seconds != NULL)
     statement->seconds = ch_metric_with (store->query_seconds, name, NULL);
   g_hash_table_insert (store->statements, g_steal_pointer (&key), statement);
@@ -159,7 +159,7 @@ static gboolean translate_table (ChStoreOwner *owner, const ChStatement *table,
         store, name, sql, (s->flags & CH_STATEMENT_READ_ONLY) != 0, error);
     if (statement == NULL)
       return FALSE;
-    g_hash_table_replace (owner->statements, (gpointer)s->name, statement);
+    g_hash_table_replace (owner->statements, (gpointer) s->name, statement);
   }
   return TRUE;
 }
@@ -198,7 +198,7 @@ static gboolean check_table (ChStoreOwner *owner, const ChStatement *table,
       wrong = "this name is reserved";
     else if (s->sql == NULL && (s->sqlite == NULL || s->pgsql == NULL))
       wrong = "a dialect has no text";
-    else if (is_taken (owner, s->name) || !g_hash_table_add (seen, (gpointer)s->name))
+    else if (is_taken (owner, s->name) || !g_hash_table_add (seen, (gpointer) s->name))
       wrong = "registered twice";
     if (wrong != NULL) {
       g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE, "statement %s.%s: %s",
@@ -233,7 +233,7 @@ gboolean ch_store_register (ChPlugin *self, const ChMigration *migrations,
   if (statements != NULL) {
     if (!check_table (owner, statements, error))
       return FALSE;
-    g_ptr_array_add (owner->tables, (gpointer)statements);
+    g_ptr_array_add (owner->tables, (gpointer) statements);
     if (store->driver != NULL && !translate_table (owner, statements, error))
       return FALSE;
   }
@@ -258,5 +258,5 @@ void ch_store_foreach_prepared (ChStore *store,
 
   g_hash_table_iter_init (&iter, store->statements);
   while (g_hash_table_iter_next (&iter, NULL, &value))
-    func (&((ChStoreStatement *)value)->prepared, data);
+    func (&((ChStoreStatement *) value)->prepared, data);
 }

@@ -137,7 +137,7 @@ void ch_store_free (ChStore *store)
 static void revoke_driver (ChResource *resource)
 {
   ChStore *store
-      = (ChStore *)((guint8 *)resource - G_STRUCT_OFFSET (ChStore, driver_use));
+      = (ChStore *) ((guint8 *) resource - G_STRUCT_OFFSET (ChStore, driver_use));
 
   ch_error (store->self, "the database driver %s has stopped: the store is closed",
             store->driver_plugin->name);

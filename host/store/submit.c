@@ -11,7 +11,7 @@
 #define REPEAT_MAX 3
 
 #define RUN_OF(pointer, member)                                                          \
-  ((ChTxRun *)((guint8 *)(pointer)-G_STRUCT_OFFSET (ChTxRun, member)))
+  ((ChTxRun *) ((guint8 *) (pointer) -G_STRUCT_OFFSET (ChTxRun, member)))
 
 /* ---- lists ------------------------------------------------------------------------- */
 
@@ -122,7 +122,7 @@ void ch_store_owner_orphan (ChStoreOwner *owner)
 /* The owner stops: what is submitted still runs, but nobody is told. */
 static void revoke_run (ChResource *resource)
 {
-  ChTxRun *run = (ChTxRun *)resource;
+  ChTxRun *run = (ChTxRun *) resource;
 
   order_remove (run);
   run->done = NULL;
@@ -180,7 +180,7 @@ static void hand_over (ChTxRun *run)
   }
   run->at_driver = TRUE;
   store->at_driver++;
-  arm (run, (guint64)MAX (left_ms, 0) + DEADLINE_GRACE_MS, at_deadline);
+  arm (run, (guint64) MAX (left_ms, 0) + DEADLINE_GRACE_MS, at_deadline);
   if (run->is_bulk && store->driver->bulk != NULL)
     store->driver->bulk (store->driver_plugin, run->table, run->bulk_columns, run);
   else
@@ -198,7 +198,7 @@ static guint repetitions (const GError *error)
 {
   if (error == NULL || error->domain != CH_STORE_ERROR)
     return 0;
-  switch ((ChStoreError)error->code) {
+  switch ((ChStoreError) error->code) {
   case CH_STORE_ERROR_SERIALIZATION:
   case CH_STORE_ERROR_DEADLOCK:
     return REPEAT_MAX;
@@ -211,12 +211,12 @@ static guint repetitions (const GError *error)
 
 static gboolean repeat (ChStore *store, ChTxRun *run)
 {
-  guint64 pause_ms = (guint64)g_random_int_range (20, 101);
+  guint64 pause_ms = (guint64) g_random_int_range (20, 101);
 
   if (run->attempts >= repetitions (run->error) || run->abandoned || store->driver == NULL
       || store->services->reactor == NULL)
     return FALSE;
-  if (g_get_monotonic_time () + (gint64)pause_ms * 1000 >= run->deadline_us)
+  if (g_get_monotonic_time () + (gint64) pause_ms * 1000 >= run->deadline_us)
     return FALSE;
   run->attempts++;
   if (store->retries != NULL)
@@ -365,9 +365,9 @@ void ch_store_prepare_run (ChTxRun *run, guint timeout_ms)
   gsize size = run->n * sizeof (ChTxRows);
 
   run->timeout_ms
-      = timeout_ms != 0 ? timeout_ms : (guint)store->keys.statement_timeout_ms;
+      = timeout_ms != 0 ? timeout_ms : (guint) store->keys.statement_timeout_ms;
   run->submitted_us = g_get_monotonic_time ();
-  run->deadline_us = run->submitted_us + (gint64)run->timeout_ms * 1000;
+  run->deadline_us = run->submitted_us + (gint64) run->timeout_ms * 1000;
   run->result_max = store->keys.result_max;
   run->lane = run->owner->lane;
   run->result.run = run;

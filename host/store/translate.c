@@ -12,7 +12,7 @@
 static gboolean refuse (GError **error, const char *what, const ChSqlToken *token)
 {
   g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE, "%s at \"%.*s\"", what,
-               (int)MIN (token->size, 40), token->text);
+               (int) MIN (token->size, 40), token->text);
   return FALSE;
 }
 
@@ -44,7 +44,7 @@ static gboolean translate_token (const ChSqlToken *token, gboolean pgsql, GStrin
     g_string_append_printf (text, "%c%u", pgsql ? '$' : '?', number);
     return TRUE;
   default:
-    g_string_append_len (text, token->text, (gssize)token->size);
+    g_string_append_len (text, token->text, (gssize) token->size);
     return TRUE;
   }
 }

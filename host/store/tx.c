@@ -8,7 +8,7 @@
 /* One allocation holds the transaction and, commonly, all that is bound. */
 #define FIRST_ROOM 3072
 /* Kind of a parameter that was not bound yet; the driver never sees it. */
-#define UNBOUND ((ChValueKind)0xff)
+#define UNBOUND ((ChValueKind) 0xff)
 
 ChTx *ch_tx_new (ChPlugin *self)
 {
@@ -18,8 +18,8 @@ ChTx *ch_tx_new (ChPlugin *self)
 
   G_STATIC_ASSERT (sizeof (ChTx) <= FIRST_ROOM / 2);
   memset (run, 0, sizeof *run);
-  run->args.at = (guint8 *)tx + ((sizeof (ChTx) + 7) & ~(gsize)7);
-  run->args.end = (guint8 *)tx + FIRST_ROOM;
+  run->args.at = (guint8 *) tx + ((sizeof (ChTx) + 7) & ~(gsize) 7);
+  run->args.end = (guint8 *) tx + FIRST_ROOM;
   run->args.total = FIRST_ROOM;
   run->plugin = self;
   run->store = store;
@@ -216,7 +216,7 @@ gboolean ch_tx_is_empty (ChTx *tx)
 static ChValue *param_slot (ChTxRun *run, const char *name)
 {
   const ChStoreStatement *statement
-      = (const ChStoreStatement *)run->statements[run->n - 1].prepared;
+      = (const ChStoreStatement *) run->statements[run->n - 1].prepared;
   guint n = statement->prepared.n_params;
 
   for (guint i = 0, at = run->next_param; i < n; i++, at++) {
@@ -330,7 +330,7 @@ static void bind_bytes (ChTx *tx, const char *name, ChValueKind kind, const void
     fail_usage (&tx->run, "parameter %s has %" G_GSIZE_FORMAT " bytes", name, size);
     return;
   }
-  value->size = (guint32)size;
+  value->size = (guint32) size;
   value->text = ch_arena_text (&tx->run.args, bytes, size);
 }
 
@@ -344,7 +344,7 @@ static void bind_utf8 (ChTx *tx, const char *name, ChValueKind kind, const char 
   if (G_LIKELY (g_utf8_validate_len (text, size, NULL))) {
     bind_bytes (tx, name, kind, text, size);
   } else {
-    g_autofree char *valid = g_utf8_make_valid (text, (gssize)size);
+    g_autofree char *valid = g_utf8_make_valid (text, (gssize) size);
     bind_bytes (tx, name, kind, valid, strlen (valid));
   }
 }
@@ -378,7 +378,7 @@ static const char *first_unbound (const ChTxRun *run, const char **param)
     const ChTxStatement *s = &run->statements[i];
     for (guint k = 0; k < s->prepared->n_params; k++) {
       if (s->params[k].kind == UNBOUND) {
-        *param = ((const ChStoreStatement *)s->prepared)->params[k];
+        *param = ((const ChStoreStatement *) s->prepared)->params[k];
         return s->prepared->name;
       }
     }
