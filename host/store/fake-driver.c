@@ -47,9 +47,8 @@ static void record_migration (Fake *fake, const char *sql)
 
   if (!g_str_has_prefix (sql, "INSERT INTO schema_migrations") || values == NULL)
     return;
-  int n = sscanf (values, "VALUES ('%63[^']', %u, '%*[^']', '%64[^']'", component,
-                  &version, checksum);
-  g_assert_cmpint (n, ==, 3);
+  g_assert_cmpint (sscanf (values, "VALUES ('%63[^']', %u", component, &version), ==, 2);
+  g_strlcpy (checksum, g_strrstr (values, "', ") - 64, sizeof checksum);
   g_ptr_array_add (fake->applied,
                    g_strdup_printf ("%s %u %s", component, version, checksum));
 }

@@ -2,6 +2,8 @@
 /* Metrics and log lines of finished transactions. */
 #include "store/store-private.h"
 
+#include <math.h>
+
 static void collect (ChPlugin *self, gpointer data)
 {
   ChStore *store = data;
@@ -94,6 +96,16 @@ static void note_outcome (ChStore *store, const ChTxRun *run)
   }
 }
 
+/* A series is made when its statement runs for the first time. */
+static void observe (ChStore *store, ChStoreStatement *statement, gint64 us)
+{
+  if (store->query_seconds == NULL)
+    return;
+  if (statement->seconds == NULL)
+    statement->seconds = ch_metric_with (store->query_seconds, statement->name, NULL);
+  ch_series_observe (statement->seconds, (double) us / 1e6);
+}
+
 void ch_store_note (ChStore *store, ChTxRun *run)
 {
   gint64 since_us = run->started_us;
@@ -106,12 +118,10 @@ void ch_store_note (ChStore *store, ChTxRun *run)
                        (double) (since_us - run->submitted_us) / 1e6);
   for (guint i = 0; since_us != 0 && i < run->n; i++) {
     gint64 ended_us = run->result.statements[i].ended_us;
-    const ChStoreStatement *statement
-        = (const ChStoreStatement *) run->statements[i].prepared;
+    ChStoreStatement *statement = (ChStoreStatement *) run->statements[i].prepared;
     if (ended_us == 0)
       break;
-    if (statement->seconds != NULL)
-      ch_series_observe (statement->seconds, (double) (ended_us - since_us) / 1e6);
+    observe (store, statement, ended_us - since_us);
     if (trace)
       ch_trace (store->self, "%s: %" G_GINT64_FORMAT " µs, %" G_GUINT64_FORMAT " rows",
                 statement->name, ended_us - since_us, run->result.statements[i].changes);

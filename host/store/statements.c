@@ -129,8 +129,6 @@ ChStoreStatement *ch_store_intern (ChStore *store, const char *name, const char 
   g_ptr_array_set_free_func (names, NULL);
   statement->params
       = (const char **) g_memdup2 (names->pdata, names->len * sizeof (char *));
-  if (store->query_seconds != NULL)
-    statement->seconds = ch_metric_with (store->query_seconds, name, NULL);
   g_hash_table_insert (store->statements, g_steal_pointer (&key), statement);
   return statement;
 }

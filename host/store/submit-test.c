@@ -212,6 +212,8 @@ static void again (ChPlugin *self, const ChTxResult *result, const GError *error
                    gpointer text)
 {
   fake_done (self, result, error, text);
+  if (g_str_has_suffix (fake_current->heard->str, "x!2 x!2 x!2 "))
+    return;
   ChTx *tx = ch_tx_new (self);
   ch_tx_add (tx, NULL, "all");
   ch_tx_submit (tx, 0, again, text);
@@ -231,7 +233,7 @@ static void test_close (void)
   ch_tx_submit (tx, 0, again, (gpointer) "x");
   ch_store_close (fake.services.store);
   g_assert_false (ch_store_is_up (fake.services.store));
-  fake_expect (&fake, "a x pausing!2 x!2 ");
+  fake_expect (&fake, "a x x!2 pausing!2 x!2 x!2 x!2 ");
   fake_tear_down (&fake);
 }
 
@@ -270,11 +272,10 @@ static void test_metrics (void)
   submit (&fake, "insert", 0, "a");
   fake_complete (&fake, 0, NULL);
   fake_expect (&fake, "a ");
-  g_autoptr (GString) unused = NULL;
   GString *text = ch_metrics_render (fake.services.metrics);
   static const char *const lines[] = {
       "chargehost_db_query_duration_seconds_count{query=\"orders.insert\"} 1",
-      "chargehost_db_pool_wait_seconds_count 1",
+      "chargehost_db_pool_wait_seconds_count 3",
       "chargehost_db_pool_connections{state=\"idle\"} 1",
       "chargehost_db_pool_connections{state=\"busy\"} 2",
       "chargehost_db_pool_connections{state=\"connecting\"} 0",
