@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-int main (void)
+#include "daemon/daemon.h"
+
+int main (int argc, char **argv)
 {
-  return 0;
+  return ch_daemon_main (argc, argv);
 }

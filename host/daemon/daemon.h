@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* chargehostd: what it consists of, its phases of start and stop (architecture 11). */
+#pragma once
+
+#include "base/owner.h"
+#include "net/reactor.h"
+#include <chargehost/chargehost.h>
+
+/* What the command line asked for. */
+typedef struct {
+  char *config_path;  /* NULL: the default file, when it is there */
+  char **assignments; /* key=value, strongest */
+  gboolean check_config;
+  gboolean print_config;
+  gboolean migrate_only;
+  gboolean version;
+  char *key_name; /* --create-key: make a key and end */
+  char *key_scopes;
+} ChOptions;
+
+typedef enum {
+  CH_DAEMON_STARTING = 0,
+  CH_DAEMON_RUNNING,
+  CH_DAEMON_STOPPING,
+} ChDaemonState;
+
+typedef struct {
+  ChOptions options;
+  ChServices services;
+  ChPlugin *self; /* the owner "daemon" */
+  GMainLoop *loop;
+  char *state_dir;
+  char *crash_page; /* mapped */
+  ChDaemonState state;
+  int exit_status;
+  gint64 started_us;
+  GSource *signals[3];
+  /* stop.c */
+  guint stop_step;
+  gint64 stop_deadline_ms;
+  gboolean stop_waits;
+  /* watch.c */
+  gint64 calm_since_ms;
+  gpointer watch;
+  ChTopicHandle *overload_topic;
+  ChTopicHandle *config_topic;
+} ChDaemon;
+
+/* options.c: FALSE: the process ends with @exit_status. */
+gboolean ch_options_parse (ChOptions *options, int *argc, char ***argv, int *exit_status);
+void ch_options_clear (ChOptions *options);
+
+/* daemon.c */
+int ch_daemon_main (int argc, char **argv);
+gboolean ch_daemon_reload (ChDaemon *daemon, GError **error);
+extern const ChConfigKey ch_daemon_config[];
+
+/* start.c: phases 1 to 9; blocks. FALSE: fatal, with one clear line. */
+gboolean ch_daemon_start (ChDaemon *daemon, GError **error);
+
+/* stop.c: begins an orderly stop (2.15); a second call ends at once. */
+void ch_daemon_stop (ChDaemon *daemon);
+void ch_daemon_drain (ChDaemon *daemon, gboolean on);
+
+/* watch.c: overload level, watchdog of the service manager. */
+void ch_daemon_watch (ChDaemon *daemon);
+
+/* notify.c: tells the service manager; nothing without one. */
+void ch_notify (const char *format, ...) G_GNUC_PRINTF (1, 2);

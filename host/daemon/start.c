@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The nine phases of the start (gateway 2.14); listeners for devices come last. */
+#include "base/config-private.h"
+#include "base/log-private.h"
+#include "base/metrics-private.h"
+#include "bus/bus.h"
+#include "ch-build.h"
+#include "core/core.h"
+#include "daemon/daemon.h"
+#include "dbus/dbus.h"
+#include "http/http.h"
+#include "kv/kv.h"
+#include "net/gateway.h"
+#include "plugin/plugins.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const EMBEDDED[] = {"store-sqlite", "kv-memory", "proto-bkv", NULL};
+static const char *const PRODUCTION[] = {"store-pgsql", "kv-redis", "proto-bkv", NULL};
+
+/* ---- before the phases
+ * ------------------------------------------------------------------- */
+
+static const char *const *wanted_plugins (ChDaemon *daemon)
+{
+  ChConfig *config = daemon->services.config;
+  if (ch_config_get_is_set (config, "plugins.start"))
+    return ch_config_get_list (config, "plugins.start");
+  return g_str_equal (ch_config_get_string (config, "profile"), "production") ? PRODUCTION
+                                                                              : EMBEDDED;
+}
+
+static gboolean make_state_dir (ChDaemon *daemon, GError **error)
+{
+  daemon->state_dir
+      = g_strdup (ch_config_get_string (daemon->services.config, "app.state_dir"));
+  if (g_mkdir_with_parents (daemon->state_dir, 0700) == 0
+      && access (daemon->state_dir, W_OK | X_OK) == 0)
+    return TRUE;
+  g_set_error (error, CH_CONFIG_ERROR, CH_CONFIG_ERROR_IO,
+               "the state directory %s cannot be used: %s (key app.state_dir)",
+               daemon->state_dir, g_strerror (errno));
+  return FALSE;
+}
+
+static void name_server (ChDaemon *daemon)
+{
+  const char *id = ch_config_get_string (daemon->services.config, "server.id");
+  if (id != NULL && *id != '\0')
+    g_strlcpy (daemon->services.server_id, id, sizeof daemon->services.server_id);
+  else
+    g_snprintf (daemon->services.server_id, sizeof daemon->services.server_id,
+                "chargehost-%.40s-%08x", g_get_host_name (), g_random_int ());
+}
+
+/* Plugins declare keys, so they are found and loaded before all keys can be checked. */
+static gboolean load_plugins (ChDaemon *daemon, GError **error)
+{
+  ChServices *s = &daemon->services;
+  s->plugins = ch_plugins_new (s, daemon->state_dir);
+  ch_plugins_set_protocol_keys (s->plugins, ch_gateway_property_keys ());
+  ch_plugins_scan_configured (s->plugins);
+  ch_plugins_scan (s->plugins, CH_PLUGIN_DIR);
+  return ch_plugins_load_list (s->plugins, wanted_plugins (daemon),
+                               ch_config_get_list (s->config, "plugins.required"), error);
+}
+
+static void phase (ChDaemon *daemon, guint number, const char *what)
+{
+  daemon->services.phase = number;
+  ch_debug (daemon->self, "phase %u: %s, %" G_GINT64_FORMAT " ms after the start", number,
+            what, (g_get_monotonic_time () - daemon->started_us) / 1000);
+  ch_notify ("STATUS=%s", what);
+}
+
+/* ---- the phases
+ * ------------------------------------------------------------------------------ */
+
+static const ChField STATE_FIELDS[] = {
+    CH_FIELD (ChStateChangedEvent, name, CH_FIELD_STRING, NULL),
+    CH_FIELD (ChStateChangedEvent, old_value, CH_FIELD_STRING, NULL),
+    CH_FIELD (ChStateChangedEvent, new_value, CH_FIELD_STRING, NULL),
+    {.name = NULL},
+};
+static const ChField RELOAD_FIELDS[] = {
+    CH_FIELD (ChConfigReloadedEvent, keys, CH_FIELD_STRING, NULL),
+    CH_FIELD (ChConfigReloadedEvent, by, CH_FIELD_STRING, NULL),
+    {.name = NULL},
+};
+static const ChTopic OVERLOAD_TOPIC = {
+    .size = sizeof (ChTopic),
+    .name = "overload.changed",
+    .event_size = sizeof (ChStateChangedEvent),
+    .fields = STATE_FIELDS,
+    .lane = CH_LANE_STATE,
+    .summary = "The overload level changed.",
+};
+static const ChTopic RELOAD_TOPIC = {
+    .size = sizeof (ChTopic),
+    .name = "config.reloaded",
+    .event_size = sizeof (ChConfigReloadedEvent),
+    .fields = RELOAD_FIELDS,
+    .lane = CH_LANE_STATE,
+    .summary = "A changed configuration was accepted.",
+};
+
+static void drain_bus (ChPlugin *self, gpointer data)
+{
+  if (ch_bus_drain (self->services->bus, 1000) > 0)
+    ch_timer_add (self, 0, drain_bus, NULL);
+}
+
+static void wake_bus (gpointer data)
+{
+  ChDaemon *daemon = data;
+  ch_timer_add (daemon->self, 0, drain_bus, NULL);
+}
+
+static void bus_pressure (gboolean on, gpointer data)
+{
+  ChDaemon *daemon = data;
+  if (daemon->services.gateway != NULL)
+    ch_gateway_pause_all (daemon->services.gateway, on);
+}
+
+/* 1: metrics, reactor, bus, gateway, core: all that needs nobody else. */
+static gboolean start_base (ChDaemon *daemon, GError **error)
+{
+  ChServices *s = &daemon->services;
+  if (!ch_log_apply_config (s->config, error))
+    return FALSE;
+  name_server (daemon);
+  ch_reactor_raise_fd_limit ();
+  s->reactor = ch_reactor_new (s, NULL, error);
+  if (s->reactor == NULL)
+    return FALSE;
+  s->bus = ch_bus_new (s);
+  ch_bus_set_wake (s->bus, wake_bus, daemon);
+  ch_bus_set_pressure (s->bus, bus_pressure, daemon);
+  ch_metrics_add_process (daemon->self);
+  daemon->overload_topic = ch_topic_register (daemon->self, &OVERLOAD_TOPIC, error);
+  if (daemon->overload_topic == NULL)
+    return FALSE;
+  daemon->config_topic = ch_topic_register (daemon->self, &RELOAD_TOPIC, error);
+  if (daemon->config_topic == NULL)
+    return FALSE;
+  s->gateway = ch_gateway_new (s);
+  s->kv = s->kv != NULL ? s->kv : ch_kv_new (s);
+  s->store = ch_store_new (s);
+  ch_core_new (s);
+  return TRUE;
+}
+
+/* Starts the first wanted plugin that is a driver of this kind. */
+static gboolean start_driver (ChDaemon *daemon, const char *prefix, GError **error)
+{
+  const char *const *names = wanted_plugins (daemon);
+  for (guint i = 0; names[i] != NULL; i++)
+    if (g_str_has_prefix (names[i], prefix))
+      return ch_plugins_start (daemon->services.plugins, names[i], error);
+  g_set_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_MISSING_INTERFACE,
+               "plugins.start names no %s* plugin: one is needed", prefix);
+  return FALSE;
+}
+
+/* 2 and 3: kv, sessions. */
+static gboolean start_kv (ChDaemon *daemon, GError **error)
+{
+  ChServices *s = &daemon->services;
+  const ChKvDriver *driver = NULL;
+  if (!start_driver (daemon, "kv-", error))
+    return FALSE;
+  ChPlugin *plugin = ch_plugins_find_kv (s->plugins, &driver);
+  if (plugin == NULL || !ch_kv_open (s->kv, plugin, driver, error))
+    return FALSE;
+  ch_plugins_provide (s->plugins, "kv");
+  phase (daemon, 3, "sessions");
+  return ch_core_open_sessions (s->core, error);
+}
+
+/* 4: store and migrations. */
+static gboolean start_store (ChDaemon *daemon, GError **error)
+{
+  ChServices *s = &daemon->services;
+  const ChStoreDriver *driver = NULL;
+  if (!start_driver (daemon, "store-", error))
+    return FALSE;
+  ChPlugin *plugin = ch_plugins_find_store (s->plugins, &driver);
+  if (plugin == NULL || !ch_store_open (s->store, plugin, driver, error))
+    return FALSE;
+  ch_plugins_provide (s->plugins, "store");
+  s->http = s->http != NULL ? s->http : ch_http_new (s);
+  return ch_core_open_store (s->core, error) && ch_http_open (s->http, error);
+}
+
+static gboolean start_services (ChDaemon *daemon, GError **error)
+{
+  ChServices *s = &daemon->services;
+  static const ChDbusDaemon table = {
+      .shutdown = (void (*) (gpointer)) ch_daemon_stop,
+      .drain = (void (*) (gpointer, gboolean)) ch_daemon_drain,
+      .reload_config = (gboolean (*) (gpointer, GError **)) ch_daemon_reload,
+  };
+
+  phase (daemon, 5, "plugins");
+  ch_plugins_provide (s->plugins, "core");
+  if (!ch_plugins_start_list (s->plugins, wanted_plugins (daemon),
+                              ch_config_get_list (s->config, "plugins.required"), error))
+    return FALSE;
+  phase (daemon, 6, "http");
+  if (!ch_http_listen (s->http, error))
+    return FALSE;
+  s->dbus = ch_dbus_new (s);
+  ch_dbus_set_daemon (s->dbus, &table, daemon);
+  ch_dbus_open (s->dbus);
+  phase (daemon, 7, "commands");
+  ch_core_start_outbound (s->core);
+  phase (daemon, 8, "monitors");
+  ch_core_start_monitors (s->core);
+  phase (daemon, 9, "listeners");
+  return ch_gateway_listen (s->gateway, error);
+}
+
+static void announce (ChDaemon *daemon)
+{
+  g_autoptr (GPtrArray) addresses = ch_gateway_addresses (daemon->services.gateway);
+  g_autoptr (GString) text = g_string_new (NULL);
+  for (guint i = 0; i < addresses->len; i++)
+    g_string_append_printf (text, "%s%s", i > 0 ? ", " : "",
+                            (const char *) g_ptr_array_index (addresses, i));
+  ch_notice (daemon->self,
+             "chargehost %s ready after %" G_GINT64_FORMAT
+             " ms: devices on %s, REST on %s, server %s",
+             CH_VERSION, (g_get_monotonic_time () - daemon->started_us) / 1000, text->str,
+             ch_http_url (daemon->services.http), daemon->services.server_id);
+  if (!ch_http_has_keys (daemon->services.http))
+    ch_warning (daemon->self, "no API key yet: REST answers only health; make one with "
+                              "'chargehostctl key create NAME'");
+  ch_notify ("READY=1\nSTATUS=Devices on %s", text->str);
+}
+
+static void key_created (const char *key_id, const char *key, const GError *error,
+                         gpointer data)
+{
+  ChDaemon *daemon = data;
+  if (error != NULL) {
+    g_printerr ("chargehostd: %s\n", error->message);
+    daemon->exit_status = 1;
+  } else
+    g_print ("%s\n", key);
+  g_main_loop_quit (daemon->loop);
+}
+
+static void create_key (ChDaemon *daemon)
+{
+  const char *scopes = daemon->options.key_scopes;
+  ch_http_key_create (daemon->services.http, daemon->options.key_name,
+                      scopes != NULL ? scopes : "read,control", key_created, daemon);
+  g_main_loop_run (daemon->loop);
+}
+
+gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
+{
+  ChServices *s = &daemon->services;
+  /* Sections of plugins are not known yet: a first, lenient look at the host's keys. */
+  static const char *const everything[] = {"*", NULL};
+
+  s->kv = ch_kv_new (s); /* declares its keys */
+  if (!ch_config_resolve (s->config, everything, error) || !make_state_dir (daemon, error)
+      || !load_plugins (daemon, error))
+    return FALSE;
+  if (daemon->options.print_config) {
+    g_autofree char *text = ch_config_default_file (s->config);
+    g_print ("%s", text);
+    return TRUE;
+  }
+  g_auto (GStrv) unloaded = ch_plugins_unloaded (s->plugins);
+  if (!ch_config_resolve (s->config, (const char *const *) unloaded, error))
+    return FALSE;
+  if (daemon->options.check_config) {
+    g_print ("The configuration is good.\n");
+    return TRUE;
+  }
+  phase (daemon, 1, "metrics");
+  if (!start_base (daemon, error))
+    return FALSE;
+  phase (daemon, 2, "kv");
+  if (!start_kv (daemon, error))
+    return FALSE;
+  phase (daemon, 4, "store");
+  if (!start_store (daemon, error))
+    return FALSE;
+  if (daemon->options.migrate_only) {
+    g_autofree char *versions = ch_store_versions (s->store);
+    g_print ("Migrated: %s\n", versions);
+    return TRUE;
+  }
+  if (daemon->options.key_name != NULL) {
+    create_key (daemon);
+    return TRUE;
+  }
+  if (!start_services (daemon, error))
+    return FALSE;
+  daemon->state = CH_DAEMON_RUNNING;
+  announce (daemon);
+  return TRUE;
+}
