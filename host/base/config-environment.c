@@ -53,6 +53,8 @@ static gboolean is_file_name_of (const char *name, const ChConfigEntry *entry)
 static gboolean is_ignored_name (const ChConfig *config, const char *name)
 {
   for (char **section = config->ignored; section != NULL && *section != NULL; section++) {
+    if (g_str_equal (*section, "*"))
+      return TRUE;
     g_autofree char *prefix = ch_config_environment_name (*section);
     gsize n = strlen (prefix);
     if (strncmp (name, prefix, n) == 0 && (name[n] == '_' || name[n] == '\0'))

@@ -24,7 +24,8 @@ gboolean ch_config_add_option (ChConfig *config, const char *assignment, GError 
  * ch_config_resolve:
  * Checks everything against what is declared and makes the values effective; with an
  * error nothing changes. Sections of plugins that are known but do not run are left
- * unchecked: @ignored_sections.
+ * unchecked: @ignored_sections; "*" leaves all unknown keys alone, for a first look at
+ * what is needed to find the plugins.
  */
 gboolean ch_config_resolve (ChConfig *config, const char *const *ignored_sections, GError **error);
 

@@ -127,6 +127,8 @@ gboolean ch_config_is_ignored (const ChConfig *config, const char *path)
 {
   for (char **section = config->ignored; section != NULL && *section != NULL; section++) {
     gsize n = strlen (*section);
+    if (g_str_equal (*section, "*"))
+      return TRUE;
     if (strncmp (path, *section, n) == 0 && (path[n] == '.' || path[n] == '\0'))
       return TRUE;
   }
