@@ -13,10 +13,10 @@ void address_bytes (const struct sockaddr_storage *address, guint8 bytes[16])
 {
   memset (bytes, 0, 16);
   if (address->ss_family == AF_INET6) {
-    memcpy (bytes, &((const struct sockaddr_in6 *)address)->sin6_addr, 16);
+    memcpy (bytes, &((const struct sockaddr_in6 *) address)->sin6_addr, 16);
   } else if (address->ss_family == AF_INET) {
     memcpy (bytes, MAPPED, 12);
-    memcpy (bytes + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
+    memcpy (bytes + 12, &((const struct sockaddr_in *) address)->sin_addr, 4);
   }
 }
 
@@ -27,9 +27,9 @@ gsize address_text (const struct sockaddr_storage *address, char text[CH_ADDRESS
   guint port = 0;
 
   if (address->ss_family == AF_INET6)
-    port = ntohs (((const struct sockaddr_in6 *)address)->sin6_port);
+    port = ntohs (((const struct sockaddr_in6 *) address)->sin6_port);
   else if (address->ss_family == AF_INET)
-    port = ntohs (((const struct sockaddr_in *)address)->sin_port);
+    port = ntohs (((const struct sockaddr_in *) address)->sin_port);
   else {
     g_strlcpy (text, "local", CH_ADDRESS_SIZE);
     return 5;
@@ -61,7 +61,7 @@ gboolean network_parse (const char *text, Network *network)
   if (parts[1] != NULL
       && !g_ascii_string_to_unsigned (parts[1], 10, 0, most, &bits, NULL))
     return FALSE;
-  network->bits = (guint)(bits + 128 - most);
+  network->bits = (guint) (bits + 128 - most);
   return TRUE;
 }
 
@@ -91,17 +91,17 @@ gboolean address_parse (const char *text, struct sockaddr_storage *address,
   memset (address, 0, sizeof *address);
   if (colon == NULL || !g_ascii_string_to_unsigned (colon + 1, 10, 0, 65535, &port, NULL))
     return fail (text, error);
-  g_autofree char *host = g_strndup (text, (gsize)(colon - text));
+  g_autofree char *host = g_strndup (text, (gsize) (colon - text));
   *any = *host == '\0';
 
-  struct sockaddr_in *v4 = (struct sockaddr_in *)address;
+  struct sockaddr_in *v4 = (struct sockaddr_in *) address;
   if (inet_pton (AF_INET, host, &v4->sin_addr) == 1) {
     v4->sin_family = AF_INET;
-    v4->sin_port = htons ((guint16)port);
+    v4->sin_port = htons ((guint16) port);
     *size = sizeof *v4;
     return TRUE;
   }
-  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) address;
   memset (address, 0, sizeof *address);
   gsize n = strlen (host);
   if (*any) {
@@ -115,7 +115,7 @@ gboolean address_parse (const char *text, struct sockaddr_storage *address,
     *any = memcmp (&v6->sin6_addr, &in6addr_any, sizeof in6addr_any) == 0;
   }
   v6->sin6_family = AF_INET6;
-  v6->sin6_port = htons ((guint16)port);
+  v6->sin6_port = htons ((guint16) port);
   *size = sizeof *v6;
   return TRUE;
 }

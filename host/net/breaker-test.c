@@ -6,7 +6,7 @@
 
 static void count (ChBreaker *breaker, gpointer data)
 {
-  (*(guint *)data)++;
+  (*(guint *) data)++;
 }
 
 static void trip (ChBreaker *breaker, gint64 now)

@@ -83,7 +83,7 @@ void ch_breaker_failure (ChBreaker *breaker, gint64 now_us)
     return;
   }
   /* A few faults among many good connections are no reason to refuse everybody. */
-  guint failed = (guint)__builtin_popcount (breaker->recent);
+  guint failed = (guint) __builtin_popcount (breaker->recent);
   if (breaker->failures >= breaker->threshold && failed * 2 >= breaker->n_recent)
     enter (breaker, CH_BREAKER_OPEN);
 }

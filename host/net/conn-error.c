@@ -46,7 +46,7 @@ void conn_bad (Connection *conn, const char *error, gsize skipped)
 {
   Protocol *protocol = conn->protocol;
 
-  conn->garbage += (guint32)skipped;
+  conn->garbage += (guint32) skipped;
   if (skipped > 0) {
     gboolean follows = conn->skipping && strcmp (error, "garbage") == 0;
     conn->skipping = TRUE;
@@ -98,7 +98,7 @@ static void save_frame (ChGateway *gateway, const Protocol *protocol, const char
     if (fd < 0 && errno == EEXIST)
       continue;
     if (fd >= 0) {
-      gboolean whole = write (fd, bytes, size) == (gssize)size;
+      gboolean whole = write (fd, bytes, size) == (gssize) size;
       close (fd);
       if (whole)
         ch_notice (gateway->self, "the frame is saved as %s", path);

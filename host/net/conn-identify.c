@@ -29,7 +29,7 @@ static void log_unidentified (Connection *conn, const char *why)
   ChGateway *gateway = conn->gateway;
   gint64 minute = ch_reactor_now_us (gateway->reactor) / MINUTE_US;
   const char *colon = strrchr (conn->remote, ':');
-  gsize n = colon != NULL ? (gsize)(colon - conn->remote) : strlen (conn->remote);
+  gsize n = colon != NULL ? (gsize) (colon - conn->remote) : strlen (conn->remote);
 
   if (minute != gateway->foreigners_minute) {
     g_hash_table_remove_all (gateway->foreigners);

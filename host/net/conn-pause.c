@@ -55,15 +55,16 @@ static void account_pause (Connection *conn, gint64 now_us)
     trouble->paused_ms[m % PAUSE_MINUTES] = 0;
   trouble->minute = minute;
   trouble->paused_ms[minute % PAUSE_MINUTES]
-      += (guint32)((now_us - trouble->paused_us) / 1000);
+      += (guint32) ((now_us - trouble->paused_us) / 1000);
   for (guint i = 0; i < PAUSE_MINUTES; i++)
     total_ms += trouble->paused_ms[i];
   if (total_ms <= FLOOD_MS)
     return;
 
-  gboolean may_close = properties->flood_close_after_s >= 0
-                       && now_us - conn->opened_us
-                              >= (gint64)properties->flood_close_after_s * G_USEC_PER_SEC;
+  gboolean may_close
+      = properties->flood_close_after_s >= 0
+        && now_us - conn->opened_us
+               >= (gint64) properties->flood_close_after_s * G_USEC_PER_SEC;
   if (trouble->flood_us == 0 || now_us - trouble->flood_us > PAUSE_MINUTES * MINUTE_US) {
     trouble->flood_us = now_us;
     conn_alarm (conn, "flood", "it sends more than it may for minutes on end");
@@ -87,12 +88,12 @@ void conn_resume (Connection *conn, guint8 why)
   if (conn->state == CONN_CLOSING || (conn->pauses & why) == 0)
     return;
   gint64 now_us = ch_reactor_now_us (conn->gateway->reactor);
-  conn->pauses &= (guint8)~why;
+  conn->pauses &= (guint8) ~why;
   if (why == PAUSE_PACE && conn->protocol != NULL)
     account_pause (conn, now_us);
   if (conn->pauses != 0 || conn->state == CONN_CLOSING)
     return;
-  conn->idle_from_us = now_us;
+  conn->resumed_us = now_us;
   /* First what has been read already, outside of whoever calls. */
   if (conn->rest_size > 0 && conn->state == CONN_OPEN)
     ch_reactor_defer (conn->gateway->reactor, &conn->deferred);

@@ -26,7 +26,7 @@ void conn_set_rest (Connection *conn, const guint8 *bytes, gsize size)
     conn->rest = pool_take (pool, size, &conn->rest_room);
   if (size > 0)
     memcpy (conn->rest, bytes, size);
-  conn->rest_size = (guint32)size;
+  conn->rest_size = (guint32) size;
 }
 
 /* ---- frames ------------------------------------------------------------------------ */
@@ -75,7 +75,7 @@ static gsize step (Connection *conn, const guint8 *p, gsize n)
   gssize length = protocol->table->frame (p, n, protocol->max_frame, &error);
 
   if (G_LIKELY (length > 0)) {
-    gsize size = (gsize)length;
+    gsize size = (gsize) length;
     if (G_UNLIKELY (size > n)) {
       conn_fault (conn, "frame", p, n);
       return 0;
@@ -96,7 +96,7 @@ static gsize step (Connection *conn, const guint8 *p, gsize n)
     conn_overflow (conn);
     return conn->state == CONN_OPEN ? 1 : 0;
   }
-  gsize skip = length < -(gssize)n ? n : (gsize)-length;
+  gsize skip = length < -(gssize) n ? n : (gsize) -length;
   conn_bad (conn, error != NULL ? error : "garbage", skip);
   return skip;
 }
@@ -170,7 +170,7 @@ static void received (Connection *conn, gsize had, gsize got)
   ChGateway *gateway = conn->gateway;
   gint64 now_us = ch_reactor_now_us (gateway->reactor);
 
-  conn->last_rx_us = conn->idle_from_us = conn->frame_from_us = now_us;
+  conn->last_rx_us = conn->frame_from_us = now_us;
   conn->rx_bytes += got;
   gateway->rx_bytes += got;
   if (G_UNLIKELY (conn->recorder != NULL))
@@ -181,7 +181,7 @@ static void received (Connection *conn, gsize had, gsize got)
 
   ChPace pace = gateway->settings.bytes;
   if (pace.interval_ns > 0)
-    ch_pace_take (pace, &conn->byte_pace, (gint64)got, now_us);
+    ch_pace_take (pace, &conn->byte_pace, (gint64) got, now_us);
   handle_bytes (conn, gateway->rx, had + got);
   if (pace.interval_ns > 0 && conn->state == CONN_OPEN) {
     gint64 wait_us = ch_pace_wait_us (pace, conn->byte_pace, 0, now_us);
@@ -203,7 +203,7 @@ static void conn_readable (Connection *conn)
     memcpy (gateway->rx, conn->rest, had);
   gssize got = recv (conn->watch.fd, gateway->rx + had, READ_SIZE, MSG_DONTWAIT);
   if (G_LIKELY (got > 0)) {
-    received (conn, had, (gsize)got);
+    received (conn, had, (gsize) got);
   } else if (got == 0) {
     conn_close (conn, CH_CLOSE_PEER);
   } else if (errno != EAGAIN && errno != EINTR) {
@@ -215,7 +215,7 @@ static void conn_readable (Connection *conn)
 
 void conn_event (ChWatch *watch, guint32 events)
 {
-  Connection *conn = (Connection *)watch;
+  Connection *conn = (Connection *) watch;
 
   if (events & EPOLLOUT)
     conn_writable (conn);

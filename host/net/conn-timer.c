@@ -12,7 +12,7 @@ static gint64 identify_at (const Connection *conn)
 {
   if (conn->state != CONN_IDENTIFYING || conn->pauses != 0)
     return NEVER;
-  return MAX (conn->opened_us, conn->idle_from_us) + conn->gateway->settings.identify_us;
+  return MAX (conn->opened_us, conn->resumed_us) + conn->gateway->settings.identify_us;
 }
 
 /* Whoever is not read cannot be blamed for silence. */
@@ -20,7 +20,7 @@ static gint64 idle_at (const Connection *conn)
 {
   if (conn->state != CONN_OPEN || conn->pauses != 0 || conn->protocol->idle_us == 0)
     return NEVER;
-  return conn->idle_from_us + conn->protocol->idle_us;
+  return MAX (conn->last_rx_us, conn->resumed_us) + conn->protocol->idle_us;
 }
 
 static gint64 bind_at (const Connection *conn)
@@ -34,7 +34,7 @@ static gint64 frame_at (const Connection *conn)
 {
   if (conn->state != CONN_OPEN || conn->pauses != 0 || conn->rest_size == 0)
     return NEVER;
-  return MAX (conn->frame_from_us, conn->idle_from_us) + conn->gateway->settings.frame_us;
+  return MAX (conn->frame_from_us, conn->resumed_us) + conn->gateway->settings.frame_us;
 }
 
 static gint64 write_at (const Connection *conn)
@@ -58,13 +58,14 @@ void conn_timer_update (Connection *conn)
   if (at_us == NEVER || (conn->armed_us != 0 && conn->armed_us <= at_us))
     return;
   gint64 left_us = at_us - ch_clock_monotonic_us (gateway->services->clock);
-  ch_wheel_arm (gateway->reactor, &conn->timer, (guint64)MAX (0, left_us + 999) / 1000);
+  ch_wheel_arm (gateway->reactor, &conn->timer, (guint64) MAX (0, left_us + 999) / 1000);
   conn->armed_us = at_us;
 }
 
 void conn_timer_due (ChWheelTimer *timer)
 {
-  Connection *conn = (Connection *)((char *)timer - G_STRUCT_OFFSET (Connection, timer));
+  Connection *conn
+      = (Connection *) ((char *) timer - G_STRUCT_OFFSET (Connection, timer));
   gint64 now_us = ch_clock_monotonic_us (conn->gateway->services->clock);
 
   conn->armed_us = 0;

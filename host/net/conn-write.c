@@ -40,8 +40,8 @@ static gssize send_some (Connection *conn, const void *bytes, gsize size)
     conn_close (conn, CH_CLOSE_PEER);
     return -1;
   }
-  conn->tx_bytes += (guint64)n;
-  conn->protocol->bytes_out += (guint64)n;
+  conn->tx_bytes += (guint64) n;
+  conn->protocol->bytes_out += (guint64) n;
   conn->last_tx_us = ch_reactor_now_us (conn->gateway->reactor);
   return n;
 }
@@ -170,7 +170,7 @@ void conn_writable (Connection *conn)
     parts[n].iov_base = f->bytes + f->done;
     parts[n++].iov_len = f->size - f->done;
   }
-  struct msghdr message = {.msg_iov = parts, .msg_iovlen = (gsize)n};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = (gsize) n};
   gssize sent = sendmsg (conn->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
     conn_close (conn, CH_CLOSE_PEER);
@@ -178,9 +178,9 @@ void conn_writable (Connection *conn)
     return;
   gint64 now_us = ch_reactor_now_us (conn->gateway->reactor);
   queue->progress_us = conn->last_tx_us = now_us;
-  conn->tx_bytes += (guint64)sent;
-  conn->protocol->bytes_out += (guint64)sent;
-  account (conn, (gsize)sent);
+  conn->tx_bytes += (guint64) sent;
+  conn->protocol->bytes_out += (guint64) sent;
+  account (conn, (gsize) sent);
   relieve (conn);
 }
 
@@ -190,7 +190,7 @@ void conn_writable (Connection *conn)
 static void gather_send (Connection *conn, Gather *gather)
 {
   gssize n = send_some (conn, gather->bytes, gather->used);
-  gsize sent = n > 0 ? (gsize)n : 0, begin = 0;
+  gsize sent = n > 0 ? (gsize) n : 0, begin = 0;
 
   for (guint i = 0; i < gather->n && sent < gather->used; i++) {
     gsize end = gather->frames[i].end;
@@ -235,8 +235,8 @@ static gboolean write_now (Connection *conn, const void *bytes, gsize size,
   gssize sent = send_some (conn, bytes, size);
   if (sent < 0)
     return FALSE;
-  if ((gsize)sent < size)
-    enqueue (conn, bytes, size, (gsize)sent, command_id);
+  if ((gsize) sent < size)
+    enqueue (conn, bytes, size, (gsize) sent, command_id);
   return TRUE;
 }
 

@@ -25,7 +25,7 @@ const char *ch_close_reason_name (ChCloseReason reason)
       [CH_CLOSE_ERROR] = "error",
       [CH_CLOSE_REFUSED] = "refused",
   };
-  return (guint)reason < CH_CLOSE_N ? names[reason] : "error";
+  return (guint) reason < CH_CLOSE_N ? names[reason] : "error";
 }
 
 /* ---- opening ----------------------------------------------------------------------- */
@@ -47,7 +47,7 @@ static Connection *take_slot (ChGateway *gateway)
   g_array_set_size (gateway->vacant, gateway->vacant->len - 1);
   Connection *conn = conn_at (gateway, slot);
   conn->generation = MAX (1, conn->generation + 1);
-  conn->handle = (guint64)conn->generation << 32 | slot;
+  conn->handle = (guint64) conn->generation << 32 | slot;
   return conn;
 }
 
@@ -79,7 +79,7 @@ Connection *conn_new (ChGateway *gateway, int fd, Listener *listener, const char
   conn->timer.func = conn_timer_due;
   conn->deferred.func = conn_deferred;
   conn->opened_at_ms = ch_clock_wall_ms (gateway->services->clock);
-  conn->opened_us = conn->idle_from_us = conn->last_rx_us = conn->last_tx_us = now_us;
+  conn->opened_us = conn->last_rx_us = conn->last_tx_us = now_us;
   g_strlcpy (conn->remote, remote, sizeof conn->remote);
   gateway->active++;
   if (listener != NULL)
@@ -113,7 +113,7 @@ void conn_close (Connection *conn, ChCloseReason reason)
   if (conn->state == CONN_FREE || conn->state == CONN_CLOSING)
     return;
   conn->state = CONN_CLOSING;
-  conn->reason = (guint8)reason;
+  conn->reason = (guint8) reason;
   ch_wheel_cancel (gateway->reactor, &conn->timer);
   ch_reactor_remove (gateway->reactor, &conn->watch);
   ch_reactor_defer (gateway->reactor, &conn->deferred);
@@ -130,14 +130,14 @@ static void tell_closed (Connection *conn)
   if (conn->opened && protocol->plugin != NULL && protocol->table->closed != NULL
       && ch_runner_enter (protocol->plugin, "closed", &frame)) {
     protocol->table->closed (protocol->plugin, conn->session, conn->handle,
-                             (ChCloseReason)conn->reason);
+                             (ChCloseReason) conn->reason);
     ch_runner_leave (&frame);
   }
   conn->session = NULL;
   conn->opened = FALSE;
   if (gateway->hooks.closed != NULL)
     gateway->hooks.closed (gateway->core, conn->handle, conn->core_data,
-                           (ChCloseReason)conn->reason);
+                           (ChCloseReason) conn->reason);
   protocol->connections--;
 }
 
@@ -168,7 +168,7 @@ void conn_finish (Connection *conn)
     conn->listener->active--;
   gateway->closed[conn->reason]++;
   ch_debug (gateway->self, "connection of %s closed: %s", conn->remote,
-            ch_close_reason_name ((ChCloseReason)conn->reason));
+            ch_close_reason_name ((ChCloseReason) conn->reason));
 
   close (conn->watch.fd);
   conn_set_rest (conn, NULL, 0);
@@ -181,7 +181,7 @@ void conn_finish (Connection *conn)
 void conn_deferred (ChDeferred *deferred)
 {
   Connection *conn
-      = (Connection *)((char *)deferred - G_STRUCT_OFFSET (Connection, deferred));
+      = (Connection *) ((char *) deferred - G_STRUCT_OFFSET (Connection, deferred));
   if (conn->state == CONN_CLOSING)
     conn_finish (conn);
   else if (conn->state == CONN_OPEN && conn->pauses == 0)
@@ -211,7 +211,7 @@ static Connection *own_conn (ChPlugin *self, ChConn handle)
 void ch_conn_close (ChPlugin *self, ChConn handle, ChCloseReason reason)
 {
   Connection *conn = own_conn (self, handle);
-  g_return_if_fail ((guint)reason < CH_CLOSE_N);
+  g_return_if_fail ((guint) reason < CH_CLOSE_N);
   if (conn != NULL)
     conn_close (conn, reason);
 }

@@ -81,7 +81,7 @@ void ch_gateway_stats (ChGateway *gateway, ChGatewayStats *stats)
       .active = gateway->active,
       .max = gateway->max,
       .accepted = gateway->accepted,
-      .breaker = (gint)gateway->breaker.state,
+      .breaker = (gint) gateway->breaker.state,
       .breaker_failures = gateway->breaker.failures,
       .listening = gateway->listening,
   };
@@ -235,7 +235,7 @@ typedef struct {
 
 static gint by_noise (gconstpointer a, gconstpointer b)
 {
-  guint64 x = ((const Noise *)a)->bytes, y = ((const Noise *)b)->bytes;
+  guint64 x = ((const Noise *) a)->bytes, y = ((const Noise *) b)->bytes;
   return x < y ? 1 : x > y ? -1 : 0;
 }
 
@@ -252,7 +252,7 @@ guint ch_gateway_shed (ChGateway *gateway, double share)
     g_array_append_val (all, noise);
   }
   g_array_sort (all, by_noise);
-  guint n = (guint)ceil (CLAMP (share, 0, 1) * all->len), closed = 0;
+  guint n = (guint) ceil (CLAMP (share, 0, 1) * all->len), closed = 0;
   for (guint i = 0; i < n && g_array_index (all, Noise, i).bytes > 0; i++) {
     conn_close (conn_at (gateway, g_array_index (all, Noise, i).slot), CH_CLOSE_SHUTDOWN);
     closed++;

@@ -197,7 +197,7 @@ struct _Connection {
 
   gint64 opened_at_ms; /* wall */
   gint64 opened_us;
-  gint64 idle_from_us; /* newest byte, or end of a pause */
+  gint64 resumed_us; /* end of the newest pause: silence before it does not count */
   gint64 bind_from_us;
   gint64 frame_from_us; /* newest byte of the frame that is not complete */
   gint64 resume_us;
@@ -306,7 +306,7 @@ static inline Connection *conn_at (ChGateway *gateway, guint32 slot)
 /* NULL when it is gone. */
 static inline Connection *conn_find (ChGateway *gateway, ChConn handle)
 {
-  guint32 slot = (guint32)handle;
+  guint32 slot = (guint32) handle;
   if (G_UNLIKELY (slot >= gateway->n_slots))
     return NULL;
   Connection *conn = conn_at (gateway, slot);

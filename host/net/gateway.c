@@ -16,7 +16,7 @@ static void breaker_changed (ChBreaker *breaker, gpointer data)
   ch_notice (gateway->self, "breaker of new connections: %s",
              ch_breaker_state_name (breaker->state));
   if (gateway->hooks.breaker_changed != NULL)
-    gateway->hooks.breaker_changed (gateway->core, (gint)breaker->state,
+    gateway->hooks.breaker_changed (gateway->core, (gint) breaker->state,
                                     breaker->failures);
 }
 
@@ -27,10 +27,10 @@ static void find_max (ChGateway *gateway)
   guint wanted = gateway->settings.max_connections;
 
   gateway->max = wanted;
-  if ((guint64)wanted + OTHER_DESCRIPTORS <= descriptors)
+  if ((guint64) wanted + OTHER_DESCRIPTORS <= descriptors)
     return;
   gateway->max = descriptors > OTHER_DESCRIPTORS + 64
-                     ? (guint)(descriptors - OTHER_DESCRIPTORS)
+                     ? (guint) (descriptors - OTHER_DESCRIPTORS)
                      : 64;
   ch_error (gateway->self,
             "%" G_GUINT64_FORMAT
@@ -124,7 +124,7 @@ static void forget_protocol (Protocol *protocol)
 
 static void revoke_protocol (ChResource *resource)
 {
-  forget_protocol ((Protocol *)resource);
+  forget_protocol ((Protocol *) resource);
 }
 
 static const ChResourceKind PROTOCOL_KIND = {"protocols", revoke_protocol};
@@ -253,7 +253,7 @@ void ch_gateway_free (ChGateway *gateway)
   if (gateway->services->gateway == gateway)
     gateway->services->gateway = NULL;
 
-  g_ptr_array_foreach (gateway->gone, (GFunc)(void (*) (void))protocol_free, NULL);
+  g_ptr_array_foreach (gateway->gone, (GFunc) (void (*) (void)) protocol_free, NULL);
   g_ptr_array_unref (gateway->protocols);
   g_ptr_array_unref (gateway->gone);
   g_ptr_array_set_free_func (gateway->listeners, listener_free);

@@ -20,10 +20,10 @@ static void test_vector (void)
   g_assert_cmpint (ch_bucket_wait_us (&bucket, 1, now), ==, 0);
   g_assert_true (ch_bucket_take (&bucket, 1, now));
   /* Not more than its size, however long it rests; time does not go back. */
-  now += (gint64)G_USEC_PER_SEC * 3600;
+  now += (gint64) G_USEC_PER_SEC * 3600;
   g_assert_false (ch_bucket_take (&bucket, 21, now));
   g_assert_true (ch_bucket_take (&bucket, 20, now));
-  g_assert_false (ch_bucket_take (&bucket, 1, now - (gint64)G_USEC_PER_SEC * 60));
+  g_assert_false (ch_bucket_take (&bucket, 1, now - (gint64) G_USEC_PER_SEC * 60));
 }
 
 /* Refilled in many small steps it gives what it gives in one. */

@@ -10,7 +10,7 @@ static void refill (ChBucket *bucket, gint64 now_us)
 {
   if (now_us <= bucket->at_us)
     return;
-  double seconds = (double)(now_us - bucket->at_us) / 1e6;
+  double seconds = (double) (now_us - bucket->at_us) / 1e6;
   bucket->tokens = MIN (bucket->size, bucket->tokens + seconds * bucket->rate);
   bucket->at_us = now_us;
 }
@@ -49,7 +49,7 @@ gint64 ch_bucket_wait_us (ChBucket *bucket, double tokens, gint64 now_us)
     return 0;
   if (bucket->rate <= 0)
     return G_MAXINT64;
-  return (gint64)ceil (missing / bucket->rate * 1e6);
+  return (gint64) ceil (missing / bucket->rate * 1e6);
 }
 
 typedef struct {

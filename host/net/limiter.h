@@ -36,8 +36,8 @@ static inline ChPace ch_pace (double per_s, double size)
 {
   ChPace pace = {0, 0};
   if (per_s > 0) {
-    pace.interval_ns = (gint64)(1e9 / per_s);
-    pace.size_ns = (gint64)(1e9 / per_s * (size < 1 ? 1 : size));
+    pace.interval_ns = (gint64) (1e9 / per_s);
+    pace.size_ns = (gint64) (1e9 / per_s * (size < 1 ? 1 : size));
   }
   return pace;
 }

@@ -45,7 +45,7 @@ static void listener_pause (Listener *listener, guint64 ms)
 
 static void pause_over (ChWheelTimer *timer)
 {
-  Listener *listener = (Listener *)((char *)timer - G_STRUCT_OFFSET (Listener, timer));
+  Listener *listener = (Listener *) ((char *) timer - G_STRUCT_OFFSET (Listener, timer));
   listener->paused = FALSE;
   ch_reactor_modify (listener->gateway->reactor, &listener->watch, EPOLLIN);
 }
@@ -72,7 +72,7 @@ static gboolean may_accept (Listener *listener, gint64 now_us)
   if (wait_us == 0)
     return TRUE;
   gateway->rejected[REJECT_RATE]++;
-  listener_pause (listener, (guint64)(wait_us + 999) / 1000);
+  listener_pause (listener, (guint64) (wait_us + 999) / 1000);
   return FALSE;
 }
 
@@ -173,7 +173,7 @@ static void out_of_descriptors (Listener *listener)
 
 static void listener_ready (ChWatch *watch, guint32 events)
 {
-  Listener *listener = (Listener *)watch;
+  Listener *listener = (Listener *) watch;
   gint64 now_us = ch_reactor_now_us (listener->gateway->reactor);
 
   for (guint i = 0; i < ACCEPTS_PER_TURN; i++) {
@@ -181,7 +181,7 @@ static void listener_ready (ChWatch *watch, guint32 events)
     socklen_t size = sizeof address;
     if (!may_accept (listener, now_us))
       return;
-    int fd = accept4 (watch->fd, (struct sockaddr *)&address, &size,
+    int fd = accept4 (watch->fd, (struct sockaddr *) &address, &size,
                       SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       ch_bucket_take (&listener->gateway->accepts, accept_cost (listener->gateway),
@@ -210,7 +210,7 @@ static int try_bind (const Settings *s, const struct sockaddr_storage *address,
   if (address->ss_family == AF_INET6)
     set_option (fd, IPPROTO_IPV6, IPV6_V6ONLY, dual ? 0 : 1);
   set_options (s, fd);
-  if (bind (fd, (const struct sockaddr *)address, size) < 0
+  if (bind (fd, (const struct sockaddr *) address, size) < 0
       || listen (fd, s->backlog) < 0) {
     int saved = errno;
     close (fd);
@@ -226,8 +226,8 @@ static int bind_any (const Settings *s, struct sockaddr_storage *address, sockle
   int fd = try_bind (s, address, size, TRUE);
   if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL))
     return fd;
-  in_port_t port = ((struct sockaddr_in6 *)address)->sin6_port;
-  struct sockaddr_in *v4 = (struct sockaddr_in *)address;
+  in_port_t port = ((struct sockaddr_in6 *) address)->sin6_port;
+  struct sockaddr_in *v4 = (struct sockaddr_in *) address;
   memset (address, 0, sizeof *address);
   v4->sin_family = AF_INET;
   v4->sin_port = port;
@@ -261,10 +261,10 @@ static gboolean listener_open (ChGateway *gateway, const char *text, GError **er
       g_ptr_array_add (names, g_strdup (words[i]));
   if (names->len > 0) {
     g_ptr_array_add (names, NULL);
-    listener->protocols = (char **)g_ptr_array_steal (names, NULL);
+    listener->protocols = (char **) g_ptr_array_steal (names, NULL);
   }
   size = sizeof address;
-  getsockname (fd, (struct sockaddr *)&address, &size);
+  getsockname (fd, (struct sockaddr *) &address, &size);
   address_text (&address, listener->address);
   g_ptr_array_add (gateway->listeners, listener);
   return ch_reactor_add (gateway->reactor, &listener->watch, ch_reactor_move_fd (fd),
@@ -302,5 +302,5 @@ void listeners_close (ChGateway *gateway)
 gboolean listener_serves (const Listener *listener, const ChProtocol *protocol)
 {
   return listener == NULL || listener->protocols == NULL
-         || g_strv_contains ((const char *const *)listener->protocols, protocol->name);
+         || g_strv_contains ((const char *const *) listener->protocols, protocol->name);
 }

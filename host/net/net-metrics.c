@@ -49,7 +49,7 @@ static ChMetric *counter (ChPlugin *self, const char *name, const char *help,
 
 static void set (ChSeries *series, guint64 value)
 {
-  ch_series_set (series, (double)value);
+  ch_series_set (series, (double) value);
 }
 
 static void collect_protocol (const Protocol *protocol)
@@ -150,7 +150,7 @@ static void make_series (NetMetrics *m, ChPlugin *self)
     m->rejected_by[i] = ch_metric_with (m->rejected, REJECT_NAMES[i], NULL);
   for (guint i = 0; i < CH_CLOSE_N; i++)
     m->closed_by[i]
-        = ch_metric_with (m->closed, ch_close_reason_name ((ChCloseReason)i), NULL);
+        = ch_metric_with (m->closed, ch_close_reason_name ((ChCloseReason) i), NULL);
   for (guint i = 0; i < UNIDENTIFIED_N; i++)
     m->unidentified_by[i] = ch_metric_with (m->unidentified, UNIDENTIFIED_NAMES[i], NULL);
 }
@@ -210,7 +210,7 @@ void net_metrics_protocol (Protocol *protocol)
 void net_metrics_identified (Protocol *protocol, gint64 us)
 {
   if (protocol->series != NULL)
-    ch_series_observe (protocol->series->identify, (double)us / 1e6);
+    ch_series_observe (protocol->series->identify, (double) us / 1e6);
 }
 
 void net_metrics_handled (Protocol *protocol, gboolean command, gint64 us)
@@ -218,7 +218,7 @@ void net_metrics_handled (Protocol *protocol, gboolean command, gint64 us)
   const ProtocolSeries *series = protocol->series;
   if (series != NULL)
     ch_series_observe (command ? series->handle_command : series->handle_frame,
-                       (double)us / 1e6);
+                       (double) us / 1e6);
 }
 
 void net_metrics_bad_frame (Protocol *protocol, const char *error)

@@ -11,7 +11,7 @@
 static guint class_of (gsize size)
 {
   guint class = 0;
-  while (class < POOL_CLASSES && ((gsize)1 << (CLASS_BITS + 2 * class)) < size)
+  while (class < POOL_CLASSES && ((gsize) 1 << (CLASS_BITS + 2 * class)) < size)
     class ++;
   return class;
 }
@@ -20,7 +20,7 @@ guint8 *pool_take (Pool *pool, gsize size, guint32 *room)
 {
   guint class = class_of (size);
   if (class >= POOL_CLASSES) { /* rare: longer than any class */
-    *room = (guint32)size;
+    *room = (guint32) size;
     return g_malloc (size);
   }
   *room = 1u << (CLASS_BITS + 2 * class);
@@ -35,7 +35,7 @@ guint8 *pool_take (Pool *pool, gsize size, guint32 *room)
 void pool_give (Pool *pool, guint8 *block, guint32 room)
 {
   guint class = class_of (room);
-  if (class >= POOL_CLASSES || (gsize)pool->n[class] * room >= KEEP_BYTES) {
+  if (class >= POOL_CLASSES || (gsize) pool->n[class] * room >= KEEP_BYTES) {
     g_free (block);
     return;
   }

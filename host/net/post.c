@@ -71,7 +71,7 @@ static void take_posts (ChReactor *reactor)
 static void eventfd_ready (ChWatch *watch, guint32 events)
 {
   ChReactor *reactor
-      = (ChReactor *)((char *)watch - G_STRUCT_OFFSET (ChReactor, post_watch));
+      = (ChReactor *) ((char *) watch - G_STRUCT_OFFSET (ChReactor, post_watch));
   guint64 count;
 
   if (read (watch->fd, &count, sizeof count) < 0 && errno == EAGAIN)

@@ -130,7 +130,7 @@ static gboolean read_override (ChConfig *config, const char *path, const ChConfi
   else if (key->type == CH_CONFIG_CHOICE)
     *value = choice_index (key->choices, ch_config_get_string (config, path));
   else
-    *value = (gint32)ch_config_get_int (config, path);
+    *value = (gint32) ch_config_get_int (config, path);
   return TRUE;
 }
 
@@ -139,9 +139,9 @@ static gboolean read_host_key (ChConfig *config, const char *path, gint32 *value
   if (path == NULL || !ch_config_get_is_set (config, path))
     return FALSE;
   if (g_str_has_suffix (path, "timeout"))
-    *value = (gint32)((ch_config_get_duration_ms (config, path) + 999) / 1000);
+    *value = (gint32) ((ch_config_get_duration_ms (config, path) + 999) / 1000);
   else
-    *value = (gint32)ch_config_get_int (config, path);
+    *value = (gint32) ch_config_get_int (config, path);
   return TRUE;
 }
 
@@ -153,16 +153,16 @@ void protocol_update (Protocol *protocol)
 
   *properties = protocol->table->properties;
   for (guint i = 0; i < G_N_ELEMENTS (ROWS); i++) {
-    gint32 *value = (gint32 *)(gpointer)((char *)properties + ROWS[i].offset);
+    gint32 *value = (gint32 *) (gpointer) ((char *) properties + ROWS[i].offset);
     const gint32 *def
-        = (const gint32 *)(gconstpointer)((const char *)&defaults + ROWS[i].offset);
+        = (const gint32 *) (gconstpointer) ((const char *) &defaults + ROWS[i].offset);
     g_autofree char *path = g_strconcat (protocol->plugin->name, ".", KEYS[i].name, NULL);
     if (!read_override (gateway->config, path, &KEYS[i], value) && *value == *def)
       read_host_key (gateway->config, ROWS[i].host_key, value);
   }
 
-  protocol->idle_us = (gint64)properties->idle_timeout_s * G_USEC_PER_SEC;
-  protocol->bind_us = (gint64)properties->bind_timeout_s * G_USEC_PER_SEC;
+  protocol->idle_us = (gint64) properties->idle_timeout_s * G_USEC_PER_SEC;
+  protocol->bind_us = (gint64) properties->bind_timeout_s * G_USEC_PER_SEC;
   protocol->max_frame = CLAMP (properties->max_frame_bytes, 16, FRAME_MAX);
   protocol->frames = ch_pace (0, 0);
   if (gateway->settings.limiting)

@@ -69,7 +69,7 @@ static void pair_close (Pair *pair)
 /* The first that is called removes all others, whose events wait in the same turn. */
 static void remove_others (ChWatch *watch, guint32 events)
 {
-  Pair *pair = (Pair *)watch;
+  Pair *pair = (Pair *) watch;
   pair->calls++;
   for (guint i = 0; i < N_PAIRS; i++)
     if (&pair->all[i] != pair)
@@ -101,7 +101,7 @@ static void test_removal (void)
 
 static void swallow (ChWatch *watch, guint32 events)
 {
-  Pair *pair = (Pair *)watch;
+  Pair *pair = (Pair *) watch;
   char byte;
   g_assert_true (events & EPOLLIN);
   g_assert_cmpint (read (watch->fd, &byte, 1), ==, 1);
@@ -156,7 +156,7 @@ struct Later {
 
 static void later_run (ChDeferred *deferred)
 {
-  Later *later = (Later *)deferred;
+  Later *later = (Later *) deferred;
   later->calls++;
   if (later->other != NULL)
     ch_reactor_undefer (later->world->services.reactor, &later->other->deferred);
@@ -222,7 +222,7 @@ static void item_run (ChPlugin *self, gpointer data)
 {
   PostItem *item = data;
   Posts *posts = item->posts;
-  posts->in_order = posts->in_order && posts->left[item->thread] == (gint)item->number;
+  posts->in_order = posts->in_order && posts->left[item->thread] == (gint) item->number;
   posts->left[item->thread]++;
   posts->run++;
   g_free (item);

@@ -48,7 +48,7 @@ static gboolean has_work (ChReactor *reactor)
 
 static gboolean source_prepare (GSource *source, gint *timeout)
 {
-  ChReactor *reactor = ((ReactorSource *)source)->reactor;
+  ChReactor *reactor = ((ReactorSource *) source)->reactor;
   gint64 now_us = g_get_monotonic_time ();
 
   turn_ended (reactor, now_us);
@@ -64,7 +64,7 @@ static gboolean source_prepare (GSource *source, gint *timeout)
 
 static gboolean source_check (GSource *source)
 {
-  ChReactor *reactor = ((ReactorSource *)source)->reactor;
+  ChReactor *reactor = ((ReactorSource *) source)->reactor;
   reactor->woke_us = g_get_monotonic_time ();
   return (g_source_query_unix_fd (source, reactor->tag) & G_IO_IN) != 0;
 }
@@ -74,9 +74,9 @@ static gboolean fetch_events (ChReactor *reactor)
 {
   int n = epoll_wait (reactor->epoll_fd, reactor->events, EVENTS_MAX, 0);
   reactor->next_event = 0;
-  reactor->n_events = n > 0 ? (guint)n : 0;
+  reactor->n_events = n > 0 ? (guint) n : 0;
   for (guint i = 0; i < reactor->n_events; i++)
-    ((ChWatch *)reactor->events[i].data.ptr)->pending = i + 1;
+    ((ChWatch *) reactor->events[i].data.ptr)->pending = i + 1;
   return n == EVENTS_MAX;
 }
 
@@ -117,7 +117,7 @@ static void run_deferred (ChReactor *reactor)
 
 static gboolean source_dispatch (GSource *source, GSourceFunc callback, gpointer data)
 {
-  ChReactor *reactor = ((ReactorSource *)source)->reactor;
+  ChReactor *reactor = ((ReactorSource *) source)->reactor;
   gint64 deadline_us = g_get_monotonic_time () + TURN_BUDGET_US;
   gboolean more;
 
@@ -165,7 +165,7 @@ ChReactor *ch_reactor_new (ChServices *services, GMainContext *context, GError *
     return NULL;
 
   GSource *source = g_source_new (&SOURCE_FUNCS, sizeof (ReactorSource));
-  reactor->source = (ReactorSource *)source;
+  reactor->source = (ReactorSource *) source;
   reactor->source->reactor = reactor;
   g_source_set_static_name (source, "chargehost reactor");
   reactor->tag = g_source_add_unix_fd (source, reactor->epoll_fd, G_IO_IN);

@@ -46,7 +46,7 @@ void ch_recorder_add (ChRecorder *recorder, gboolean incoming, const void *bytes
   if (recorder->written > FILE_MAX)
     return;
   fprintf (recorder->file, "%" G_GINT64_FORMAT ".%06d %c ", at_us / G_USEC_PER_SEC,
-           (int)(at_us % G_USEC_PER_SEC), incoming ? '<' : '>');
+           (int) (at_us % G_USEC_PER_SEC), incoming ? '<' : '>');
   for (gsize i = 0; i < size; i++) {
     putc (digits[p[i] >> 4], recorder->file);
     putc (digits[p[i] & 15], recorder->file);
@@ -81,7 +81,7 @@ static ChRecordLine *parse_line (char *text)
   if (digits % 2 != 0 || digits / 2 > LINE_BYTES_MAX)
     return NULL;
   ChRecordLine *line = g_malloc (sizeof (ChRecordLine) + digits / 2);
-  line->at_us = (gint64)(seconds * G_USEC_PER_SEC + fraction);
+  line->at_us = (gint64) (seconds * G_USEC_PER_SEC + fraction);
   line->incoming = end[1] == '<';
   line->size = digits / 2;
   for (gsize i = 0; i < line->size; i++) {
@@ -91,7 +91,7 @@ static ChRecordLine *parse_line (char *text)
       g_free (line);
       return NULL;
     }
-    line->bytes[i] = (guint8)(high << 4 | low);
+    line->bytes[i] = (guint8) (high << 4 | low);
   }
   return line;
 }

@@ -94,20 +94,20 @@ static gint64 duration_us (ChConfig *config, const char *path)
 
 static gint seconds (ChConfig *config, const char *path)
 {
-  return (gint)((ch_config_get_duration_ms (config, path) + 999) / 1000);
+  return (gint) ((ch_config_get_duration_ms (config, path) + 999) / 1000);
 }
 
 static guint count (ChConfig *config, const char *path)
 {
-  return (guint)ch_config_get_int (config, path);
+  return (guint) ch_config_get_int (config, path);
 }
 
 static void read_limits (Settings *s, ChConfig *config)
 {
   s->limiting = ch_config_get_bool (config, "tcp.limiting.enabled");
   s->max_connections = count (config, "tcp.limiting.max_connections");
-  s->rate = (double)ch_config_get_int (config, "tcp.limiting.rate_per_second");
-  s->burst = (double)ch_config_get_int (config, "tcp.limiting.rate_burst");
+  s->rate = (double) ch_config_get_int (config, "tcp.limiting.rate_per_second");
+  s->burst = (double) ch_config_get_int (config, "tcp.limiting.rate_burst");
   if (s->rate <= 0)
     s->rate = 100;
   if (s->burst <= 0)
@@ -117,8 +117,8 @@ static void read_limits (Settings *s, ChConfig *config)
   s->breaker_threshold = count (config, "tcp.limiting.breaker_threshold");
   s->breaker_us = duration_us (config, "tcp.limiting.breaker_timeout");
   s->bytes
-      = ch_pace ((double)ch_config_get_int (config, "tcp.device_limits.bytes_per_s"),
-                 (double)ch_config_get_int (config, "tcp.device_limits.bytes_burst"));
+      = ch_pace ((double) ch_config_get_int (config, "tcp.device_limits.bytes_per_s"),
+                 (double) ch_config_get_int (config, "tcp.device_limits.bytes_burst"));
   if (!s->limiting) {
     s->per_ip_rate = s->per_ip_max = 0;
     s->bytes = ch_pace (0, 0);
@@ -152,15 +152,15 @@ void settings_read (ChGateway *gateway)
   s->identify_us = duration_us (config, "tcp.identify_timeout");
   s->write_us = duration_us (config, "tcp.write_timeout");
   s->frame_us = duration_us (config, "tcp.frame_timeout");
-  s->sniff_max = (gsize)ch_config_get_int (config, "tcp.sniff_max_bytes");
-  s->garbage_max = (gsize)ch_config_get_int (config, "tcp.max_garbage_bytes");
+  s->sniff_max = (gsize) ch_config_get_int (config, "tcp.sniff_max_bytes");
+  s->garbage_max = (gsize) ch_config_get_int (config, "tcp.max_garbage_bytes");
   s->queue_frames = count (config, "tcp.write_queue_frames");
-  s->queue_bytes = (gsize)ch_config_get_int (config, "tcp.write_queue_bytes");
-  s->backlog = (gint)ch_config_get_int (config, "tcp.backlog");
+  s->queue_bytes = (gsize) ch_config_get_int (config, "tcp.write_queue_bytes");
+  s->backlog = (gint) ch_config_get_int (config, "tcp.backlog");
   s->keepalive_idle_s = seconds (config, "tcp.keepalive.idle");
   s->keepalive_interval_s = seconds (config, "tcp.keepalive.interval");
-  s->keepalive_count = (gint)ch_config_get_int (config, "tcp.keepalive.count");
-  s->user_timeout_ms = (gint)ch_config_get_duration_ms (config, "tcp.user_timeout");
+  s->keepalive_count = (gint) ch_config_get_int (config, "tcp.keepalive.count");
+  s->user_timeout_ms = (gint) ch_config_get_duration_ms (config, "tcp.user_timeout");
   read_limits (s, config);
   read_networks (gateway);
 }

@@ -24,7 +24,7 @@ static void release (PluginTimer *timer)
 
 static void revoke_timer (ChResource *resource)
 {
-  PluginTimer *timer = (PluginTimer *)resource;
+  PluginTimer *timer = (PluginTimer *) resource;
   ch_wheel_cancel (timer->reactor, &timer->wheel);
   release (timer);
 }
@@ -34,7 +34,7 @@ static const ChResourceKind TIMER_KIND = {"timers", revoke_timer};
 static void timer_due (ChWheelTimer *wheel)
 {
   PluginTimer *timer
-      = (PluginTimer *)((char *)wheel - G_STRUCT_OFFSET (PluginTimer, wheel));
+      = (PluginTimer *) ((char *) wheel - G_STRUCT_OFFSET (PluginTimer, wheel));
   ChPlugin *self = timer->resource.owner;
   ChTimerFunc func = timer->func;
   gpointer user_data = timer->user_data;
@@ -75,13 +75,13 @@ ChTimer ch_timer_add (ChPlugin *self, guint64 delay_ms, ChTimerFunc func,
   timer->user_data = user_data;
   ch_owner_link (self, &timer->resource, &TIMER_KIND);
   ch_wheel_arm (reactor, &timer->wheel, delay_ms);
-  return (guint64)timer->generation << 32 | timer->slot;
+  return (guint64) timer->generation << 32 | timer->slot;
 }
 
 void ch_timer_cancel (ChPlugin *self, ChTimer *handle)
 {
   ChReactor *reactor = self->services->reactor;
-  guint32 slot = (guint32)*handle, generation = (guint32)(*handle >> 32);
+  guint32 slot = (guint32) *handle, generation = (guint32) (*handle >> 32);
 
   *handle = 0;
   if (reactor == NULL || generation == 0 || slot >= reactor->timers->len)

@@ -42,7 +42,7 @@ typedef struct {
 
 static void modelled_fired (ChWheelTimer *timer)
 {
-  Modelled *m = (Modelled *)timer;
+  Modelled *m = (Modelled *) timer;
   gint64 now_us = ch_clock_monotonic_us (m->world->services.clock);
   g_assert_cmpint (m->due_us, !=, 0);
   g_assert_cmpint (now_us, >=, m->due_us); /* never early */
@@ -56,15 +56,15 @@ static guint64 random_delay (GRand *rand)
   case 0:
     return 0;
   case 1:
-    return (guint64)g_rand_int_range (rand, 0, 64);
+    return (guint64) g_rand_int_range (rand, 0, 64);
   case 2:
-    return (guint64)g_rand_int_range (rand, 0, 5000);
+    return (guint64) g_rand_int_range (rand, 0, 5000);
   case 3:
-    return (guint64)g_rand_int_range (rand, 0, 300000);
+    return (guint64) g_rand_int_range (rand, 0, 300000);
   case 4:
-    return (guint64)g_rand_int_range (rand, 0, 86400000);
+    return (guint64) g_rand_int_range (rand, 0, 86400000);
   default:
-    return (guint64)g_rand_int_range (rand, 0, G_MAXINT32) * 2; /* 49 days */
+    return (guint64) g_rand_int_range (rand, 0, G_MAXINT32) * 2; /* 49 days */
   }
 }
 
@@ -116,7 +116,7 @@ static void test_model (void)
     } else {
       guint64 delay = random_delay (rand);
       ch_wheel_arm (reactor, &m->timer, delay);
-      m->due_us = ch_clock_monotonic_us (world.services.clock) + (gint64)delay * 1000;
+      m->due_us = ch_clock_monotonic_us (world.services.clock) + (gint64) delay * 1000;
     }
     g_assert_true (ch_wheel_is_armed (&m->timer) == (m->due_us != 0));
     if (round % 16 != 0)
@@ -149,7 +149,7 @@ typedef struct {
 
 static void chain_fired (ChWheelTimer *timer)
 {
-  Chain *chain = (Chain *)timer;
+  Chain *chain = (Chain *) timer;
   chain->fired++;
   if (chain->victim != NULL)
     ch_wheel_cancel (chain->world->services.reactor, chain->victim);
@@ -195,7 +195,7 @@ typedef struct {
 
 static void real_fired (ChWheelTimer *timer)
 {
-  ((Real *)timer)->fired_us = g_get_monotonic_time ();
+  ((Real *) timer)->fired_us = g_get_monotonic_time ();
 }
 
 static void test_real (void)
@@ -225,7 +225,7 @@ static void test_real (void)
 
 static void count (ChPlugin *self, gpointer user_data)
 {
-  (*(guint *)user_data)++;
+  (*(guint *) user_data)++;
 }
 
 static void test_plugin (void)

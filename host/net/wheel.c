@@ -15,17 +15,17 @@
 
 static void ring_init (WheelRing *ring)
 {
-  ring->next = ring->prev = (ChWheelTimer *)ring;
+  ring->next = ring->prev = (ChWheelTimer *) ring;
 }
 
 static gboolean ring_is_empty (const WheelRing *ring)
 {
-  return ring->next == (const ChWheelTimer *)ring;
+  return ring->next == (const ChWheelTimer *) ring;
 }
 
 static void ring_append (WheelRing *ring, ChWheelTimer *timer)
 {
-  timer->next = (ChWheelTimer *)ring;
+  timer->next = (ChWheelTimer *) ring;
   timer->prev = ring->prev;
   ring->prev->next = timer;
   ring->prev = timer;
@@ -45,15 +45,15 @@ static void ring_move (WheelRing *from, WheelRing *to)
     return;
   from->next->prev = to->prev;
   to->prev->next = from->next;
-  from->prev->next = (ChWheelTimer *)to;
+  from->prev->next = (ChWheelTimer *) to;
   to->prev = from->prev;
   ring_init (from);
 }
 
 static guint64 wheel_clock (ChReactor *reactor)
 {
-  return (guint64)(ch_clock_monotonic_us (reactor->services->clock)
-                   / reactor->wheel.tick_us);
+  return (guint64) (ch_clock_monotonic_us (reactor->services->clock)
+                    / reactor->wheel.tick_us);
 }
 
 static void insert (Wheel *wheel, ChWheelTimer *timer, WheelRing *past)
@@ -62,9 +62,9 @@ static void insert (Wheel *wheel, ChWheelTimer *timer, WheelRing *past)
     ring_append (past, timer);
     return;
   }
-  guint highest = 63u - (guint)__builtin_clzll (timer->due ^ wheel->now);
+  guint highest = 63u - (guint) __builtin_clzll (timer->due ^ wheel->now);
   guint level = MIN (highest / WHEEL_BITS, WHEEL_LEVELS - 1);
-  guint slot = (guint)(timer->due >> (level * WHEEL_BITS)) & (WHEEL_SLOTS - 1);
+  guint slot = (guint) (timer->due >> (level * WHEEL_BITS)) & (WHEEL_SLOTS - 1);
   ring_append (&wheel->slots[level][slot], timer);
   wheel->used[level] |= G_GUINT64_CONSTANT (1) << slot;
 }
@@ -74,7 +74,7 @@ static gboolean find_next (Wheel *wheel, guint *level, guint *slot, guint64 *tic
 {
   for (guint l = 0; l < WHEEL_LEVELS; l++) {
     while (wheel->used[l] != 0) {
-      guint s = (guint)__builtin_ctzll (wheel->used[l]);
+      guint s = (guint) __builtin_ctzll (wheel->used[l]);
       if (ring_is_empty (&wheel->slots[l][s])) { /* all of it was cancelled */
         wheel->used[l] &= ~(G_GUINT64_CONSTANT (1) << s);
         continue;
@@ -83,7 +83,7 @@ static gboolean find_next (Wheel *wheel, guint *level, guint *slot, guint64 *tic
       *level = l;
       *slot = s;
       *tick = (wheel->now >> (shift + WHEEL_BITS) << (shift + WHEEL_BITS))
-              | (guint64)s << shift;
+              | (guint64) s << shift;
       return TRUE;
     }
   }
@@ -148,7 +148,7 @@ guint wheel_turn (ChReactor *reactor, gint64 deadline_us)
 static void timerfd_ready (ChWatch *watch, guint32 events)
 {
   ChReactor *reactor
-      = (ChReactor *)((char *)watch - G_STRUCT_OFFSET (ChReactor, wheel_watch));
+      = (ChReactor *) ((char *) watch - G_STRUCT_OFFSET (ChReactor, wheel_watch));
   guint64 times;
 
   if (read (watch->fd, &times, sizeof times) < 0 && errno == EAGAIN)
@@ -172,7 +172,7 @@ void wheel_program (ChReactor *reactor)
   /* Armed too early is one idle turn; it costs less than to arm anew at each cancel. */
   if (wheel->programmed != 0 && wheel->programmed <= tick)
     return;
-  gint64 at_us = (gint64)tick * wheel->tick_us;
+  gint64 at_us = (gint64) tick * wheel->tick_us;
   struct itimerspec when = {
       .it_value
       = {.tv_sec = at_us / G_USEC_PER_SEC, .tv_nsec = at_us % G_USEC_PER_SEC * 1000},
@@ -216,14 +216,14 @@ void wheel_close (ChReactor *reactor)
 void ch_wheel_arm (ChReactor *reactor, ChWheelTimer *timer, guint64 delay_ms)
 {
   Wheel *wheel = &reactor->wheel;
-  guint64 tick_us = (guint64)wheel->tick_us;
-  guint64 now_us = (guint64)ch_clock_monotonic_us (reactor->services->clock);
+  guint64 tick_us = (guint64) wheel->tick_us;
+  guint64 now_us = (guint64) ch_clock_monotonic_us (reactor->services->clock);
 
   if (ch_wheel_is_armed (timer))
     ring_unlink (timer);
   if (is_idle (wheel)) /* nothing to step over: later slots are found at once */
     wheel->now = MAX (wheel->now, now_us / tick_us);
-  delay_ms = MIN (delay_ms, (guint64)G_MAXUINT32);
+  delay_ms = MIN (delay_ms, (guint64) G_MAXUINT32);
   timer->due = (now_us + delay_ms * 1000 + tick_us - 1) / tick_us;
   insert (wheel, timer, &wheel->overdue);
 }
@@ -251,9 +251,9 @@ gint64 ch_wheel_next_ms (ChReactor *reactor)
     return -1;
   const WheelRing *ring = &wheel->slots[level][slot];
   next = G_MAXUINT64;
-  for (ChWheelTimer *t = ring->next; t != (const ChWheelTimer *)ring; t = t->next)
+  for (ChWheelTimer *t = ring->next; t != (const ChWheelTimer *) ring; t = t->next)
     next = MIN (next, t->due);
   gint64 left_us
-      = (gint64)next * wheel->tick_us - ch_clock_monotonic_us (reactor->services->clock);
+      = (gint64) next * wheel->tick_us - ch_clock_monotonic_us (reactor->services->clock);
   return MAX (0, (left_us + 999) / 1000);
 }

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Connections over socket pairs, with a clock of their own: bytes, frames, time-outs. */
+#include "net/net-testing.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static Connection *newest (TestWorld *world)
+{
+  return conn_find (world->gateway, world->conn);
+}
+
+static void expect_bytes (const GString *got, const char *bytes, gsize size)
+{
+  g_assert_cmpuint (got->len, ==, size);
+  g_assert_cmpint (memcmp (got->str, bytes, size), ==, 0);
+}
+
+static void expect_closed (TestWorld *world, int fd, ChCloseReason reason)
+{
+  g_assert_null (newest (world));
+  g_assert_true (test_is_closed (fd));
+  g_assert_cmpuint (test_closed_count (world, reason), ==, 1);
+  g_assert_cmpuint (world->gateway->active, ==, 0);
+}
+
+/* ---- identification ---------------------------------------------------------------- */
+
+static const struct {
+  const char *bytes;
+  gsize size;
+  gint unidentified; /* −1: waits, −2: identified */
+} FIRST_BYTES[] = {
+    {"T", 1, -1},
+    {"TP", 2, -2},
+    {"TX", 2, UNIDENTIFIED_NO_MATCH},
+    {"\0", 1, UNIDENTIFIED_NO_MATCH},
+    {"GET / HTTP/1.1\r\n", 16, UNIDENTIFIED_FOREIGN},
+    {"POST /", 6, UNIDENTIFIED_FOREIGN},
+    {"HEAD /", 6, UNIDENTIFIED_FOREIGN},
+    {"SSH-2.0-x", 9, UNIDENTIFIED_FOREIGN},
+    {"\x16\x03\x01\x02", 4, UNIDENTIFIED_FOREIGN},
+};
+
+static void test_first_bytes (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (FIRST_BYTES); i++) {
+    TestWorld world;
+    test_world_open (&world, TRUE, NULL);
+    int fd = test_connect (&world);
+    test_turn (&world);
+    test_send (fd, FIRST_BYTES[i].bytes, FIRST_BYTES[i].size);
+    test_turn (&world);
+    gint expected = FIRST_BYTES[i].unidentified;
+    g_assert_cmpuint (world.opened, ==, expected == -2 ? 1 : 0);
+    if (expected < 0) {
+      g_assert_nonnull (newest (&world));
+    } else {
+      expect_closed (&world, fd, CH_CLOSE_IDENTIFY);
+      g_assert_cmpuint (world.gateway->unidentified[expected], ==, 1);
+    }
+    test_world_close (&world);
+    close (fd);
+  }
+}
+
+static ChSniff sniff_undecided (const guint8 *p, gsize n)
+{
+  g_assert_cmpuint (n, <=, 64);
+  return CH_SNIFF_MORE;
+}
+
+/* A second protocol in the same gateway: order, limits of what is shown, listeners. */
+static void test_second_protocol (void)
+{
+  TestWorld world;
+  g_autoptr (GError) error = NULL;
+  ChProtocol slow = *test_protocol ();
+  slow.name = "slow";
+  slow.sniff = sniff_undecided;
+
+  test_world_open (&world, TRUE, NULL);
+  g_assert_false (
+      ch_gateway_add_protocol (world.gateway, world.plugin, test_protocol (), &error));
+  g_assert_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_DUPLICATE);
+  g_clear_error (&error);
+  g_autoptr (ChPlugin) owner = ch_owner_new (&world.services, "proto-slow", NULL);
+  g_assert_true (ch_gateway_add_protocol (world.gateway, owner, &slow, &error));
+
+  int fd = test_connect (&world);
+  test_send_frame (fd, "a"); /* one says yes, the other is undecided */
+  test_turn (&world);
+  g_assert_cmpstr (world.input->str, ==, "a ");
+  close (fd);
+
+  fd = test_connect (&world);
+  char many[64];
+  memset (many, 'q', sizeof many);
+  test_send (fd, many, 63);
+  test_turn (&world);
+  g_assert_nonnull (newest (&world));
+  test_send (fd, many, 1);
+  test_turn (&world);
+  g_assert_null (newest (&world));
+  g_assert_cmpuint (world.gateway->unidentified[UNIDENTIFIED_TOO_LONG], ==, 1);
+  close (fd);
+  test_world_close (&world);
+}
+
+static void test_silence (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int fd = test_connect (&world);
+  test_turn (&world);
+  test_send (fd, "T", 1); /* half a mark does not prolong it */
+  test_advance (&world, 4999);
+  g_assert_nonnull (newest (&world));
+  test_advance (&world, 1);
+  expect_closed (&world, fd, CH_CLOSE_IDENTIFY);
+  g_assert_cmpuint (world.gateway->unidentified[UNIDENTIFIED_TIMEOUT], ==, 1);
+  close (fd);
+  test_world_close (&world);
+}
+
+/* ---- frames ------------------------------------------------------------------------ */
+
+static void test_bytewise (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int fd = test_connect (&world);
+  g_autoptr (GString) bytes = g_string_new (NULL);
+  test_frame (bytes, "eins", -1);
+  test_frame (bytes, "zwei", -1);
+  for (gsize i = 0; i < bytes->len; i++) {
+    test_send (fd, bytes->str + i, 1);
+    test_turn (&world);
+  }
+  g_assert_cmpstr (world.input->str, ==, "eins zwei ");
+  g_assert_null (newest (&world)->rest); /* an idle connection owns no buffer */
+  g_autoptr (GString) answer = test_receive (fd);
+  expect_bytes (answer, bytes->str, 8); /* `e` is echoed */
+  close (fd);
+  test_world_close (&world);
+}
+
+static void test_glued (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int fd = test_connect (&world);
+  g_autoptr (GString) bytes = g_string_new (NULL), expected = g_string_new (NULL);
+
+  for (guint i = 0; i < 10; i++) {
+    g_autofree char *payload = g_strdup_printf ("e%u", i);
+    test_frame (bytes, payload, -1);
+  }
+  g_string_assign (expected, bytes->str);
+  g_string_append_len (bytes, "TP", 2); /* and half a frame */
+  test_send (fd, bytes->str, bytes->len);
+  test_turn (&world);
+  g_assert_cmpstr (world.input->str, ==, "e0 e1 e2 e3 e4 e5 e6 e7 e8 e9 ");
+  g_autoptr (GString) answer = test_receive (fd);
+  expect_bytes (answer, bytes->str, bytes->len - 2);
+  g_assert_cmpuint (newest (&world)->rest_size, ==, 2);
+  test_send (fd, "\x01z\x7a", 3);
+  test_turn (&world);
+  g_assert_true (g_str_has_suffix (world.input->str, " z "));
+  g_assert_null (newest (&world)->rest);
+  close (fd);
+  test_world_close (&world);
+}
+
+/* Garbage between frames costs one error; a bad checksum with its remains another. */
+static void test_garbage (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int fd = test_connect (&world);
+  g_autoptr (GString) bytes = g_string_new (NULL);
+
+  test_frame (bytes, "a", -1);
+  g_string_append (bytes, "garbage");
+  test_frame (bytes, "b1", -1);
+  gsize bad = bytes->len;
+  test_frame (bytes, "spoilt", -1);
+  bytes->str[bad + 4] = 'q';
+  test_frame (bytes, "c", -1);
+  test_send (fd, bytes->str, bytes->len);
+  test_turn (&world);
+  g_assert_cmpstr (world.input->str, ==, "a b1 c ");
+  ChConnInfo info;
+  g_assert_true (ch_gateway_conn_info (world.gateway, world.conn, &info));
+  /* garbage, what the protocol says of `b`, the checksum */
+  g_assert_cmpuint (info.bad_frames, ==, 3);
+  g_assert_cmpuint (info.rx_frames, ==, 3);
+  g_assert_cmpuint (info.rx_bytes, ==, bytes->len);
+  close (fd);
+  test_world_close (&world);
+}
+
+static void test_bad_frames (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, (const char *[]) {"tcp.limiting.enabled=false", NULL});
+  int fd = test_connect (&world);
+  g_autoptr (GString) bad = g_string_new (NULL);
+  test_frame (bad, "spoilt", -1);
+  bad->str[4] = 'q';
+
+  test_send_frame (fd, "i");
+  for (guint i = 0; i < 20; i++)
+    test_send (fd, bad->str, bad->len);
+  test_turn (&world);
+  g_assert_nonnull (newest (&world));
+  test_advance (&world, 61000); /* a minute later they are forgotten */
+  for (guint i = 0; i < 20; i++)
+    test_send (fd, bad->str, bad->len);
+  test_turn (&world);
+  g_assert_nonnull (newest (&world));
+  test_send (fd, bad->str, bad->len);
+  test_turn (&world);
+  expect_closed (&world, fd, CH_CLOSE_BAD_FRAMES);
+  g_assert_cmpstr (world.alarm, ==, "protocol_errors");
+  g_assert_cmpuint (world.alarms, ==, 1);
+  close (fd);
+  test_world_close (&world);
+}
+
+static void test_only_garbage (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int fd = test_connect (&world);
+  char garbage[2048];
+  memset (garbage, 'g', sizeof garbage);
+
+  test_send_frame (fd, "a");
+  test_send (fd, garbage, sizeof garbage);
+  test_turn (&world);
+  g_assert_nonnull (newest (&world));
+  test_send (fd, garbage, sizeof garbage);
+  test_turn (&world);
+  expect_closed (&world, fd, CH_CLOSE_BAD_FRAMES);
+  close (fd);
+  test_world_close (&world);
+}
+
+/* A decoder that waits for more than a frame may have: once lost, twice closed. */
+static void test_overflow (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE,
+                   (const char *[]) {"proto-test.max_frame_bytes=64", NULL});
+  int fd = test_connect (&world);
+  char stuck[64] = {'U'};
+
+  test_send_frame (fd, "i");
+  test_send (fd, stuck, sizeof stuck);
+  test_send_frame (fd, "b");
+  test_turn (&world);
+  g_assert_cmpstr (world.input->str, ==, "i b ");
+  test_advance (&world, 61000);
+  test_send (fd, stuck, sizeof stuck);
+  test_turn (&world);
+  g_assert_nonnull (newest (&world));
+  test_send (fd, stuck, sizeof stuck);
+  test_turn (&world);
+  expect_closed (&world, fd, CH_CLOSE_FRAMING);
+  close (fd);
+  test_world_close (&world);
+}
+
+/* The length byte was noise: after ten seconds of silence the frame behind it is found.
+ */
+static void test_frame_timeout (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int fd = test_connect (&world);
+
+  test_send_frame (fd, "i");
+  test_send (fd, "TP\x60", 3);
+  test_send_frame (fd, "hidden");
+  test_turn (&world);
+  g_assert_cmpstr (world.input->str, ==, "i ");
+  test_advance (&world, 9999);
+  g_assert_cmpstr (world.input->str, ==, "i ");
+  test_advance (&world, 1);
+  g_assert_cmpstr (world.input->str, ==, "i hidden ");
+  test_send (fd, "TP", 2); /* each new byte begins the time anew */
+  test_turn (&world);
+  test_advance (&world, 6000);
+  test_send (fd, "\x05", 1);
+  test_turn (&world);
+  test_advance (&world, 6000);
+  test_send (fd, "later\x18", 6);
+  test_turn (&world);
+  g_assert_cmpstr (world.input->str, ==, "i hidden later ");
+  close (fd);
+  test_world_close (&world);
+}
+
+/* ---- time-outs --------------------------------------------------------------------- */
+
+static void test_idle (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int fd = test_connect (&world);
+  test_send_frame (fd, "i");
+  test_turn (&world);
+  test_advance (&world, 200000);
+  test_send_frame (fd, "e"); /* a byte prolongs it without touching the wheel */
+  test_turn (&world);
+  test_advance (&world, 299999);
+  g_assert_nonnull (newest (&world));
+  test_advance (&world, 1);
+  expect_closed (&world, fd, CH_CLOSE_IDLE);
+  g_assert_cmpint (world.reason, ==, CH_CLOSE_IDLE);
+  close (fd);
+  test_world_close (&world);
+}
+
+static void test_bind (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int fd = test_connect (&world);
+  test_send_frame (fd, "a");
+  test_turn (&world);
+  test_advance (&world, 29999);
+  test_send_frame (fd, "i"); /* just in time */
+  test_turn (&world);
+  test_advance (&world, 60000);
+  g_assert_nonnull (newest (&world));
+  ch_gateway_set_bound (world.gateway, world.conn, FALSE); /* the last device has gone */
+  test_advance (&world, 29999);
+  g_assert_nonnull (newest (&world));
+  test_advance (&world, 1);
+  expect_closed (&world, fd, CH_CLOSE_BIND);
+  close (fd);
+  test_world_close (&world);
+}
+
+static void test_no_timeouts (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE,
+                   (const char *[]) {"proto-test.bind_timeout_s=0",
+                                     "proto-test.idle_timeout_s=0", NULL});
+  int fd = test_connect (&world);
+  test_send_frame (fd, "a");
+  test_turn (&world);
+  test_advance (&world, 10 * 86400 * 1000);
+  g_assert_nonnull (newest (&world));
+  g_assert_cmpint (ch_wheel_next_ms (world.services.reactor), ==, -1);
+  close (fd);
+  test_world_close (&world);
+}
+
+/* ---- closing ----------------------------------------------------------------------- */
+
+static void test_kick (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int fd = test_connect (&world);
+  test_send_frame (fd, "k");
+  test_send_frame (fd, "never seen");
+  test_turn (&world);
+  g_assert_cmpstr (world.input->str, ==, "k ");
+  g_autoptr (GString) answer = test_receive (fd);
+  g_assert_cmpstr (answer->str, ==, "bye"); /* what was written before still went out */
+  expect_closed (&world, fd, CH_CLOSE_KICK);
+  g_assert_cmpuint (world.closed, ==, 1);
+
+  /* The handle is stale now, also when its slot is used again. */
+  ChConn stale = world.conn;
+  int other = test_connect (&world);
+  g_assert_cmpuint ((guint32) stale, ==, (guint32) world.conn);
+  g_assert_false (ch_conn_write (world.plugin, stale, "x", 1, CH_WRITE_REPLY));
+  ch_conn_close (world.plugin, stale, CH_CLOSE_KICK);
+  ch_conn_bad_frame (world.plugin, stale, "x");
+  g_assert_null (ch_conn_session (world.plugin, stale));
+  g_assert_false (ch_gateway_can_write (world.gateway, stale));
+  g_assert_cmpint (ch_gateway_send (world.gateway, stale, NULL), ==, CH_COMMAND_NOT_SENT);
+  ch_gateway_set_bound (world.gateway, stale, TRUE);
+  ch_gateway_pause (world.gateway, stale);
+  g_assert_cmpuint (world.gateway->stale, >=, 4);
+  g_assert_nonnull (newest (&world));
+  close (fd);
+  close (other);
+  test_world_close (&world);
+}
+
+/* A handler that fails takes its connection with it, and nothing else. */
+static void test_fault (void)
+{
+  TestWorld world;
+  g_autofree char *folder = g_dir_make_tmp ("chargehost-net-XXXXXX", NULL);
+  g_autofree char *option = g_strdup_printf ("tcp.fault_path=%s", folder);
+  test_world_open (&world, TRUE, (const char *[]) {option, NULL});
+  int other = test_connect (&world);
+  test_send_frame (other, "i");
+  test_turn (&world);
+  ChConn kept = world.conn;
+
+  for (guint i = 0; i < 3; i++) {
+    int fd = test_connect (&world);
+    test_send_frame (fd, "xyz");
+    test_turn (&world);
+    g_assert_null (newest (&world));
+    close (fd);
+  }
+  g_assert_cmpuint (test_closed_count (&world, CH_CLOSE_ERROR), ==, 3);
+  g_assert_cmpuint (world.gateway->breaker.failures, ==, 3);
+  g_assert_cmpstr (world.alarm, ==, "protocol_fault"); /* three of a kind */
+  g_assert_nonnull (conn_find (world.gateway, kept));
+
+  int fd = test_connect (&world); /* a decoder that says more than there is */
+  test_send_frame (fd, "a");
+  test_send (fd, "ZZZZ", 4);
+  test_turn (&world);
+  g_assert_null (newest (&world));
+  g_assert_cmpuint (test_closed_count (&world, CH_CLOSE_ERROR), ==, 4);
+  close (fd);
+
+  static const char *const names[] = {"test-handler-00.bin", "test-handler-01.bin",
+                                      "test-handler-02.bin", "test-frame-00.bin"};
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autofree char *path = g_build_filename (folder, names[i], NULL);
+    g_autofree char *text = NULL;
+    g_assert_true (g_file_get_contents (path, &text, NULL, NULL));
+    g_assert_cmpstr (text, ==, i < 3 ? "TP\x03xyz\x6b" : "ZZZZ");
+    unlink (path);
+  }
+  rmdir (folder);
+  close (other);
+  test_world_close (&world);
+}
+
+/* A protocol that stops takes its connections with it and is not asked any more. */
+static void test_stop (void)
+{
+  TestWorld world;
+  test_world_open (&world, TRUE, NULL);
+  int a = test_connect (&world), b = test_connect (&world);
+  test_send_frame (a, "i");
+  test_send_frame (b, "i");
+  test_turn (&world);
+  int waiting = test_connect (&world);
+  test_turn (&world);
+
+  ch_gateway_remove_protocol (world.gateway, world.plugin);
+  g_assert_cmpuint (world.closed, ==, 2);
+  g_assert_cmpint (world.reason, ==, CH_CLOSE_SHUTDOWN);
+  g_assert_true (test_is_closed (a) && test_is_closed (b));
+  test_send_frame (waiting, "i");
+  test_turn (&world);
+  g_assert_true (test_is_closed (waiting)); /* nobody knows it */
+  const ChProtocolProperties *properties
+      = ch_gateway_properties (world.gateway, test_protocol ());
+  g_assert_cmpuint (properties->heartbeat_s, ==, 60);
+
+  /* Once more, revoked by its owner: no callbacks then. */
+  g_autoptr (GError) error = NULL;
+  ch_gateway_add_protocol (world.gateway, world.plugin, test_protocol (), &error);
+  g_assert_no_error (error);
+  int c = test_connect (&world);
+  test_send_frame (c, "i");
+  test_turn (&world);
+  g_assert_cmpuint (world.opened, ==, 3);
+  ch_owner_revoke_all (world.plugin);
+  g_assert_true (test_is_closed (c));
+  g_assert_cmpuint (world.closed, ==, 2);
+  g_assert_cmpuint (world.gateway->active, ==, 0);
+  world.sessions = 0;
+  test_world_close (&world);
+  close (a);
+  close (b);
+  close (c);
+  close (waiting);
+}
+
+int main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/net/conn/first-bytes", test_first_bytes);
+  g_test_add_func ("/net/conn/second-protocol", test_second_protocol);
+  g_test_add_func ("/net/conn/silence", test_silence);
+  g_test_add_func ("/net/conn/bytewise", test_bytewise);
+  g_test_add_func ("/net/conn/glued", test_glued);
+  g_test_add_func ("/net/conn/garbage", test_garbage);
+  g_test_add_func ("/net/conn/bad-frames", test_bad_frames);
+  g_test_add_func ("/net/conn/only-garbage", test_only_garbage);
+  g_test_add_func ("/net/conn/overflow", test_overflow);
+  g_test_add_func ("/net/conn/frame-timeout", test_frame_timeout);
+  g_test_add_func ("/net/conn/idle", test_idle);
+  g_test_add_func ("/net/conn/bind", test_bind);
+  g_test_add_func ("/net/conn/no-timeouts", test_no_timeouts);
+  g_test_add_func ("/net/conn/kick", test_kick);
+  g_test_add_func ("/net/conn/fault", test_fault);
+  g_test_add_func ("/net/conn/stop", test_stop);
+  return g_test_run ();
+}
