@@ -322,7 +322,7 @@ GString *test_receive (int fd)
 
 gboolean test_is_closed (int fd)
 {
-  struct pollfd item = { .fd = fd, .events = POLLRDHUP };
+  struct pollfd item = {.fd = fd, .events = POLLRDHUP};
   return poll (&item, 1, 0) == 1;
 }
 
