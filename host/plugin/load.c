@@ -3,6 +3,7 @@
  * From a file to a descriptor: trust, note, the scanner's look, the image, the check of
  * what the descriptor says, and its configuration keys. Nothing of the plugin starts.
  */
+#include "net/gateway.h"
 #include "plugin/plugins-private.h"
 #include <chargehost/error.h>
 #include <chargehost/log.h>
@@ -122,7 +123,9 @@ static void declare_keys (ChPluginRecord *record)
     return;
   ch_config_declare (config, record->name, record->info->config);
   if (record->info->protocol != NULL)
-    ch_config_declare (config, record->name, plugins->protocol_keys);
+    ch_config_declare (config, record->name,
+                       plugins->protocol_keys != NULL ? plugins->protocol_keys
+                                                      : ch_gateway_property_keys ());
   record->unresolved = plugins->configured;
 }
 

@@ -77,7 +77,10 @@ gboolean ch_plugins_load_list (ChPlugins *plugins, const char *const *names,
                                const char *const *required, GError **error);
 gboolean ch_plugins_start_list (ChPlugins *plugins, const char *const *names,
                                 const char *const *required, GError **error);
-/* Declared for each plugin with a protocol, in its section, beside its own keys. */
+/*
+ * Declared for each plugin with a protocol, in its section, beside its own keys;
+ * ch_gateway_property_keys() by itself.
+ */
 void ch_plugins_set_protocol_keys (ChPlugins *plugins, const ChConfigKey *keys);
 /* Sections of known plugins that are not loaded, for ch_config_resolve(). (transfer full) */
 char **ch_plugins_unloaded (ChPlugins *plugins);

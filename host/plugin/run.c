@@ -135,6 +135,8 @@ void ch_plugins_end (ChPluginRecord *record)
   ChPlugin *owner = record->owner;
 
   record->stop_waits = FALSE;
+  if (owner->info->protocol != NULL && owner->services->gateway != NULL)
+    ch_gateway_remove_protocol (owner->services->gateway, owner);
   call_stop (owner);
   g_autofree char *left = ch_owner_describe (owner);
   if (*left != '\0')
