@@ -41,7 +41,7 @@ typedef struct {
 
 static inline void bed_setup (Bed *bed, gconstpointer data)
 {
-  (void)data;
+  (void) data;
   bed->services.clock = ch_clock_new_fake (1700000000000);
   bed->services.runner = ch_runner_new ();
   bed->services.metrics = ch_metrics_new ();
@@ -59,7 +59,7 @@ static inline void bed_setup (Bed *bed, gconstpointer data)
 
 static inline void bed_teardown (Bed *bed, gconstpointer data)
 {
-  (void)data;
+  (void) data;
   g_clear_pointer (&bed->publisher, ch_owner_free);
   g_clear_pointer (&bed->listener, ch_owner_free);
   ch_bus_free (bed->services.bus);
@@ -81,7 +81,7 @@ static inline void hear (ChPlugin *self, const ChTopic *topic, const ChEvent *ev
                          gpointer user_data)
 {
   Bed *bed = user_data;
-  const Thing *thing = (const Thing *)event;
-  (void)self;
+  const Thing *thing = (const Thing *) event;
+  (void) self;
   g_string_append_printf (bed->heard, "%c%d ", topic->name[6], thing->number);
 }

@@ -5,10 +5,10 @@
 #include "bus/bus.h"
 #include <chargehost/metrics.h>
 
-#define CH_BUS_MAX_EVENT (64 * 1024)         /* bytes of a struct */
-#define CH_BUS_MAX_BLOB (16 * 1024 * 1024)   /* bytes behind it */
+#define CH_BUS_MAX_EVENT (64 * 1024)       /* bytes of a struct */
+#define CH_BUS_MAX_BLOB (16 * 1024 * 1024) /* bytes behind it */
 #define CH_BUS_MAX_FIELDS 64
-#define CH_BUS_BATCH 128                     /* events that one publisher delivers */
+#define CH_BUS_BATCH 128 /* events that one publisher delivers */
 #define CH_BUS_LANES 3
 
 typedef struct _ChBusTopic ChBusTopic;
@@ -98,7 +98,7 @@ typedef struct {
 
 struct _ChBus {
   ChServices *services;
-  ChPlugin *owner; /* of the metrics */
+  ChPlugin *owner;    /* of the metrics */
   GHashTable *topics; /* name → ChBusTopic */
   GPtrArray *order;   /* the same, as they came */
   GArray *slots;      /* of ChBusSlot */

@@ -139,7 +139,7 @@ static void hear_and_say (ChPlugin *self, const ChTopic *topic, const ChEvent *e
                           gpointer user_data)
 {
   Bed *bed = user_data;
-  const Thing *thing = (const Thing *)event;
+  const Thing *thing = (const Thing *) event;
   g_string_append_printf (bed->heard, "<%d", thing->number);
   if (thing->number < 4) {
     say (bed->changed, thing->number * 2, "");
@@ -187,7 +187,7 @@ static void subscribe_more (ChPlugin *self, const ChTopic *topic, const ChEvent 
                             gpointer user_data)
 {
   Bed *bed = user_data;
-  const Thing *thing = (const Thing *)event;
+  const Thing *thing = (const Thing *) event;
   hear (self, topic, event, bed);
   if (thing->number != 1)
     return;

@@ -40,15 +40,15 @@ ChBus *ch_bus_new (ChServices *services)
   bus->services = services;
   bus->owner = ch_owner_new (services, "bus", NULL);
   bus->topics = g_hash_table_new (g_str_hash, g_str_equal);
-  bus->order = g_ptr_array_new_with_free_func ((GDestroyNotify)ch_bus_topic_free);
+  bus->order = g_ptr_array_new_with_free_func ((GDestroyNotify) ch_bus_topic_free);
   bus->slots = g_array_new (FALSE, FALSE, sizeof (ChBusSlot));
   bus->vacant = g_array_new (FALSE, FALSE, sizeof (guint32));
   bus->dead = g_ptr_array_new ();
   bus->max_length = DEFAULT_QUEUE_MAX;
   bus->max_bytes = DEFAULT_QUEUE_BYTES;
   if (services->config != NULL) {
-    bus->max_length = (guint)ch_config_int (bus->owner, "bus.queue_max");
-    bus->max_bytes = (gsize)ch_config_int (bus->owner, "bus.queue_bytes");
+    bus->max_length = (guint) ch_config_int (bus->owner, "bus.queue_max");
+    bus->max_bytes = (gsize) ch_config_int (bus->owner, "bus.queue_bytes");
   }
   if (services->metrics != NULL) {
     bus->dropped = ch_metric_register (

@@ -16,8 +16,8 @@ typedef void (*Burst) (Bed *bed);
 static void burst_handler (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
                            gpointer user_data)
 {
-  Bed *bed = g_array_index ((GArray *)user_data, gpointer, 0);
-  Burst burst = (Burst)g_array_index ((GArray *)user_data, gpointer, 1);
+  Bed *bed = g_array_index ((GArray *) user_data, gpointer, 0);
+  Burst burst = (Burst) g_array_index ((GArray *) user_data, gpointer, 1);
   burst (bed);
 }
 
@@ -30,7 +30,7 @@ static void run_burst (Bed *bed, Burst burst)
   ChPlugin *owner = ch_owner_new (&bed->services, "burst", NULL);
   ChTopicHandle *topic = ch_topic_register (owner, &start, NULL);
   g_autoptr (GArray) arguments = g_array_new (FALSE, FALSE, sizeof (gpointer));
-  gpointer function = (gpointer)burst;
+  gpointer function = (gpointer) burst;
   ChEvent event = {0};
 
   g_array_append_val (arguments, bed);
@@ -175,7 +175,7 @@ static void drain_inside (ChPlugin *self, const ChTopic *topic, const ChEvent *e
                           gpointer user_data)
 {
   Bed *bed = user_data;
-  const Thing *thing = (const Thing *)event;
+  const Thing *thing = (const Thing *) event;
   hear (self, topic, event, bed);
   if (thing->number == 1) {
     say (bed->changed, 2, "");
@@ -194,7 +194,7 @@ static void publish_blob (Bed *bed, const char *text, gsize size)
 {
   gsize whole = sizeof (Thing) + size;
   g_autofree Thing *thing = g_malloc0 (whole);
-  thing->event.blob_size = (guint32)size;
+  thing->event.blob_size = (guint32) size;
   memcpy (thing + 1, text, size);
   ch_publish (bed->measured, &thing->event);
 }
@@ -209,7 +209,7 @@ static void hear_blob (ChPlugin *self, const ChTopic *topic, const ChEvent *even
                        gpointer user_data)
 {
   Bed *bed = user_data;
-  g_string_append_len (bed->heard, (const char *)event + topic->event_size,
+  g_string_append_len (bed->heard, (const char *) event + topic->event_size,
                        event->blob_size);
 }
 

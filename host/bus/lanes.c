@@ -88,7 +88,7 @@ static gboolean make_room (ChBus *bus, ChLane lane, gsize size)
 gboolean ch_bus_lanes_put (ChBus *bus, ChTopicHandle *handle, const ChEvent *event)
 {
   const ChTopic *topic = handle->topic;
-  gsize bytes = (gsize)topic->event_size + event->blob_size;
+  gsize bytes = (gsize) topic->event_size + event->blob_size;
   ChLane lane = topic->lane;
 
   if (event->blob_size > CH_BUS_MAX_BLOB) {

@@ -58,7 +58,7 @@ static void assert_both (const Every *value, const char *blob, const char *json,
   *copy = *value;
   if (size > 0)
     memcpy (copy + 1, blob, size);
-  copy->event.blob_size = (guint32)size;
+  copy->event.blob_size = (guint32) size;
 
   char *text = json_text (&every, &copy->event);
   g_assert_cmpstr (text, ==, json);
@@ -158,7 +158,7 @@ static void test_bad_blob (void)
   g_autofree Every *value = g_malloc0 (sizeof *value + size);
   *value = absent;
   memcpy (value + 1, deep, size);
-  value->event.blob_size = (guint32)size;
+  value->event.blob_size = (guint32) size;
   char *text = json_text (&every, &value->event);
   g_assert_cmpstr (text, ==, "{\"flag\":false}");
   free (text);

@@ -19,7 +19,7 @@ typedef struct {
 
 static char *copy_text (const char *text, gsize size)
 {
-  return g_utf8_make_valid (text, (gssize)strnlen (text, size));
+  return g_utf8_make_valid (text, (gssize) strnlen (text, size));
 }
 
 static gboolean take_integer (Value *value, gint64 integer, gint64 absent)
@@ -39,7 +39,7 @@ static gint64 read_int64 (const guint8 *p)
 static gboolean read_value (const ChTopic *topic, const ChEvent *event,
                             const ChField *field, Value *value)
 {
-  const guint8 *p = (const guint8 *)event + field->offset;
+  const guint8 *p = (const guint8 *) event + field->offset;
   gint32 integer;
 
   *value = (Value) {.kind = field->kind};
@@ -61,12 +61,12 @@ static gboolean read_value (const ChTopic *topic, const ChEvent *event,
   case CH_FIELD_STRING:
     if (*p == '\0')
       return FALSE;
-    value->text = copy_text ((const char *)p, field->size);
+    value->text = copy_text ((const char *) p, field->size);
     return TRUE;
   case CH_FIELD_JSON:
     if (event->blob_size == 0)
       return FALSE;
-    value->text = copy_text ((const char *)event + topic->event_size, event->blob_size);
+    value->text = copy_text ((const char *) event + topic->event_size, event->blob_size);
     return TRUE;
   default:
     return FALSE;
@@ -83,7 +83,7 @@ static json_t *milli_to_json (gint64 milli)
 {
   if (milli % 1000 == 0)
     return json_integer (milli / 1000);
-  return json_real ((double)milli / 1000.0);
+  return json_real ((double) milli / 1000.0);
 }
 
 static json_t *value_to_json (const Value *value)
@@ -120,11 +120,11 @@ static GVariant *value_to_variant (const Value *value)
   case CH_FIELD_BOOL:
     return g_variant_new_boolean (value->integer != 0);
   case CH_FIELD_INT:
-    return g_variant_new_int32 ((gint32)value->integer);
+    return g_variant_new_int32 ((gint32) value->integer);
   case CH_FIELD_INT64:
     return g_variant_new_int64 (value->integer);
   case CH_FIELD_MILLI:
-    return g_variant_new_double ((double)value->integer / 1000.0);
+    return g_variant_new_double ((double) value->integer / 1000.0);
   case CH_FIELD_TIME:
     return g_variant_new_string (time_text (value->integer, text));
   case CH_FIELD_DOUBLE:

@@ -103,7 +103,7 @@ void ch_bus_sub_sweep (ChBus *bus)
 
 static void revoke_subscription (ChResource *resource)
 {
-  end ((ChBusSub *)resource);
+  end ((ChBusSub *) resource);
 }
 
 static const ChResourceKind SUBSCRIPTION_KIND = {"subscriptions", revoke_subscription};
@@ -161,13 +161,13 @@ ChSubscription ch_subscribe (ChPlugin *self, const char *pattern, const ChFilter
   ChBusSlot *slot = &g_array_index (bus->slots, ChBusSlot, sub->slot);
   slot->sub = sub;
   ch_owner_link (self, &sub->resource, &SUBSCRIPTION_KIND);
-  return (guint64)slot->generation << 32 | sub->slot;
+  return (guint64) slot->generation << 32 | sub->slot;
 }
 
 void ch_unsubscribe (ChPlugin *self, ChSubscription *subscription)
 {
   ChBus *bus = self->services->bus;
-  guint32 slot = (guint32)*subscription, generation = (guint32)(*subscription >> 32);
+  guint32 slot = (guint32) *subscription, generation = (guint32) (*subscription >> 32);
 
   *subscription = 0;
   if (generation == 0 || slot >= bus->slots->len)
@@ -186,7 +186,7 @@ static gboolean text_is (const ChEvent *event, ChBusText text, const char *wante
   gsize n = strlen (wanted);
 
   return text.offset != 0 && n < text.size
-         && memcmp ((const char *)event + text.offset, wanted, n + 1) == 0;
+         && memcmp ((const char *) event + text.offset, wanted, n + 1) == 0;
 }
 
 gboolean ch_bus_sub_matches (const ChBusSub *sub, const ChTopicHandle *handle,

@@ -148,7 +148,7 @@ void ch_bus_topic_forget_unused (ChBus *bus, ChBusTopic *topic)
 
 static void revoke_topic (ChResource *resource)
 {
-  ChTopicHandle *handle = (ChTopicHandle *)resource;
+  ChTopicHandle *handle = (ChTopicHandle *) resource;
   handle->alive = FALSE;
 }
 
@@ -220,7 +220,7 @@ GPtrArray *ch_bus_topics (ChBus *bus)
     for (guint j = node->publishers->len; j > 0; j--) {
       ChTopicHandle *handle = g_ptr_array_index (node->publishers, j - 1);
       if (handle->alive) {
-        g_ptr_array_add (topics, (gpointer)handle->topic);
+        g_ptr_array_add (topics, (gpointer) handle->topic);
         break; /* the newest generation speaks for the topic */
       }
     }

@@ -17,7 +17,7 @@ static guint64 heard;
 static void handler (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
                      gpointer user_data)
 {
-  heard += (guint64)event->port_no;
+  heard += (guint64) event->port_no;
 }
 
 /* Kept from being inlined, as a handler in another image is. */
@@ -26,7 +26,7 @@ static void (*volatile plain) (ChPlugin *, const ChTopic *, const ChEvent *, gpo
 
 static void on_signal (GObject *object, gpointer event, gpointer user_data)
 {
-  heard += (guint64)((const ChEvent *)event)->port_no;
+  heard += (guint64) ((const ChEvent *) event)->port_no;
 }
 
 typedef struct {
@@ -76,7 +76,7 @@ static double measure (Bench *bench, void (*run) (Bench *, guint), guint n)
   for (guint round = 0; round < ROUNDS; round++) {
     gint64 started = g_get_monotonic_time ();
     run (bench, n);
-    double ns = (double)(g_get_monotonic_time () - started) * 1000.0 / n;
+    double ns = (double) (g_get_monotonic_time () - started) * 1000.0 / n;
     best = MIN (best, ns);
   }
   return best;
