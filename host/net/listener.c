@@ -56,24 +56,28 @@ static double accept_cost (ChGateway *gateway)
   return gateway->services->overload >= 2 ? MIN (4, gateway->settings.burst) : 1;
 }
 
-/* Whether another connection may be taken from the kernel; pauses when not (2.3). */
-static gboolean may_accept (Listener *listener, gint64 now_us)
+/* Whether another connection may be taken from the kernel (2.3). */
+static gboolean may_accept (ChGateway *gateway, gint64 now_us)
+{
+  if (gateway->services->overload >= 3)
+    return FALSE;
+  return !gateway->settings.limiting
+         || ch_bucket_wait_us (&gateway->accepts, accept_cost (gateway), now_us) == 0;
+}
+
+/* Somebody waits and must go on waiting. */
+static void put_off (Listener *listener, gint64 now_us)
 {
   ChGateway *gateway = listener->gateway;
 
   if (gateway->services->overload >= 3) {
     gateway->rejected[REJECT_OVERLOAD]++;
     listener_pause (listener, OVERLOAD_PAUSE_MS);
-    return FALSE;
+    return;
   }
-  if (!gateway->settings.limiting)
-    return TRUE;
-  gint64 wait_us = ch_bucket_wait_us (&gateway->accepts, accept_cost (gateway), now_us);
-  if (wait_us == 0)
-    return TRUE;
   gateway->rejected[REJECT_RATE]++;
+  gint64 wait_us = ch_bucket_wait_us (&gateway->accepts, accept_cost (gateway), now_us);
   listener_pause (listener, (guint64) (wait_us + 999) / 1000);
-  return FALSE;
 }
 
 /* ---- admission --------------------------------------------------------------------- */
@@ -179,8 +183,11 @@ static void listener_ready (ChWatch *watch, guint32 events)
   for (guint i = 0; i < ACCEPTS_PER_TURN; i++) {
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
-    if (!may_accept (listener, now_us))
+    if (!may_accept (listener->gateway, now_us)) {
+      if (i == 0) /* else it is not known whether there is another */
+        put_off (listener, now_us);
       return;
+    }
     int fd = accept4 (watch->fd, (struct sockaddr *) &address, &size,
                       SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
