@@ -8,9 +8,9 @@ static json_t *vectors;
 static GByteArray *hex_bytes (const char *hex)
 {
   gsize size = strlen (hex) / 2;
-  GByteArray *bytes = g_byte_array_sized_new ((guint)size);
+  GByteArray *bytes = g_byte_array_sized_new ((guint) size);
 
-  g_byte_array_set_size (bytes, (guint)size);
+  g_byte_array_set_size (bytes, (guint) size);
   g_assert_true (bkv_hex_parse (hex, bytes->data, size));
   return bytes;
 }
@@ -104,11 +104,11 @@ static void stream_feed (Stream *stream, const guint8 *p, gsize n)
   gssize size;
   const char *error = NULL;
 
-  g_byte_array_append (stream->buffer, p, (guint)n);
+  g_byte_array_append (stream->buffer, p, (guint) n);
   while ((size
           = bkv_frame (stream->buffer->data, stream->buffer->len, BKV_MAX_FRAME, &error))
          != 0) {
-    guint used = (guint)ABS (size);
+    guint used = (guint) ABS (size);
 
     g_assert_cmpuint (used, <=, stream->buffer->len);
     if (size > 0) {
@@ -138,9 +138,9 @@ static void stream_compare (const Stream *stream, const json_t *vector)
   } else {
     const char *error = text (decoded, "error");
 
-    g_assert_cmpint ((json_int_t)stream->discarded, ==,
+    g_assert_cmpint ((json_int_t) stream->discarded, ==,
                      json_integer_value (json_object_get (decoded, "discarded")));
-    g_assert_cmpint ((json_int_t)stream->buffer->len, ==,
+    g_assert_cmpint ((json_int_t) stream->buffer->len, ==,
                      json_integer_value (json_object_get (decoded, "pending")));
     if (stream->error != NULL)
       g_assert_cmpstr (stream->error, ==, error);
@@ -189,7 +189,7 @@ static void test_segments (void)
     stream_init (&stream);
     json_array_foreach (segments, k, size)
     {
-      gsize n = (gsize)json_integer_value (size);
+      gsize n = (gsize) json_integer_value (size);
 
       g_assert_cmpuint (at + n, <=, bytes->len);
       stream_feed (&stream, bytes->data + at, n);
@@ -351,12 +351,12 @@ static void test_round_trip (void)
 
 static void test_sniff (void)
 {
-  g_assert_cmpint (bkv_sniff ((const guint8 *)"", 0), ==, CH_SNIFF_MORE);
-  g_assert_cmpint (bkv_sniff ((const guint8 *)"\xFC", 1), ==, CH_SNIFF_MORE);
-  g_assert_cmpint (bkv_sniff ((const guint8 *)"\xFC\xFE", 2), ==, CH_SNIFF_YES);
-  g_assert_cmpint (bkv_sniff ((const guint8 *)"\xFC\xFF", 2), ==, CH_SNIFF_YES);
-  g_assert_cmpint (bkv_sniff ((const guint8 *)"\xFC\xEE", 2), ==, CH_SNIFF_NO);
-  g_assert_cmpint (bkv_sniff ((const guint8 *)"DNY", 3), ==, CH_SNIFF_NO);
+  g_assert_cmpint (bkv_sniff ((const guint8 *) "", 0), ==, CH_SNIFF_MORE);
+  g_assert_cmpint (bkv_sniff ((const guint8 *) "\xFC", 1), ==, CH_SNIFF_MORE);
+  g_assert_cmpint (bkv_sniff ((const guint8 *) "\xFC\xFE", 2), ==, CH_SNIFF_YES);
+  g_assert_cmpint (bkv_sniff ((const guint8 *) "\xFC\xFF", 2), ==, CH_SNIFF_YES);
+  g_assert_cmpint (bkv_sniff ((const guint8 *) "\xFC\xEE", 2), ==, CH_SNIFF_NO);
+  g_assert_cmpint (bkv_sniff ((const guint8 *) "DNY", 3), ==, CH_SNIFF_NO);
 }
 
 static void test_stream_rules (void)
@@ -364,11 +364,11 @@ static void test_stream_rules (void)
   const char *error = NULL;
   guint8 long_frame[6] = {0xFC, 0xFE, 0x0F, 0xFC, 0, 0};
 
-  g_assert_cmpint (bkv_frame ((const guint8 *)"\xFC", 1, 4096, &error), ==, 0);
-  g_assert_cmpint (bkv_frame ((const guint8 *)"\xFC\xFC\xFE", 3, 4096, &error), ==, -1);
+  g_assert_cmpint (bkv_frame ((const guint8 *) "\xFC", 1, 4096, &error), ==, 0);
+  g_assert_cmpint (bkv_frame ((const guint8 *) "\xFC\xFC\xFE", 3, 4096, &error), ==, -1);
   g_assert_cmpstr (error, ==, "garbage");
-  g_assert_cmpint (bkv_frame ((const guint8 *)"\x41\xFC\xEE", 3, 4096, &error), ==, -3);
-  g_assert_cmpint (bkv_frame ((const guint8 *)"\r\n\xFC", 3, 4096, &error), ==, -2);
+  g_assert_cmpint (bkv_frame ((const guint8 *) "\x41\xFC\xEE", 3, 4096, &error), ==, -3);
+  g_assert_cmpint (bkv_frame ((const guint8 *) "\r\n\xFC", 3, 4096, &error), ==, -2);
   /* 4092 is the longest; a smaller limit of the host also counts. */
   g_assert_cmpint (bkv_frame (long_frame, 6, 4096, &error), ==, 0);
   g_assert_cmpint (bkv_frame (long_frame, 6, 4095, &error), ==, -6);
@@ -383,7 +383,7 @@ static void test_checksum (void)
 
   memset (bytes, 0xFF, sizeof bytes);
   for (gsize n = 0; n < sizeof bytes; n += 37)
-    g_assert_cmpuint (bkv_checksum (bytes, n), ==, (guint8)(n * 0xFF));
+    g_assert_cmpuint (bkv_checksum (bytes, n), ==, (guint8) (n * 0xFF));
 }
 
 static void test_status (void)
@@ -462,7 +462,7 @@ static void test_ids (void)
   bkv_wire_order (1, 0, 9, order);
   g_assert_cmpstr (order, ==, "01000009");
   for (guint kind = 1; kind < BKV_KIND_N; kind++)
-    g_assert_cmpint (bkv_kind_parse (bkv_kind_name ((BkvKind)kind)), ==, kind);
+    g_assert_cmpint (bkv_kind_parse (bkv_kind_name ((BkvKind) kind)), ==, kind);
   g_assert_cmpint (bkv_kind_parse ("none"), ==, BKV_UNKNOWN);
 }
 

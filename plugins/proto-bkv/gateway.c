@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Records of gateways and their outlets. */
+#include "proto-bkv/bkv.h"
+#include <string.h>
+
+gboolean bkv_bit (const guint32 bits[8], guint n)
+{
+  return n < 256 && (bits[n / 32] >> (n % 32) & 1) != 0;
+}
+
+void bkv_set_bit (guint32 bits[8], guint n, gboolean value)
+{
+  guint32 bit = 1u << (n % 32);
+
+  if (n >= 256)
+    return;
+  if (value)
+    bits[n / 32] |= bit;
+  else
+    bits[n / 32] &= ~bit;
+}
+
+BkvGateway *bkv_gateway_get (Bkv *bkv, const char *id)
+{
+  return g_hash_table_lookup (bkv->gateways, id);
+}
+
+/* Forgets what has no connection; all of it when there is no more room. */
+static void make_room (Bkv *bkv, gboolean all)
+{
+  gint64 now = ch_now_ms (bkv->self);
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, bkv->gateways);
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    const BkvGateway *gateway = value;
+
+    if (gateway->conn == 0 && gateway->n_sessions == 0
+        && (all || now - gateway->lost_ms > BKV_KEEP_MS))
+      g_hash_table_iter_remove (&iter);
+  }
+}
+
+BkvGateway *bkv_gateway_add (Bkv *bkv, const guint8 raw[BKV_GATEWAY_SIZE])
+{
+  BkvGateway *gateway;
+
+  if (g_hash_table_size (bkv->gateways) >= BKV_MAX_RECORDS)
+    make_room (bkv, FALSE);
+  if (g_hash_table_size (bkv->gateways) >= BKV_MAX_RECORDS)
+    make_room (bkv, TRUE);
+  if (g_hash_table_size (bkv->gateways) >= BKV_MAX_RECORDS)
+    return NULL;
+  gateway = g_new0 (BkvGateway, 1);
+  gateway->bkv = bkv;
+  memcpy (gateway->raw, raw, BKV_GATEWAY_SIZE);
+  bkv_gateway_text (raw, gateway->id);
+  gateway->outlets = g_ptr_array_new_with_free_func (g_free);
+  g_hash_table_insert (bkv->gateways, gateway->id, gateway);
+  return gateway;
+}
+
+void bkv_gateway_lost (BkvGateway *gateway)
+{
+  gateway->conn = 0;
+  gateway->lost_ms = ch_now_ms (gateway->bkv->self);
+  gateway->greeted = FALSE;
+  gateway->query.msg_id = 0;
+  ch_timer_cancel (gateway->bkv->self, &gateway->query.silence);
+  for (guint i = 0; i < gateway->outlets->len; i++)
+    bkv_charge_missing_end (g_ptr_array_index (gateway->outlets, i));
+}
+
+void bkv_gateway_free (gpointer data)
+{
+  BkvGateway *gateway = data;
+
+  bkv_gateway_lost (gateway);
+  json_decref (gateway->network.nodes);
+  g_clear_pointer (&gateway->unreadable.bytes, g_bytes_unref);
+  g_ptr_array_unref (gateway->outlets);
+  g_free (gateway);
+}
+
+static guint outlet_key (const BkvOutlet *outlet)
+{
+  return (guint) outlet->socket << 8 | outlet->port;
+}
+
+BkvOutlet *bkv_outlet (BkvGateway *gateway, guint socket, guint port, gboolean create)
+{
+  guint key = socket << 8 | port;
+  guint low = 0;
+  guint high = gateway->outlets->len;
+  BkvOutlet *outlet;
+
+  if (socket > BKV_MAX_SOCKET_NO || port > BKV_MAX_PORT_NO)
+    return NULL;
+  while (low < high) {
+    guint middle = (low + high) / 2;
+
+    outlet = g_ptr_array_index (gateway->outlets, middle);
+    if (outlet_key (outlet) == key)
+      return outlet;
+    if (outlet_key (outlet) < key)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (!create)
+    return NULL;
+  outlet = g_new0 (BkvOutlet, 1);
+  outlet->gateway = gateway;
+  outlet->socket = (guint8) socket;
+  outlet->port = (guint8) port;
+  outlet->ended.number = -1;
+  g_ptr_array_insert (gateway->outlets, (gint) low, outlet);
+  return outlet;
+}
+
+gsize bkv_gateway_sockets (BkvGateway *gateway, gint *sockets, gsize max)
+{
+  gsize n = ch_device_sockets (gateway->bkv->self, gateway->id, sockets, max);
+
+  if (n > 0)
+    return MIN (n, max);
+  for (guint i = 0; i < gateway->outlets->len && n < max; i++) {
+    const BkvOutlet *outlet = g_ptr_array_index (gateway->outlets, i);
+
+    if (n == 0 || sockets[n - 1] != outlet->socket)
+      sockets[n++] = outlet->socket;
+  }
+  if (n == 0 && max > 0)
+    sockets[n++] = 0;
+  return n;
+}
