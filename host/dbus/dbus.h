@@ -11,7 +11,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChDbus, ch_dbus_free)
 
 extern const ChConfigKey ch_dbus_config[];
 
-/* Connects to the bus of `dbus.bus` and exports; without a bus it logs one line and is still. */
+/* Connects to the bus of `dbus.bus` and exports; without a bus it logs one line and is
+ * still. */
 void ch_dbus_open (ChDbus *dbus);
 /* The connection, NULL when there is none. */
 GDBusConnection *ch_dbus_connection (ChDbus *dbus);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Who may do what: reading is free for local users; orders, cards and every change are
+ * for root, the daemon's user and its group, and changes also for whom polkit allows. The
+ * bus daemon tells who a caller is; that is asked once per caller and never waited for.
+ */
+#include "dbus/dbus-private.h"
+
+#include <unistd.h>
+
+typedef struct {
+  guint32 uid;
+  gboolean in_group;
+} ChDbusCaller;
+
+typedef struct {
+  ChDbus *dbus;
+  GDBusMethodInvocation *invocation;
+  ChDbusRight right;
+  ChDbusThen then;
+  gpointer data;
+  GDestroyNotify free_data;
+} Question;
+
+static void finish (Question *q, gboolean allowed)
+{
+  if (allowed)
+    q->then (q->dbus, q->invocation, q->data);
+  else {
+    if (q->free_data != NULL)
+      q->free_data (q->data);
+    g_dbus_method_invocation_return_dbus_error (
+        q->invocation, "org.chargehost.Error.AccessDenied",
+        "only for root, the daemon's user and the members of its group");
+  }
+  g_free (q);
+}
+
+static gboolean is_trusted (const ChDbusCaller *caller)
+{
+  return caller->uid == 0 || caller->uid == geteuid () || caller->in_group;
+}
+
+/* ---- polkit
+ * ---------------------------------------------------------------------------------- */
+
+static void polkit_answered (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Question *q = data;
+  gboolean allowed = FALSE;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) answer
+      = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    if (q->free_data != NULL)
+      q->free_data (q->data);
+    g_object_unref (q->invocation);
+    g_free (q);
+    return;
+  }
+  if (answer != NULL)
+    g_variant_get (answer, "((bb@a{ss}))", &allowed, NULL, NULL);
+  finish (q, allowed);
+}
+
+static void ask_polkit (Question *q)
+{
+  GVariantBuilder subject, details;
+  const char *sender = g_dbus_method_invocation_get_sender (q->invocation);
+
+  g_variant_builder_init (&subject, G_VARIANT_TYPE ("a{sv}"));
+  g_variant_builder_add (&subject, "{sv}", "name", g_variant_new_string (sender));
+  g_variant_builder_init (&details, G_VARIANT_TYPE ("a{ss}"));
+  g_dbus_connection_call (q->dbus->connection, "org.freedesktop.PolicyKit1",
+                          "/org/freedesktop/PolicyKit1/Authority",
+                          "org.freedesktop.PolicyKit1.Authority", "CheckAuthorization",
+                          g_variant_new ("((sa{sv})sa{ss}us)", "system-bus-name",
+                                         &subject, "org.chargehost.manage", &details, 1u,
+                                         ""),
+                          G_VARIANT_TYPE ("((bba{ss}))"), G_DBUS_CALL_FLAGS_NONE, 60000,
+                          q->dbus->cancellable, polkit_answered, q);
+}
+
+static void decide (Question *q, const ChDbusCaller *caller)
+{
+  if (is_trusted (caller))
+    finish (q, TRUE);
+  else if (q->right == CH_DBUS_CHANGE && q->dbus->is_system)
+    ask_polkit (q);
+  else
+    finish (q, FALSE);
+}
+
+/* ---- credentials
+ * ------------------------------------------------------------------------------- */
+
+static ChDbusCaller *read_caller (GVariant *answer)
+{
+  ChDbusCaller *caller = g_new0 (ChDbusCaller, 1);
+  g_autoptr (GVariant) table = g_variant_get_child_value (answer, 0);
+  g_autoptr (GVariant) groups
+      = g_variant_lookup_value (table, "UnixGroupIDs", G_VARIANT_TYPE ("au"));
+
+  if (!g_variant_lookup (table, "UnixUserID", "u", &caller->uid))
+    caller->uid = G_MAXUINT32;
+  if (groups != NULL) {
+    gsize n = 0;
+    const guint32 *ids = g_variant_get_fixed_array (groups, &n, sizeof *ids);
+    for (gsize i = 0; i < n; i++)
+      if (ids[i] == getegid ())
+        caller->in_group = TRUE;
+  }
+  return caller;
+}
+
+static void got_credentials (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Question *q = data;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) answer
+      = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+    if (q->free_data != NULL)
+      q->free_data (q->data);
+    g_object_unref (q->invocation);
+    g_free (q);
+    return;
+  }
+  if (answer == NULL) {
+    finish (q, FALSE);
+    return;
+  }
+  ChDbusCaller *caller = read_caller (answer);
+  g_hash_table_replace (q->dbus->credentials,
+                        g_strdup (g_dbus_method_invocation_get_sender (q->invocation)),
+                        caller);
+  decide (q, caller);
+}
+
+void ch_dbus_authorize (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                        ChDbusRight right, ChDbusThen then, gpointer data,
+                        GDestroyNotify free_data)
+{
+  const char *sender = g_dbus_method_invocation_get_sender (invocation);
+  const ChDbusCaller *known = g_hash_table_lookup (dbus->credentials, sender);
+  Question *q = g_new0 (Question, 1);
+  *q = (Question) {dbus, invocation, right, then, data, free_data};
+
+  if (known != NULL) {
+    decide (q, known);
+    return;
+  }
+  g_dbus_connection_call (dbus->connection, "org.freedesktop.DBus",
+                          "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                          "GetConnectionCredentials", g_variant_new ("(s)", sender),
+                          G_VARIANT_TYPE ("(a{sv})"), G_DBUS_CALL_FLAGS_NONE, 5000,
+                          dbus->cancellable, got_credentials, q);
+}
+
+void ch_dbus_forget_caller (ChDbus *dbus, const char *sender)
+{
+  g_hash_table_remove (dbus->credentials, sender);
+}

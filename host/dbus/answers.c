@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Errors, JSON answers and names in object paths. */
+#include "dbus/dbus-private.h"
+#include <chargehost/json.h>
+
+#include <string.h>
+
+#define ERROR(code)                                                                      \
+  {                                                                                      \
+    CH_CORE_ERROR_##code, #code                                                          \
+  }
+
+static const struct {
+  gint code;
+  const char *name;
+} CORE_ERRORS[] = {
+    ERROR (ORDER_IS_CHARGING),
+    ERROR (ORDER_NOT_CANCELLABLE),
+    ERROR (ORDER_NOT_STOPPABLE),
+    ERROR (INVALID_PARAMETER),
+    ERROR (SOCKET_UID_MISMATCH),
+    ERROR (UNSUPPORTED_BY_DEVICE),
+    ERROR (DEVICE_BLOCKED),
+    ERROR (DEVICE_NOT_FOUND),
+    ERROR (PORT_NOT_FOUND),
+    ERROR (ORDER_NOT_FOUND),
+    ERROR (SOCKET_NOT_FOUND),
+    ERROR (COMMAND_NOT_FOUND),
+    ERROR (PORT_OCCUPIED),
+    ERROR (ORDER_FINISHED),
+    ERROR (PORT_STATE_INCONSISTENT),
+    ERROR (ORDER_NO_CONFLICT),
+    ERROR (ORDER_STATE_CHANGED),
+    ERROR (PORT_RESERVED),
+    ERROR (COMMAND_REJECTED),
+    ERROR (QUEUE_OVERLOADED),
+    ERROR (INTERNAL),
+    ERROR (DEVICE_OFFLINE),
+    ERROR (DEVICE_HEARTBEAT_TIMEOUT),
+    ERROR (DEVICE_FAULT),
+    ERROR (PORT_FAULT),
+    ERROR (STORE_UNAVAILABLE),
+    ERROR (STARTING_OR_DRAINING),
+    ERROR (OVERLOADED),
+};
+
+/* DEVICE_OFFLINE → org.chargehost.Error.DeviceOffline */
+static char *error_name (const char *constant)
+{
+  GString *name = g_string_new ("org.chargehost.Error.");
+  gboolean upper = TRUE;
+  for (const char *p = constant; *p != '\0'; p++) {
+    if (*p == '_')
+      upper = TRUE;
+    else {
+      g_string_append_c (name, upper ? *p : g_ascii_tolower (*p));
+      upper = FALSE;
+    }
+  }
+  return g_string_free (name, FALSE);
+}
+
+void ch_dbus_return_error (GDBusMethodInvocation *invocation, const GError *error)
+{
+  const char *constant = "FAILED";
+  for (guint i = 0; error->domain == CH_CORE_ERROR && i < G_N_ELEMENTS (CORE_ERRORS); i++)
+    if (CORE_ERRORS[i].code == error->code)
+      constant = CORE_ERRORS[i].name;
+  if (error->domain == CH_PLUGIN_ERROR)
+    constant
+        = error->code == CH_PLUGIN_ERROR_NOT_FOUND ? "PLUGIN_NOT_FOUND" : "PLUGIN_FAILED";
+  else if (error->domain == CH_CONFIG_ERROR)
+    constant = "INVALID_CONFIG";
+  else if (error->domain == CH_STORE_ERROR)
+    constant = "STORE_UNAVAILABLE";
+  g_autofree char *name = error_name (constant);
+  g_dbus_method_invocation_return_dbus_error (invocation, name, error->message);
+}
+
+void ch_dbus_return_json (ChPlugin *self, const json_t *data, const GError *error,
+                          gpointer invocation)
+{
+  if (error != NULL) {
+    ch_dbus_return_error (invocation, error);
+    return;
+  }
+  g_autofree char *text = ch_json_dump (data);
+  g_dbus_method_invocation_return_value (invocation, g_variant_new ("(s)", text));
+}
+
+char *ch_dbus_escape (const char *text)
+{
+  GString *element = g_string_new (NULL);
+  for (const guchar *p = (const guchar *) text; *p != '\0'; p++)
+    if (g_ascii_isalnum (*p))
+      g_string_append_c (element, (char) *p);
+    else
+      g_string_append_printf (element, "_%02x", *p);
+  if (element->len == 0)
+    g_string_append_c (element, '_');
+  return g_string_free (element, FALSE);
+}
+
+char *ch_dbus_unescape (const char *element)
+{
+  GString *text = g_string_new (NULL);
+  for (const char *p = element; *p != '\0'; p++) {
+    if (*p != '_')
+      g_string_append_c (text, *p);
+    else if (g_ascii_isxdigit (p[1]) && g_ascii_isxdigit (p[2])) {
+      g_string_append_c (
+          text, (char) (g_ascii_xdigit_value (p[1]) << 4 | g_ascii_xdigit_value (p[2])));
+      p += 2;
+    } else {
+      g_string_free (text, TRUE);
+      return NULL;
+    }
+  }
+  return g_string_free (text, FALSE);
+}

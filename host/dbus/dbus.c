@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The connection to the bus, the name, and the objects' coming and going. */
+#include "dbus/dbus-private.h"
+
+const ChConfigKey ch_dbus_config[] = {
+    {.name = "dbus.bus",
+     .type = CH_CONFIG_STRING,
+     .def = "system",
+     .aliases = NULL,
+     .summary = "system, session, none, or the address of a bus."},
+    {.name = NULL},
+};
+
+ChDbus *ch_dbus_new (ChServices *services)
+{
+  ChDbus *dbus = g_new0 (ChDbus, 1);
+  dbus->services = services;
+  dbus->self = ch_owner_new (services, "dbus", NULL);
+  dbus->cancellable = g_cancellable_new ();
+  dbus->started_ms = ch_now_ms (dbus->self);
+  dbus->credentials = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  dbus->subscriptions = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                               (GDestroyNotify) g_ptr_array_unref);
+  return dbus;
+}
+
+static void unexport (ChDbus *dbus)
+{
+  if (dbus->name_id != 0)
+    g_bus_unown_name (dbus->name_id);
+  if (dbus->owner_watch != 0)
+    g_dbus_connection_signal_unsubscribe (dbus->connection, dbus->owner_watch);
+  if (dbus->device_tree != 0)
+    g_dbus_connection_unregister_subtree (dbus->connection, dbus->device_tree);
+  if (dbus->order_tree != 0)
+    g_dbus_connection_unregister_subtree (dbus->connection, dbus->order_tree);
+  dbus->name_id = dbus->owner_watch = dbus->device_tree = dbus->order_tree = 0;
+  ch_dbus_unexport_plugins (dbus);
+  ch_dbus_unexport_host (dbus);
+}
+
+void ch_dbus_free (ChDbus *dbus)
+{
+  if (dbus == NULL)
+    return;
+  g_cancellable_cancel (dbus->cancellable);
+  if (dbus->connection != NULL) {
+    unexport (dbus);
+    g_dbus_connection_flush_sync (dbus->connection, NULL, NULL); /* stopping: may wait */
+    g_dbus_connection_close_sync (dbus->connection, NULL, NULL);
+    g_clear_object (&dbus->connection);
+  }
+  /* Callbacks of cancelled calls come in the next turns; they find what they need. */
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  g_clear_object (&dbus->cancellable);
+  g_hash_table_unref (dbus->subscriptions);
+  g_hash_table_unref (dbus->credentials);
+  dbus->services->dbus = NULL;
+  ch_owner_free (dbus->self);
+  g_free (dbus);
+}
+
+GDBusConnection *ch_dbus_connection (ChDbus *dbus)
+{
+  return dbus->connection;
+}
+
+void ch_dbus_set_daemon (ChDbus *dbus, const ChDbusDaemon *table, gpointer daemon)
+{
+  dbus->daemon_table = *table;
+  dbus->daemon = daemon;
+}
+
+/* ---- connecting
+ * -------------------------------------------------------------------------------- */
+
+static void owner_changed (GDBusConnection *connection, const char *sender,
+                           const char *path, const char *interface, const char *signal,
+                           GVariant *parameters, gpointer data)
+{
+  ChDbus *dbus = data;
+  const char *name, *new_owner;
+  g_variant_get (parameters, "(&s&s&s)", &name, NULL, &new_owner);
+  if (name[0] != ':' || *new_owner != '\0')
+    return;
+  ch_dbus_forget_caller (dbus, name);
+  ch_dbus_forget_follower (dbus, name);
+}
+
+static void name_lost (GDBusConnection *connection, const char *name, gpointer data)
+{
+  ChDbus *dbus = data;
+  ch_warning (dbus->self,
+              "the name %s is not ours on the bus: another instance has it, or the"
+              " bus does not allow it",
+              name);
+}
+
+static void name_acquired (GDBusConnection *connection, const char *name, gpointer data)
+{
+  ChDbus *dbus = data;
+  ch_notice (dbus->self, "management interface %s on the bus", name);
+}
+
+static void connected (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  GDBusConnection *connection = g_dbus_connection_new_for_address_finish (result, &error);
+  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+    return; /* the daemon stops: @data may be gone */
+  ChDbus *dbus = data;
+  if (connection == NULL) {
+    ch_notice (dbus->self, "no message bus, going on without: %s", error->message);
+    return;
+  }
+  dbus->connection = connection;
+  g_dbus_connection_set_exit_on_close (connection, FALSE);
+  if (!ch_dbus_export_host (dbus, &error) || !ch_dbus_export_devices (dbus, &error)
+      || !ch_dbus_export_orders (dbus, &error)) {
+    ch_error (dbus->self, "nothing exported: %s", error->message);
+    return;
+  }
+  ch_dbus_export_plugins (dbus);
+  dbus->owner_watch = g_dbus_connection_signal_subscribe (
+      connection, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged",
+      "/org/freedesktop/DBus", NULL, G_DBUS_SIGNAL_FLAGS_NONE, owner_changed, dbus, NULL);
+  dbus->name_id = g_bus_own_name_on_connection (connection, CH_DBUS_NAME,
+                                                G_BUS_NAME_OWNER_FLAGS_NONE,
+                                                name_acquired, name_lost, dbus, NULL);
+}
+
+void ch_dbus_open (ChDbus *dbus)
+{
+  const char *bus = ch_config_string (dbus->self, "dbus.bus");
+  g_autofree char *address = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (g_str_equal (bus, "none"))
+    return;
+  dbus->is_system = g_str_equal (bus, "system");
+  if (dbus->is_system || g_str_equal (bus, "session"))
+    address = g_dbus_address_get_for_bus_sync (
+        dbus->is_system ? G_BUS_TYPE_SYSTEM : G_BUS_TYPE_SESSION, NULL, &error);
+  else
+    address = g_strdup (bus);
+  if (address == NULL) {
+    ch_notice (dbus->self, "no message bus, going on without: %s", error->message);
+    return;
+  }
+  g_dbus_connection_new_for_address (address,
+                                     G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT
+                                         | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                     NULL, dbus->cancellable, connected, dbus);
+}

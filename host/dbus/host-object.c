@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* org.chargehost.Host1 at /org/chargehost. */
+#include "base/config-private.h"
+#include "ch-build.h"
+#include "dbus/dbus-private.h"
+#include "http/http.h"
+#include "net/gateway.h"
+#include "store/store.h"
+#include <chargehost/json.h>
+
+#include <string.h>
+
+#define PAGE_MAX 1000
+
+/* ---- properties that change all the time are read when somebody asks
+ * ----------------------- */
+
+static void refresh (ChDbus *dbus)
+{
+  ChServices *s = dbus->services;
+  ChGatewayStats stats;
+  g_autoptr (GPtrArray) addresses = ch_gateway_addresses (s->gateway);
+  g_autoptr (GPtrArray) list = g_ptr_array_new ();
+
+  for (guint i = 0; i < addresses->len; i++)
+    g_ptr_array_add (list, g_ptr_array_index (addresses, i));
+  g_ptr_array_add (list, NULL);
+  ch_gateway_stats (s->gateway, &stats);
+  ch_dbus_host1_set_state (dbus->host, s->phase < 9  ? "starting"
+                                       : s->draining ? "draining"
+                                                     : "running");
+  ch_dbus_host1_set_uptime_seconds (
+      dbus->host, (guint64) (ch_now_ms (dbus->self) - dbus->started_ms) / 1000);
+  ch_dbus_host1_set_device_addresses (dbus->host, (const char *const *) list->pdata);
+  ch_dbus_host1_set_devices (dbus->host, g_hash_table_size (s->core->devices));
+  ch_dbus_host1_set_connections (dbus->host, stats.active);
+  ch_dbus_host1_set_overload_level (dbus->host, s->overload);
+  ch_dbus_host1_set_rest_url (dbus->host, s->http != NULL ? ch_http_url (s->http) : "");
+}
+
+static void keep_fresh (ChPlugin *self, gpointer data)
+{
+  ChDbus *dbus = data;
+  if (dbus->host == NULL)
+    return;
+  refresh (dbus);
+  ch_timer_add (self, 1000, keep_fresh, dbus);
+}
+
+/* ---- changing
+ * ---------------------------------------------------------------------------------- */
+
+static void do_reload (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  if (dbus->daemon_table.reload_config == NULL
+      || dbus->daemon_table.reload_config (dbus->daemon, &error))
+    g_dbus_method_invocation_return_value (invocation, NULL);
+  else
+    ch_dbus_return_error (invocation, error);
+}
+
+static gboolean on_reload (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                           ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_reload, NULL, NULL);
+  return TRUE;
+}
+
+static void do_shutdown (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  g_dbus_method_invocation_return_value (invocation, NULL);
+  if (dbus->daemon_table.shutdown != NULL)
+    dbus->daemon_table.shutdown (dbus->daemon);
+}
+
+static gboolean on_shutdown (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                             ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_shutdown, NULL, NULL);
+  return TRUE;
+}
+
+static void do_drain (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  if (dbus->daemon_table.drain != NULL)
+    dbus->daemon_table.drain (dbus->daemon, GPOINTER_TO_INT (data));
+  g_dbus_method_invocation_return_value (invocation, NULL);
+}
+
+static gboolean on_drain (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                          gboolean on, ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_drain, GINT_TO_POINTER (on),
+                     NULL);
+  return TRUE;
+}
+
+static void do_log_level (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  g_autofree char *text = data;
+  char *module = text, *word = text + strlen (text) + 1;
+  ChLogLevel level;
+  if (*word == '\0' && *module != '\0')
+    ch_log_set_module_level (module, CH_LOG_TRACE + 1);
+  else if (!ch_log_level_parse (word, &level)) {
+    g_dbus_method_invocation_return_dbus_error (
+        invocation, "org.chargehost.Error.InvalidParameter",
+        "a level is error, warning, notice, info, debug or trace");
+    return;
+  } else if (*module == '\0')
+    ch_log_set_level (level);
+  else
+    ch_log_set_module_level (module, (int) level);
+  g_dbus_method_invocation_return_value (invocation, NULL);
+}
+
+static gboolean on_log_level (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                              const char *module, const char *level, ChDbus *dbus)
+{
+  gsize module_size = strlen (module) + 1, level_size = strlen (level) + 1;
+  char *both = g_malloc (module_size + level_size);
+  memcpy (both, module, module_size);
+  memcpy (both + module_size, level, level_size);
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_log_level, both, g_free);
+  return TRUE;
+}
+
+/* ---- keys
+ * ------------------------------------------------------------------------------------------
+ */
+
+static void key_created (const char *key_id, const char *key, const GError *error,
+                         gpointer data)
+{
+  GDBusMethodInvocation *invocation = data;
+  if (error != NULL)
+    ch_dbus_return_error (invocation, error);
+  else
+    g_dbus_method_invocation_return_value (invocation,
+                                           g_variant_new ("(ss)", key_id, key));
+}
+
+static void do_create_key (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  g_autofree const char **scopes = NULL;
+  const char *name;
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s^a&s)", &name,
+                 &scopes);
+  g_autofree char *list = g_strjoinv (",", (char **) scopes);
+  ch_http_key_create (dbus->services->http, name, list, key_created, invocation);
+}
+
+static gboolean on_create_key (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                               const char *name, const char *const *scopes, ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_create_key, NULL, NULL);
+  return TRUE;
+}
+
+static void backed_up (ChPlugin *self, const ChTxResult *result, const GError *error,
+                       gpointer invocation)
+{
+  if (error != NULL)
+    ch_dbus_return_error (invocation, error);
+  else
+    g_dbus_method_invocation_return_value (invocation, NULL);
+}
+
+static void do_backup (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  const char *path;
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s)", &path);
+  if (!g_path_is_absolute (path))
+    g_dbus_method_invocation_return_dbus_error (
+        invocation, "org.chargehost.Error.InvalidParameter", "the path must be absolute");
+  else
+    ch_store_backup (dbus->self, path, backed_up, invocation);
+}
+
+static gboolean on_backup (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                           const char *path, ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_backup, NULL, NULL);
+  return TRUE;
+}
+
+/* ---- reading
+ * ----------------------------------------------------------------------------------------
+ */
+
+static gboolean on_statistics (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                               ChDbus *dbus)
+{
+  g_autoptr (json_t) data = ch_core_stats_json (dbus->self);
+  ch_dbus_return_json (dbus->self, data, NULL, invocation);
+  return TRUE;
+}
+
+static void do_config (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  g_autoptr (json_t) config = ch_config_describe (dbus->services->config);
+  ch_dbus_return_json (dbus->self, config, NULL, invocation);
+}
+
+static gboolean on_config (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                           ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ_PRIVATE, do_config, NULL, NULL);
+  return TRUE;
+}
+
+static const char *look_up (GVariant *filter, const char *name)
+{
+  const char *text = NULL;
+  return g_variant_lookup (filter, name, "&s", &text) && *text != '\0' ? text : NULL;
+}
+
+/* A page of JSON objects and how many there are in all: "(asu)". */
+static GVariant *page (const json_t *list, json_int_t total)
+{
+  GVariantBuilder builder;
+  size_t i;
+  json_t *item;
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("as"));
+  json_array_foreach ((json_t *) list, i, item)
+  {
+    g_autofree char *text = ch_json_dump (item);
+    g_variant_builder_add (&builder, "s", text);
+  }
+  return g_variant_new ("(asu)", &builder, (guint) CLAMP (total, 0, G_MAXUINT32));
+}
+
+static gboolean on_list_devices (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                                 GVariant *filter, const char *after, guint limit,
+                                 ChDbus *dbus)
+{
+  ChDeviceQuery query = {.q = look_up (filter, "q"),
+                         .protocol = look_up (filter, "protocol"),
+                         .tag = look_up (filter, "tag"),
+                         .presence = -1,
+                         .after = *after != '\0' ? after : NULL,
+                         .limit = CLAMP (limit, 1, PAGE_MAX)};
+  const char *presence = look_up (filter, "presence");
+  for (gint i = 0; presence != NULL && i < 3; i++)
+    if (g_str_equal (presence, ch_presence_name ((ChPresence) i)))
+      query.presence = i;
+  if (presence != NULL && query.presence < 0) {
+    g_dbus_method_invocation_return_dbus_error (
+        invocation, "org.chargehost.Error.InvalidParameter",
+        "presence is online, unstable or offline");
+    return TRUE;
+  }
+  g_autoptr (json_t) data = ch_core_list_devices (dbus->self, &query);
+  g_dbus_method_invocation_return_value (
+      invocation, page (json_object_get (data, "devices"),
+                        json_integer_value (json_object_get (data, "total"))));
+  return TRUE;
+}
+
+static void orders_listed (ChPlugin *self, const json_t *data, const GError *error,
+                           gpointer invocation)
+{
+  if (error != NULL)
+    ch_dbus_return_error (invocation, error);
+  else
+    g_dbus_method_invocation_return_value (
+        invocation, page (json_object_get (data, "orders"),
+                          json_integer_value (json_object_get (data, "total"))));
+}
+
+static void do_list_orders (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                            gpointer data)
+{
+  g_autoptr (GVariant) filter = NULL;
+  guint offset, limit;
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(@a{sv}uu)",
+                 &filter, &offset, &limit);
+  ChOrderQuery query = {.device = look_up (filter, "device"),
+                        .status = CH_UNSET,
+                        .from_ms = CH_UNSET,
+                        .to_ms = CH_UNSET,
+                        .after = CH_UNSET,
+                        .offset = offset,
+                        .limit = CLAMP (limit, 1, PAGE_MAX)};
+  const char *status = look_up (filter, "status");
+  ChOrderStatus code;
+  if (status != NULL && !ch_order_status_parse (status, &code)) {
+    g_dbus_method_invocation_return_dbus_error (
+        invocation, "org.chargehost.Error.InvalidParameter", "no such state of an order");
+    return;
+  }
+  if (status != NULL)
+    query.status = code;
+  ch_core_list_orders (dbus->self, &query, orders_listed, invocation);
+}
+
+static gboolean on_list_orders (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                                GVariant *filter, guint offset, guint limit, ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ_PRIVATE, do_list_orders, NULL, NULL);
+  return TRUE;
+}
+
+static void do_get_order (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  const char *order_no;
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s)", &order_no);
+  ch_core_get_order (dbus->self, order_no, ch_dbus_return_json, invocation);
+}
+
+static gboolean on_get_order (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                              const char *order_no, ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ_PRIVATE, do_get_order, NULL, NULL);
+  return TRUE;
+}
+
+static void do_stop_order (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  ChStopRequest request = {.socket_no = CH_UNSET, .port_no = CH_UNSET};
+  ChOrigin origin = {.by = "dbus"};
+  guint wait_ms;
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s&su)",
+                 &request.order_no, &request.reason, &wait_ms);
+  ch_core_stop_charge (dbus->self, &request, &origin, wait_ms, ch_dbus_return_json,
+                       invocation);
+}
+
+static gboolean on_stop_order (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                               const char *order_no, const char *reason, guint wait_ms,
+                               ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_stop_order, NULL, NULL);
+  return TRUE;
+}
+
+static void do_get_command (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                            gpointer data)
+{
+  const char *command_id;
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s)",
+                 &command_id);
+  ch_core_get_command (dbus->self, command_id, ch_dbus_return_json, invocation);
+}
+
+static gboolean on_get_command (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                                const char *command_id, ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ_PRIVATE, do_get_command, NULL, NULL);
+  return TRUE;
+}
+
+static gboolean on_subscribe (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                              const char *pattern, const char *device, ChDbus *dbus)
+{
+  ch_dbus_follow (dbus, invocation, pattern, device);
+  return TRUE;
+}
+
+static gboolean on_unsubscribe (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                                const char *pattern, const char *device, ChDbus *dbus)
+{
+  ch_dbus_unfollow (dbus, g_dbus_method_invocation_get_sender (invocation), pattern,
+                    device);
+  g_dbus_method_invocation_return_value (invocation, NULL);
+  return TRUE;
+}
+
+gboolean ch_dbus_export_host (ChDbus *dbus, GError **error)
+{
+  static const struct {
+    const char *signal;
+    GCallback handler;
+  } handlers[] = {
+      {"handle-reload-config", G_CALLBACK (on_reload)},
+      {"handle-shutdown", G_CALLBACK (on_shutdown)},
+      {"handle-drain", G_CALLBACK (on_drain)},
+      {"handle-set-log-level", G_CALLBACK (on_log_level)},
+      {"handle-create-api-key", G_CALLBACK (on_create_key)},
+      {"handle-backup-store", G_CALLBACK (on_backup)},
+      {"handle-get-statistics", G_CALLBACK (on_statistics)},
+      {"handle-get-config", G_CALLBACK (on_config)},
+      {"handle-list-devices", G_CALLBACK (on_list_devices)},
+      {"handle-list-orders", G_CALLBACK (on_list_orders)},
+      {"handle-get-order", G_CALLBACK (on_get_order)},
+      {"handle-stop-order", G_CALLBACK (on_stop_order)},
+      {"handle-get-command", G_CALLBACK (on_get_command)},
+      {"handle-subscribe", G_CALLBACK (on_subscribe)},
+      {"handle-unsubscribe", G_CALLBACK (on_unsubscribe)},
+  };
+  dbus->host = ch_dbus_host1_skeleton_new ();
+  ch_dbus_host1_set_version (dbus->host, CH_VERSION);
+  ch_dbus_host1_set_server_id (dbus->host, dbus->services->server_id);
+  for (guint i = 0; i < G_N_ELEMENTS (handlers); i++)
+    g_signal_connect (dbus->host, handlers[i].signal, handlers[i].handler, dbus);
+  keep_fresh (dbus->self, dbus);
+  return g_dbus_interface_skeleton_export (G_DBUS_INTERFACE_SKELETON (dbus->host),
+                                           dbus->connection, CH_DBUS_ROOT, error);
+}
+
+void ch_dbus_unexport_host (ChDbus *dbus)
+{
+  if (dbus->host == NULL)
+    return;
+  g_dbus_interface_skeleton_unexport (G_DBUS_INTERFACE_SKELETON (dbus->host));
+  g_clear_object (&dbus->host);
+}
