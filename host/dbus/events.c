@@ -23,7 +23,7 @@ typedef struct {
 static void follow_free (gpointer data)
 {
   Follow *follow = data;
-  ch_unsubscribe (follow->dbus->self, follow->subscription);
+  ch_unsubscribe (follow->dbus->self, &follow->subscription);
   g_free (follow->sender);
   g_free (follow->pattern);
   g_free (follow->device);
