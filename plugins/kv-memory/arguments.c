@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Arguments of commands and the usual complaints about them. */
+#include "memory.h"
+#include "number.h"
+
+#include <math.h>
+#include <string.h>
+
+gboolean mem_arg_is (MemBytes arg, const char *upper)
+{
+  for (gsize i = 0; i < arg.n; i++)
+    if (upper[i] == '\0' || g_ascii_toupper (arg.p[i]) != upper[i])
+      return FALSE;
+  return upper[arg.n] == '\0';
+}
+
+gboolean mem_arg_int_error (MemCall *call, gsize index, gint64 *value, const char *error)
+{
+  if (mem_parse_int (call->argv[index], value))
+    return TRUE;
+  mem_out_error (call->out, "%s", error);
+  return FALSE;
+}
+
+gboolean mem_arg_int (MemCall *call, gsize index, gint64 *value)
+{
+  return mem_arg_int_error (call, index, value,
+                            "ERR value is not an integer or out of range");
+}
+
+gboolean mem_arg_double (MemCall *call, gsize index, double *value, const char *error)
+{
+  if (mem_parse_double (call->argv[index], value))
+    return TRUE;
+  mem_out_error (call->out, "%s",
+                 error != NULL ? error : "ERR value is not a valid float");
+  return FALSE;
+}
+
+void mem_wrong_arguments (MemCall *call)
+{
+  mem_out_error (call->out, "ERR wrong number of arguments for '%s' command",
+                 call->command->name);
+}
+
+void mem_syntax_error (MemCall *call)
+{
+  mem_out_error (call->out, "ERR syntax error");
+}
+
+gboolean mem_clip (gint64 *first, gint64 *last, gsize count)
+{
+  gint64 n = (gint64) count;
+
+  if (*first < 0)
+    *first = MAX (*first + n, 0);
+  if (*last < 0)
+    *last += n;
+  if (*last >= n)
+    *last = n - 1;
+  return *first <= *last && *first < n;
+}
