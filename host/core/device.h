@@ -67,23 +67,27 @@ struct _ChDevice {
   const ChProtocolProperties *props; /* of the newest session; NULL never connected */
   ChConn conn;                       /* 0 = not connected */
   guint64 generation;
-  gint64 connected_at;   /* wall ms */
-  gint64 seen_ms;        /* monotonic: newest good frame */
-  gint64 down_ms;        /* monotonic: connection lost, 0 = connected or never */
-  gint64 ack_timeout_ms; /* monotonic: newest ACK time-out, 0 never */
-  guint8 presence;       /* ChPresence as last published */
-  guint8 offline_reason; /* ChCloseReason of the newest loss */
-  ChWheelTimer liveness; /* silence and grace */
-  gint64 touched_ms;     /* kv written */
-  gint64 seen_event_ms;  /* device.seen published */
-  guint32 takeovers;     /* in the window that began at … */
+  gint64 connected_at;    /* wall ms */
+  gint64 seen_ms;         /* monotonic: newest good frame */
+  gint64 down_ms;         /* monotonic: connection lost, 0 = connected or never */
+  gint64 ack_timeout_ms;  /* monotonic: newest ACK time-out, 0 never */
+  guint8 presence;        /* ChPresence as last published */
+  gboolean session_dirty; /* its kv entry waits for the next batch */
+  guint8 offline_reason;  /* ChCloseReason of the newest loss */
+  ChWheelTimer liveness;  /* silence and grace */
+  gint64 touched_ms;      /* kv written */
+  gint64 seen_event_ms;   /* device.seen published */
+  guint32 takeovers;      /* in the window that began at … */
   gint64 takeover_window_ms;
   gint64 refused_until_ms;
   gint64 takeover_alarm_ms; /* newest alarm duplicate_identity */
   guint32 flaps;            /* binds in the window that began at … (gateway 2.11) */
   gint64 flap_window_ms;
   gint64 banned_until_ms;
-  ChConn silent_conn; /* unbound from it by silence: its next frame binds again */
+  gint64 dropped_ms;     /* newest loss, kept after the next bind, for the score */
+  gint64 seen_marked_ms; /* last_seen marked for the database */
+  ChConn took_from;      /* connection that this session was taken over from, 0 none */
+  ChConn silent_conn;    /* unbound from it by silence: its next frame binds again */
   /* parts */
   ChPort *ports; /* sorted by socket and port */
   guint n_ports;

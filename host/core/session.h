@@ -70,6 +70,8 @@ void ch_sessions_locate (ChSessions *sessions, const char *device, ChSessionLoca
 
 /* SES-04, in thousandths. */
 gint ch_session_score (ChSessions *sessions, const ChDevice *device, gint64 now_ms);
+gboolean ch_session_is_online (ChSessions *sessions, const ChDevice *device,
+                               gint64 now_ms);
 /* T of gateway 3.5 in ms. */
 gint64 ch_session_timeout_ms (ChSessions *sessions, const ChDevice *device);
 json_t *ch_session_json (ChSessions *sessions, const ChDevice *device);
