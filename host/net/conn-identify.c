@@ -80,6 +80,17 @@ static void claimed (Connection *conn, Protocol *protocol)
     conn_timer_update (conn);
 }
 
+/* Pure, but a crash in it is still the plugin's. */
+static ChSniff ask (const Protocol *protocol, const guint8 *bytes, gsize n)
+{
+  ChRunnerFrame frame;
+  if (!ch_runner_enter (protocol->plugin, "sniff", &frame))
+    return CH_SNIFF_NO;
+  ChSniff answer = protocol->table->sniff (bytes, n);
+  ch_runner_leave (&frame);
+  return answer;
+}
+
 gboolean conn_identify (Connection *conn, const guint8 *bytes, gsize size)
 {
   ChGateway *gateway = conn->gateway;
@@ -90,7 +101,7 @@ gboolean conn_identify (Connection *conn, const guint8 *bytes, gsize size)
     Protocol *protocol = g_ptr_array_index (gateway->protocols, i);
     if (!listener_serves (conn->listener, protocol->table))
       continue;
-    ChSniff answer = protocol->table->sniff (bytes, n);
+    ChSniff answer = ask (protocol, bytes, n);
     if (answer == CH_SNIFF_YES) {
       claimed (conn, protocol);
       return conn->state == CONN_OPEN;

@@ -3,6 +3,7 @@
 #include "net/gateway-private.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -33,7 +34,9 @@ const char *ch_close_reason_name (ChCloseReason reason)
 static Connection *take_slot (ChGateway *gateway)
 {
   if (gateway->vacant->len == 0) {
-    Connection *chunk = g_new0 (Connection, CHUNK_SIZE);
+    Connection *chunk = aligned_alloc (64, sizeof (Connection) * CHUNK_SIZE);
+    g_assert (chunk != NULL);
+    memset (chunk, 0, sizeof (Connection) * CHUNK_SIZE);
     g_ptr_array_add (gateway->chunks, chunk);
     for (guint i = CHUNK_SIZE; i-- > 0;) {
       guint32 slot = gateway->n_slots + i;

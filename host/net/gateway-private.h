@@ -28,6 +28,7 @@ typedef struct {
   gint backlog;
   gint keepalive_idle_s, keepalive_interval_s, keepalive_count;
   gint user_timeout_ms;
+  gboolean reuse_port;
   gboolean limiting;
   guint max_connections;
   double rate, burst;
@@ -170,52 +171,58 @@ typedef struct {
   gboolean high; /* the high mark was passed: `writable` is owed */
 } OutQueue;
 
+/*
+ * Ordered by use: a frame touches the first two or three lines of the cache, and ten
+ * thousand connections do not fit into it.
+ */
 struct _Connection {
   ChWatch watch; /* first */
-  ChWheelTimer timer;
-  ChDeferred deferred;
-  ChGateway *gateway;
   ChConn handle; /* 0 when free */
-  guint32 slot, generation;
-
   guint8 state;
   guint8 reason;
   guint8 pauses;
   guint parked : 1; /* out of the epoll set: hung up while paused */
   guint bound : 1;
-  guint opened : 1;   /* the protocol has a session */
-  guint skipping : 1; /* no frame since the newest error */
-  guint counted : 1;  /* stands in the limits per address */
-  guint succeeded : 1;
-  guint core_pauses;
-  guint trial; /* of the breaker */
-
+  guint opened : 1;    /* the protocol has a session */
+  guint skipping : 1;  /* no frame since the newest error */
+  guint counted : 1;   /* stands in the limits per address */
+  guint succeeded : 1; /* the breaker has heard of it */
+  guint32 rest_size;
   Protocol *protocol;
-  Listener *listener; /* NULL: adopted */
-  gpointer session;
-  gpointer core_data;
+  guint8 *rest; /* bytes that wait, from the pool; NULL when none do */
+  OutQueue *out;
 
+  gpointer session;
+  ChRecorder *recorder;
+  gint64 last_rx_us, last_tx_us;
+  gint64 frame_from_us; /* newest byte of the frame that is not complete */
+  guint64 rx_bytes, tx_bytes;
+  guint32 rx_frames, tx_frames;
+
+  ChGateway *gateway;
+  gint64 frame_pace, byte_pace;
+  guint32 garbage; /* bytes skipped since the newest frame */
+  guint32 rest_room;
+  gint64 armed_us; /* when the timer is due, 0 = not armed */
+  ChWheelTimer timer;
+
+  ChDeferred deferred;
+  guint32 slot, generation;
+  guint32 bad_frames;
+  guint core_pauses;
+  guint trial;        /* of the breaker */
+  Listener *listener; /* NULL: adopted */
+  gpointer core_data;
+  Trouble *trouble;
   gint64 opened_at_ms; /* wall */
   gint64 opened_us;
   gint64 resumed_us; /* end of the newest pause: silence before it does not count */
   gint64 bind_from_us;
-  gint64 frame_from_us; /* newest byte of the frame that is not complete */
   gint64 resume_us;
-  gint64 armed_us; /* when the timer is due, 0 = not armed */
-  gint64 last_rx_us, last_tx_us;
-  guint64 rx_bytes, tx_bytes, shed_bytes;
-  guint32 rx_frames, tx_frames, bad_frames;
-  guint32 garbage; /* bytes skipped since the newest frame */
-  gint64 frame_pace, byte_pace;
-
-  guint8 *rest; /* bytes that wait, from the pool; NULL when none do */
-  guint32 rest_size, rest_room;
-  OutQueue *out;
-  Trouble *trouble;
-  ChRecorder *recorder;
+  guint64 shed_bytes;
   char remote[CH_ADDRESS_SIZE];
   char conn_id[27]; /* made when it is asked for */
-};
+} __attribute__ ((aligned (64)));
 
 #define CHUNK_BITS 7
 #define CHUNK_SIZE (1u << CHUNK_BITS)

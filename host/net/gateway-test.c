@@ -150,6 +150,40 @@ static void test_listener_protocols (void)
   test_world_close (&world);
 }
 
+/*
+ * The device is gone without a word (power cut): nothing shows until keepalive, the idle
+ * time-out or a write finds out.
+ */
+static void test_half_open (void)
+{
+  TestWorld world;
+  int on = 1;
+  test_world_open (&world, TRUE, NULL);
+  g_autofree char *address = listen_on (&world);
+
+  for (guint i = 0; i < 2; i++) {
+    int fd = connect_and_turn (&world, address);
+    test_send_frame (fd, "i");
+    test_wait_for (&world, world.opened == i + 1);
+    /* Closing a socket under repair sends neither FIN nor RST. */
+    if (setsockopt (fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof on) < 0) {
+      g_test_skip ("needs CAP_NET_ADMIN");
+      close (fd);
+      break;
+    }
+    close (fd);
+    test_turn (&world);
+    g_assert_cmpuint (world.gateway->active, ==, 1);
+    if (i == 0)
+      test_advance (&world, 300000);
+    else
+      g_assert_true (ch_conn_write (world.plugin, world.conn, "x", 1, CH_WRITE_REPLY));
+    wait_active (&world, 0);
+    g_assert_cmpint (world.reason, ==, i == 0 ? CH_CLOSE_IDLE : CH_CLOSE_PEER);
+  }
+  test_world_close (&world);
+}
+
 /* ---- admission ------------------------------------------------------------------------
  */
 
@@ -415,6 +449,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/net/gateway/options", test_options);
   g_test_add_func ("/net/gateway/addresses", test_addresses);
   g_test_add_func ("/net/gateway/listener-protocols", test_listener_protocols);
+  g_test_add_func ("/net/gateway/half-open", test_half_open);
   g_test_add_func ("/net/gateway/max-connections", test_max_connections);
   g_test_add_func ("/net/gateway/rate", test_rate);
   g_test_add_func ("/net/gateway/overload", test_overload);

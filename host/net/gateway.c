@@ -5,6 +5,7 @@
 #include "base/config-private.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* Descriptors for everything that is not a device (TCP-02). */
@@ -57,7 +58,7 @@ ChGateway *ch_gateway_new (ChServices *services)
   gateway->protocols = g_ptr_array_new ();
   gateway->gone = g_ptr_array_new ();
   gateway->listeners = g_ptr_array_new ();
-  gateway->chunks = g_ptr_array_new_with_free_func (g_free);
+  gateway->chunks = g_ptr_array_new_with_free_func (free);
   gateway->vacant = g_array_new (FALSE, FALSE, sizeof (guint32));
   gateway->allowed = g_array_new (FALSE, FALSE, sizeof (Network));
   gateway->addresses = ch_address_limits_new ();

@@ -26,6 +26,7 @@ static void set_option (int fd, int level, int name, int value)
 static void set_options (const Settings *s, int fd)
 {
   set_option (fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  set_option (fd, SOL_SOCKET, SO_REUSEPORT, s->reuse_port ? 1 : 0);
   set_option (fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_option (fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option (fd, IPPROTO_TCP, TCP_KEEPIDLE, s->keepalive_idle_s);

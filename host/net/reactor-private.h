@@ -30,6 +30,7 @@ typedef struct {
   WheelRing slots[WHEEL_LEVELS][WHEEL_SLOTS];
   WheelRing overdue; /* armed for a tick that is past: the next run */
   WheelRing firing;  /* left over by a run that took too long */
+  WheelRing cascade; /* on the way to lower levels; empty between runs */
 } Wheel;
 
 typedef struct _PluginTimer PluginTimer;

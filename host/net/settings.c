@@ -17,6 +17,8 @@ const ChConfigKey ch_gateway_config[] = {
      "behind it (\":7001 bkv\"); without names all are."},
     {"tcp.backlog", CH_CONFIG_INT, 0, "4096", 1, 65535, NULL, NULL,
      "Connections that may wait in the kernel to be accepted."},
+    {"tcp.reuse_port", CH_CONFIG_BOOL, 0, "false", 0, 0, NULL, NULL,
+     "Whether several processes may listen on the same addresses."},
     {"tcp.idle_timeout", CH_CONFIG_DURATION_MS, 0, "300s", 0, DAY, NULL, NULL,
      "No byte received for so long closes a connection, where its protocol says "
      "nothing."},
@@ -161,6 +163,7 @@ void settings_read (ChGateway *gateway)
   s->keepalive_interval_s = seconds (config, "tcp.keepalive.interval");
   s->keepalive_count = (gint) ch_config_get_int (config, "tcp.keepalive.count");
   s->user_timeout_ms = (gint) ch_config_get_duration_ms (config, "tcp.user_timeout");
+  s->reuse_port = ch_config_get_bool (config, "tcp.reuse_port");
   read_limits (s, config);
   read_networks (gateway);
 }

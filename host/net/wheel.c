@@ -131,13 +131,11 @@ guint wheel_turn (ChReactor *reactor, gint64 deadline_us)
       wheel->now = MAX (wheel->now, target);
       break;
     }
-    WheelRing list;
-    ring_init (&list);
-    ring_move (&wheel->slots[level][slot], &list);
+    ring_move (&wheel->slots[level][slot], &wheel->cascade);
     wheel->used[level] &= ~(G_GUINT64_CONSTANT (1) << slot);
     wheel->now = tick;
-    while (!ring_is_empty (&list)) {
-      ChWheelTimer *timer = list.next;
+    while (!ring_is_empty (&wheel->cascade)) {
+      ChWheelTimer *timer = wheel->cascade.next;
       ring_unlink (timer);
       insert (wheel, timer, &wheel->firing);
     }
@@ -191,6 +189,7 @@ gboolean wheel_open (ChReactor *reactor, GError **error)
       ring_init (&wheel->slots[l][s]);
   ring_init (&wheel->overdue);
   ring_init (&wheel->firing);
+  ring_init (&wheel->cascade);
   wheel->tick_us = fake ? FAKE_TICK_US : TICK_US;
   wheel->now = wheel_clock (reactor);
   if (fake)
