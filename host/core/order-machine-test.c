@@ -146,7 +146,7 @@ static void test_names (void)
   g_assert_false (ch_order_status_parse ("", &status));
   g_assert_false (ch_order_status_parse ("Charging", &status));
   for (gint e = 0; e < CH_ORDER_EVENT_N; e++)
-    g_assert_cmpint (strlen (ch_order_event_name ((ChOrderEvent) e)), >, 0);
+    g_assert_cmpuint (strlen (ch_order_event_name ((ChOrderEvent) e)), >, 0);
 }
 
 /* Vectors of gateway 1.4, Tariff. */

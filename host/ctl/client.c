@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Calls to the daemon. A command line tool may wait for its answers. */
+#include "ctl/ctl.h"
+
+#include <string.h>
+
+#define NAME "org.chargehost.Host1"
+#define ROOT "/org/chargehost"
+#define CALL_TIMEOUT_MS 30000
+
+static char *address_of (Ctl *ctl, GError **error)
+{
+  const char *bus = ctl->bus != NULL ? ctl->bus : g_getenv ("CHARGEHOST_BUS");
+  if (bus == NULL || *bus == '\0' || g_str_equal (bus, "system"))
+    return g_dbus_address_get_for_bus_sync (G_BUS_TYPE_SYSTEM, NULL, error);
+  if (g_str_equal (bus, "session"))
+    return g_dbus_address_get_for_bus_sync (G_BUS_TYPE_SESSION, NULL, error);
+  return g_strdup (bus);
+}
+
+gboolean ctl_connect (Ctl *ctl, CtlExit *status)
+{
+  g_autoptr (GError) error = NULL;
+  if (ctl->connection != NULL)
+    return TRUE;
+  g_autofree char *address = address_of (ctl, &error);
+  if (address != NULL)
+    ctl->connection = g_dbus_connection_new_for_address_sync (
+        address,
+        G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT
+            | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+        NULL, NULL, &error);
+  if (ctl->connection != NULL)
+    return TRUE;
+  g_printerr ("chargehostctl: no message bus: %s\n", error->message);
+  *status = CTL_NO_HOST;
+  return FALSE;
+}
+
+/* The daemon's own words, without the bus's frame around them. */
+static void explain (GError *error, CtlExit *status)
+{
+  g_autofree char *name = g_dbus_error_get_remote_error (error);
+  g_dbus_error_strip_remote_error (error);
+  if (name == NULL) {
+    g_printerr ("chargehostctl: %s\n", error->message);
+    *status = CTL_NO_HOST;
+  } else if (g_str_equal (name, "org.freedesktop.DBus.Error.ServiceUnknown")
+             || g_str_equal (name, "org.freedesktop.DBus.Error.NameHasNoOwner")) {
+    g_printerr ("chargehostctl: chargehostd is not on this bus; is it running?\n");
+    *status = CTL_NO_HOST;
+  } else if (g_str_equal (name, "org.chargehost.Error.AccessDenied")
+             || g_str_equal (name, "org.freedesktop.DBus.Error.AccessDenied")) {
+    g_printerr ("chargehostctl: not allowed: %s\n", error->message);
+    *status = CTL_DENIED;
+  } else {
+    const char *code = strrchr (name, '.');
+    g_printerr ("chargehostctl: %s: %s\n", code != NULL ? code + 1 : name,
+                error->message);
+    *status = CTL_FAILED;
+  }
+}
+
+GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const char *method,
+                    GVariant *parameters, const char *reply_type, CtlExit *status)
+{
+  g_autoptr (GError) error = NULL;
+  if (!ctl_connect (ctl, status)) {
+    if (parameters != NULL)
+      g_variant_unref (g_variant_ref_sink (parameters));
+    return NULL;
+  }
+  GVariant *answer = g_dbus_connection_call_sync (
+      ctl->connection, NAME, path, interface, method, parameters,
+      reply_type != NULL ? G_VARIANT_TYPE (reply_type) : NULL,
+      G_DBUS_CALL_FLAGS_NO_AUTO_START, CALL_TIMEOUT_MS, NULL, &error);
+  if (answer == NULL)
+    explain (error, status);
+  return answer;
+}
+
+GVariant *ctl_host_call (Ctl *ctl, const char *method, GVariant *parameters,
+                         const char *reply_type, CtlExit *status)
+{
+  return ctl_call (ctl, ROOT, NAME, method, parameters, reply_type, status);
+}
+
+static char *escaped_path (const char *prefix, const char *text)
+{
+  GString *path = g_string_new (prefix);
+  for (const guchar *p = (const guchar *) text; *p != '\0'; p++)
+    if (g_ascii_isalnum (*p))
+      g_string_append_c (path, (char) *p);
+    else
+      g_string_append_printf (path, "_%02x", *p);
+  return g_string_free (path, FALSE);
+}
+
+char *ctl_device_path (const char *id)
+{
+  return escaped_path (ROOT "/device/", id);
+}
+
+char *ctl_plugin_path (const char *name)
+{
+  return escaped_path (ROOT "/plugin/", name);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* chargehostctl: a friendly client of the daemon's D-Bus interfaces. */
+#pragma once
+
+#include <gio/gio.h>
+#include <jansson.h>
+
+/* How a run ends, told in --help. */
+typedef enum {
+  CTL_OK = 0,
+  CTL_FAILED = 1,  /* the daemon said no */
+  CTL_USAGE = 2,   /* the command line makes no sense */
+  CTL_NO_HOST = 3, /* no bus, or no daemon on it */
+  CTL_DENIED = 4,
+} CtlExit;
+
+typedef struct {
+  char *bus;     /* system, session or an address */
+  gboolean json; /* for programs */
+  GDBusConnection *connection;
+} Ctl;
+
+/* One command: its words, what follows, what it does. */
+typedef struct {
+  const char *words; /* "devices show" */
+  const char *args;  /* "DEVICE", for the help */
+  const char *summary;
+  CtlExit (*run) (Ctl *ctl, int argc, char **argv); /* argv[0] is the last word */
+} CtlCommand;
+
+extern const CtlCommand ctl_commands[]; /* ends with words NULL */
+
+/* client.c: calls; on NULL the error has been printed and *status is set. */
+GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const char *method,
+                    GVariant *parameters, const char *reply_type, CtlExit *status);
+GVariant *ctl_host_call (Ctl *ctl, const char *method, GVariant *parameters,
+                         const char *reply_type, CtlExit *status);
+gboolean ctl_connect (Ctl *ctl, CtlExit *status);
+char *ctl_device_path (const char *id);
+char *ctl_plugin_path (const char *name);
+
+/* options.c: takes --name VALUE and --flag out of the arguments. */
+CtlExit ctl_options (GOptionEntry *entries, int *argc, char ***argv, int want,
+                     const char *usage);
+
+/* print.c */
+typedef struct _CtlTable CtlTable;
+CtlTable *ctl_table_new (const char *const *heads);
+void ctl_table_row (CtlTable *table, ...) G_GNUC_NULL_TERMINATED; /* texts, copied */
+void ctl_table_print (CtlTable *table);                           /* and frees */
+void ctl_print_json (const json_t *json);
+/* Prints an answer of the daemon: the JSON itself, or its members as lines. */
+void ctl_print_object (Ctl *ctl, const char *text);
+const char *ctl_text (const json_t *object, const char *name); /* "-" when absent */
+char *ctl_number (const json_t *object, const char *name, const char *unit);
+
+/* The commands, one file a subject. */
+CtlExit ctl_status (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_shutdown (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_drain (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_reload (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_log_level (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_config (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_backup (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_plugins (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_plugins_action (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_devices_list (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_devices_show (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_devices_watch (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_devices_reboot (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_devices_send (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_charge_start (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_charge_stop (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_orders_list (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_orders_show (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_monitor (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_decode (Ctl *ctl, int argc, char **argv);
