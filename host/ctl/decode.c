@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Shows a frame as JSON, with the codec of the protocol; no daemon is asked. */
 #include "ctl/ctl.h"
-#include "wire/wire.h"
+#include "proto-bkv/wire/wire.h"
 
 #include <string.h>
 
