@@ -112,8 +112,9 @@ typedef struct {
  * @sniff: (not nullable): does a stream that begins with these bytes belong to this
  *   protocol? Pure; sees at most 64 bytes; MORE asks for more
  * @frame: (not nullable): length of the frame at @p when positive; 0 needs more bytes;
- *   negative skips −n bytes and sets @error to a constant name. Pure. Never asks for
- *   more than @max bytes
+ *   negative skips −n bytes and sets @error to a constant name; `garbage` right after
+ *   another error is the rest of the same bad frame and is not counted again. Pure.
+ *   Never asks for more than @max bytes
  * @opened: (nullable): a connection was identified; returns the session
  * @input: (not nullable): one whole frame
  * @command: (not nullable): write one attempt of a command with ch_conn_write() and
