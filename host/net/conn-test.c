@@ -200,6 +200,40 @@ static void test_garbage (void)
   test_world_close (&world);
 }
 
+/* What comes out does not depend on how the bytes were cut. */
+static void test_random_cuts (void)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (7);
+  g_autoptr (GString) bytes = g_string_new (NULL), expected = g_string_new (NULL);
+
+  for (guint i = 0; i < 300; i++) {
+    g_autofree char *payload
+        = g_strdup_printf ("a%0*u", g_rand_int_range (rand, 1, 250), i);
+    test_frame (bytes, payload, -1);
+    g_string_append_printf (expected, "%s ", payload);
+    if (i % 20 == 0)
+      g_string_append (bytes, "TxP\xff");
+  }
+  for (guint round = 0; round < 20; round++) {
+    TestWorld world;
+    test_world_open (&world, TRUE, (const char *[]) {"tcp.limiting.enabled=false", NULL});
+    int fd = test_connect (&world);
+    gint most = round == 0 ? 3 : 1 << (round % 14);
+    for (gsize at = 0; at < bytes->len;) {
+      gsize n = (gsize) g_rand_int_range (rand, 1, most + 1);
+      n = MIN (n, bytes->len - at); /* a macro: must not draw twice */
+      test_send (fd, bytes->str + at, n);
+      test_turn (&world);
+      at += n;
+    }
+    g_assert_cmpstr (world.input->str, ==, expected->str);
+    g_assert_cmpuint (newest (&world)->bad_frames, ==, 15);
+    g_assert_null (newest (&world)->rest);
+    close (fd);
+    test_world_close (&world);
+  }
+}
+
 static void test_bad_frames (void)
 {
   TestWorld world;
@@ -493,6 +527,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/net/conn/bytewise", test_bytewise);
   g_test_add_func ("/net/conn/glued", test_glued);
   g_test_add_func ("/net/conn/garbage", test_garbage);
+  g_test_add_func ("/net/conn/random-cuts", test_random_cuts);
   g_test_add_func ("/net/conn/bad-frames", test_bad_frames);
   g_test_add_func ("/net/conn/only-garbage", test_only_garbage);
   g_test_add_func ("/net/conn/overflow", test_overflow);

@@ -39,6 +39,8 @@ typedef struct {
 } Settings;
 
 void settings_read (ChGateway *gateway);
+/* What the types of the keys cannot tell. */
+gboolean settings_check (ChGateway *gateway, GError **error);
 
 /* ---- networks ---------------------------------------------------------------------- */
 

@@ -413,6 +413,52 @@ static void test_properties (void)
   test_world_close (&world);
 }
 
+/* Live keys change for what comes, and for what is there. */
+static void test_reconfigure (void)
+{
+  TestWorld world;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp ("chargehost-net-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (folder, "chargehost.yaml", NULL);
+
+  test_world_open (&world, TRUE, NULL);
+  g_assert_true (g_file_set_contents (
+      path,
+      "tcp:\n  limiting:\n    max_connections: 1\n    per_ip_rate: 7\n"
+      "  device_limits:\n    frames_per_s: 3\n    frames_burst: 5\n",
+      -1, NULL));
+  int fd = test_connect (&world);
+  test_send_frame (fd, "i");
+  test_turn (&world);
+  g_assert_true (ch_config_add_file (world.services.config, path, &error));
+  g_assert_true (ch_config_resolve (world.services.config, NULL, &error));
+  g_assert_no_error (error);
+  ch_gateway_reconfigure (world.gateway);
+  g_assert_cmpuint (world.gateway->max, ==, 1);
+  g_assert_cmpuint (world.gateway->settings.per_ip_rate, ==, 7);
+  for (guint i = 0; i < 10; i++)
+    test_send_frame (fd, "a");
+  test_turn (&world);
+  g_assert_cmpuint (world.frames, <=, 6);
+  for (guint i = 0; i < 10; i++)
+    test_advance (&world, 1000);
+  g_assert_cmpuint (world.frames, ==, 11);
+  unlink (path);
+  rmdir (folder);
+  close (fd);
+  test_world_close (&world);
+}
+
+static void test_bad_settings (void)
+{
+  TestWorld world;
+  g_autoptr (GError) error = NULL;
+  test_world_open (&world, TRUE, OPTIONS ("gateway.ip_whitelist=10.0.0.0/8,10.1/16"));
+  g_assert_false (ch_gateway_listen (world.gateway, &error));
+  g_assert_error (error, CH_CONFIG_ERROR, CH_CONFIG_ERROR_BAD_VALUE);
+  test_world_close (&world);
+}
+
 static void test_metrics (void)
 {
   TestWorld world;
@@ -457,6 +503,8 @@ int main (int argc, char **argv)
   g_test_add_func ("/net/gateway/networks", test_networks);
   g_test_add_func ("/net/gateway/breaker", test_breaker);
   g_test_add_func ("/net/gateway/properties", test_properties);
+  g_test_add_func ("/net/gateway/reconfigure", test_reconfigure);
+  g_test_add_func ("/net/gateway/bad-settings", test_bad_settings);
   g_test_add_func ("/net/gateway/metrics", test_metrics);
   return g_test_run ();
 }

@@ -25,19 +25,20 @@ static void breaker_changed (ChBreaker *breaker, gpointer data)
 static void find_max (ChGateway *gateway)
 {
   guint64 descriptors = ch_reactor_raise_fd_limit ();
+  guint64 most
+      = descriptors > OTHER_DESCRIPTORS + 64 ? descriptors - OTHER_DESCRIPTORS : 64;
   guint wanted = gateway->settings.max_connections;
 
-  gateway->max = wanted;
-  if ((guint64) wanted + OTHER_DESCRIPTORS <= descriptors)
+  gateway->max = (guint) MIN (most, G_MAXUINT32);
+  if (!gateway->settings.limiting)
     return;
-  gateway->max = descriptors > OTHER_DESCRIPTORS + 64
-                     ? (guint) (descriptors - OTHER_DESCRIPTORS)
-                     : 64;
-  ch_error (gateway->self,
-            "%" G_GUINT64_FORMAT
-            " descriptors are not enough for %u connections: at most "
-            "%u are accepted",
-            descriptors, wanted, gateway->max);
+  if (wanted > most)
+    ch_error (gateway->self,
+              "%" G_GUINT64_FORMAT " descriptors are not enough for %u connections: at "
+              "most %u are accepted",
+              descriptors, wanted, gateway->max);
+  else
+    gateway->max = wanted;
 }
 
 static void use_own_config (ChGateway *gateway)
@@ -199,7 +200,7 @@ const ChProtocolProperties *ch_gateway_properties (ChGateway *gateway,
 
 gboolean ch_gateway_listen (ChGateway *gateway, GError **error)
 {
-  if (!listeners_open (gateway, error))
+  if (!settings_check (gateway, error) || !listeners_open (gateway, error))
     return FALSE;
   gateway->listening = TRUE;
   return TRUE;

@@ -167,3 +167,18 @@ void settings_read (ChGateway *gateway)
   read_limits (s, config);
   read_networks (gateway);
 }
+
+gboolean settings_check (ChGateway *gateway, GError **error)
+{
+  const char *const *list = ch_config_get_list (gateway->config, "gateway.ip_whitelist");
+  for (guint i = 0; list != NULL && list[i] != NULL; i++) {
+    Network network;
+    if (network_parse (list[i], &network))
+      continue;
+    g_set_error (error, CH_CONFIG_ERROR, CH_CONFIG_ERROR_BAD_VALUE,
+                 "gateway.ip_whitelist: %s is not a network (example: \"10.0.0.0/8\")",
+                 list[i]);
+    return FALSE;
+  }
+  return TRUE;
+}
