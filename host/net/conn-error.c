@@ -82,7 +82,7 @@ void conn_overflow (Connection *conn)
   conn_bad (conn, "overflow", 1);
 }
 
-/* ---- faults ------------------------------------------------------------------------ */
+/* ---- faults ----------------------------------------------------------------------- */
 
 static void save_frame (ChGateway *gateway, const Protocol *protocol, const char *name,
                         const guint8 *bytes, gsize size)

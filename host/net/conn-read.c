@@ -29,7 +29,7 @@ void conn_set_rest (Connection *conn, const guint8 *bytes, gsize size)
   conn->rest_size = (guint32) size;
 }
 
-/* ---- frames ------------------------------------------------------------------------ */
+/* ---- frames ----------------------------------------------------------------------- */
 
 static void handle_frame (Connection *conn, const guint8 *bytes, gsize size)
 {
@@ -163,7 +163,7 @@ void conn_skip_stuck (Connection *conn)
   conn_watch_events (conn);
 }
 
-/* ---- the socket -------------------------------------------------------------------- */
+/* ---- the socket ------------------------------------------------------------------- */
 
 static void received (Connection *conn, gsize had, gsize got)
 {

@@ -54,7 +54,7 @@ static void tell_frame (Connection *conn, const char *command_id, gboolean sent)
                                   command_id, sent);
 }
 
-/* ---- the queue --------------------------------------------------------------------- */
+/* ---- the queue -------------------------------------------------------------------- */
 
 static void enqueue (Connection *conn, const void *bytes, gsize size, gsize done,
                      const char *command_id)
@@ -184,7 +184,7 @@ void conn_writable (Connection *conn)
   relieve (conn);
 }
 
-/* ---- gathering --------------------------------------------------------------------- */
+/* ---- gathering -------------------------------------------------------------------- */
 
 /* One send for everything that was written while input was handled. */
 static void gather_send (Connection *conn, Gather *gather)
@@ -227,7 +227,7 @@ static gboolean gather_add (Connection *conn, const void *bytes, gsize size,
   return TRUE;
 }
 
-/* ---- for protocols ----------------------------------------------------------------- */
+/* ---- for protocols ---------------------------------------------------------------- */
 
 static gboolean write_now (Connection *conn, const void *bytes, gsize size,
                            const char *command_id)

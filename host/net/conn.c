@@ -29,7 +29,7 @@ const char *ch_close_reason_name (ChCloseReason reason)
   return (guint) reason < CH_CLOSE_N ? names[reason] : "error";
 }
 
-/* ---- opening ----------------------------------------------------------------------- */
+/* ---- opening ---------------------------------------------------------------------- */
 
 static Connection *take_slot (ChGateway *gateway)
 {
@@ -107,7 +107,7 @@ void conn_alarm (Connection *conn, const char *code, const char *message)
     gateway->hooks.alarm (gateway->core, conn->handle, conn->core_data, code, message);
 }
 
-/* ---- closing ----------------------------------------------------------------------- */
+/* ---- closing ---------------------------------------------------------------------- */
 
 void conn_close (Connection *conn, ChCloseReason reason)
 {
@@ -191,7 +191,7 @@ void conn_deferred (ChDeferred *deferred)
     conn_continue (conn);
 }
 
-/* ---- for protocols ----------------------------------------------------------------- */
+/* ---- for protocols ---------------------------------------------------------------- */
 
 /* NULL when it is gone (counted) or another plugin's. */
 static Connection *own_conn (ChPlugin *self, ChConn handle)

@@ -60,8 +60,7 @@ static void test_thousand_closes (void)
   test_world_close (&world);
 }
 
-/* ---- ten thousand
- * ---------------------------------------------------------------------- */
+/* ---- ten thousand ----------------------------------------------------------------- */
 
 /*
  * The devices live in a process of their own, so that each side needs only its own
@@ -207,8 +206,7 @@ static void test_ten_thousand (void)
   test_world_close (&world);
 }
 
-/* ---- descriptors
- * ----------------------------------------------------------------------- */
+/* ---- descriptors ------------------------------------------------------------------ */
 
 /* A library that uses select() still works beside 2,000 connections. */
 static void test_select (void)
@@ -295,8 +293,7 @@ static void test_effective_maximum (void)
   test_world_close (&world);
 }
 
-/* ---- getting rid of them
- * ---------------------------------------------------------------- */
+/* ---- getting rid of them ---------------------------------------------------------- */
 
 static void test_evict (void)
 {

@@ -38,8 +38,7 @@ static int connect_slow (TestWorld *world)
   return fd;
 }
 
-/* ---- the write queue ------------------------------------------------------------------
- */
+/* ---- the write queue -------------------------------------------------------------- */
 
 static void test_slow_reader (void)
 {
@@ -202,8 +201,7 @@ static void test_bytes_limit (void)
   test_world_close (&world);
 }
 
-/* ---- too much input -----------------------------------------------------------------
- */
+/* ---- too much input --------------------------------------------------------------- */
 
 static void test_frame_rate (void)
 {
@@ -307,8 +305,7 @@ static void test_flood (void)
   test_world_close (&world);
 }
 
-/* ---- pauses by the core ---------------------------------------------------------------
- */
+/* ---- pauses by the core ----------------------------------------------------------- */
 
 static void test_core_pause (void)
 {
@@ -373,8 +370,7 @@ static void test_hang_up_while_paused (void)
   test_world_close (&world);
 }
 
-/* ---- recording
- * -------------------------------------------------------------------------- */
+/* ---- recording -------------------------------------------------------------------- */
 
 static void append_lines (GPtrArray *lines, gboolean incoming, GString *all)
 {

@@ -19,7 +19,7 @@ ChConn ch_gateway_adopt (ChGateway *gateway, int fd, const char *remote, GError 
   return conn != NULL ? conn->handle : 0;
 }
 
-/* ---- looking ----------------------------------------------------------------------- */
+/* ---- looking ---------------------------------------------------------------------- */
 
 static void describe (Connection *conn, ChConnInfo *info)
 {
@@ -91,7 +91,7 @@ void ch_gateway_stats (ChGateway *gateway, ChGatewayStats *stats)
       stats->rejected += gateway->rejected[i];
 }
 
-/* ---- the core's side --------------------------------------------------------------- */
+/* ---- the core's side -------------------------------------------------------------- */
 
 void ch_gateway_set_core_data (ChGateway *gateway, ChConn handle, gpointer data)
 {
@@ -209,7 +209,7 @@ gboolean ch_gateway_record (ChGateway *gateway, ChConn handle, const char *path,
   return conn->recorder != NULL;
 }
 
-/* ---- getting rid of connections ---------------------------------------------------- */
+/* ---- getting rid of connections --------------------------------------------------- */
 
 guint ch_gateway_evict (ChGateway *gateway, guint max, ChCloseReason reason)
 {

@@ -17,7 +17,7 @@ typedef struct _Listener Listener;
 typedef struct _Protocol Protocol;
 typedef struct _NetMetrics NetMetrics;
 
-/* ---- settings ---------------------------------------------------------------------- */
+/* ---- settings --------------------------------------------------------------------- */
 
 typedef struct {
   gint64 idle_us, bind_us, identify_us, write_us, frame_us;
@@ -42,7 +42,7 @@ void settings_read (ChGateway *gateway);
 /* What the types of the keys cannot tell. */
 gboolean settings_check (ChGateway *gateway, GError **error);
 
-/* ---- networks ---------------------------------------------------------------------- */
+/* ---- networks --------------------------------------------------------------------- */
 
 /* Who may connect: empty = everybody. */
 typedef struct {
@@ -60,7 +60,7 @@ void address_bytes (const struct sockaddr_storage *address, guint8 bytes[16]);
 gboolean address_parse (const char *text, struct sockaddr_storage *address,
                         socklen_t *size, gboolean *any, GError **error);
 
-/* ---- protocols --------------------------------------------------------------------- */
+/* ---- protocols -------------------------------------------------------------------- */
 
 #define FAULTS_KEPT 3
 
@@ -87,7 +87,7 @@ struct _Protocol {
 
 void protocol_update (Protocol *protocol);
 
-/* ---- listeners --------------------------------------------------------------------- */
+/* ---- listeners -------------------------------------------------------------------- */
 
 struct _Listener {
   ChWatch watch;
@@ -124,7 +124,7 @@ typedef enum {
   UNIDENTIFIED_N,
 } UnidentifiedReason;
 
-/* ---- connections ------------------------------------------------------------------- */
+/* ---- connections ------------------------------------------------------------------ */
 
 typedef enum {
   CONN_FREE = 0,
@@ -240,7 +240,7 @@ guint8 *pool_take (Pool *pool, gsize size, guint32 *room);
 void pool_give (Pool *pool, guint8 *block, guint32 room);
 void pool_clear (Pool *pool);
 
-/* ---- the gateway ------------------------------------------------------------------- */
+/* ---- the gateway ------------------------------------------------------------------ */
 
 #define GATHER_FRAMES 128
 #define GATHER_BYTES (64 * 1024)

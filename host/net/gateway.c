@@ -100,7 +100,7 @@ void ch_gateway_reconfigure (ChGateway *gateway)
     protocol_update (g_ptr_array_index (gateway->protocols, i));
 }
 
-/* ---- protocols --------------------------------------------------------------------- */
+/* ---- protocols -------------------------------------------------------------------- */
 
 static void close_connections (ChGateway *gateway, const Protocol *protocol)
 {
@@ -196,7 +196,7 @@ const ChProtocolProperties *ch_gateway_properties (ChGateway *gateway,
   return &protocol->properties;
 }
 
-/* ---- listening --------------------------------------------------------------------- */
+/* ---- listening -------------------------------------------------------------------- */
 
 gboolean ch_gateway_listen (ChGateway *gateway, GError **error)
 {
@@ -223,7 +223,7 @@ void ch_gateway_stop_listening (ChGateway *gateway)
   gateway->listening = FALSE;
 }
 
-/* ---- the end ----------------------------------------------------------------------- */
+/* ---- the end ---------------------------------------------------------------------- */
 
 static void listener_free (gpointer data)
 {

@@ -35,7 +35,7 @@ static void set_options (const Settings *s, int fd)
   set_option (fd, IPPROTO_TCP, TCP_USER_TIMEOUT, s->user_timeout_ms);
 }
 
-/* ---- pausing ----------------------------------------------------------------------- */
+/* ---- pausing ---------------------------------------------------------------------- */
 
 static void listener_pause (Listener *listener, guint64 ms)
 {
@@ -81,7 +81,7 @@ static void put_off (Listener *listener, gint64 now_us)
   listener_pause (listener, (guint64) (wait_us + 999) / 1000);
 }
 
-/* ---- admission --------------------------------------------------------------------- */
+/* ---- admission -------------------------------------------------------------------- */
 
 static gboolean is_allowed (ChGateway *gateway, const struct sockaddr_storage *address)
 {
@@ -156,7 +156,7 @@ static void welcome (Listener *listener, int fd, const struct sockaddr_storage *
   gateway->accepted++;
 }
 
-/* ---- accepting --------------------------------------------------------------------- */
+/* ---- accepting -------------------------------------------------------------------- */
 
 /* Gives up the reserve to close one that would wait for ever, then waits a second. */
 static void out_of_descriptors (Listener *listener)
@@ -207,7 +207,7 @@ static void listener_ready (ChWatch *watch, guint32 events)
   }
 }
 
-/* ---- opening ----------------------------------------------------------------------- */
+/* ---- opening ---------------------------------------------------------------------- */
 
 static int try_bind (const Settings *s, const struct sockaddr_storage *address,
                      socklen_t size, gboolean dual)

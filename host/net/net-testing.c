@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- the protocol ------------------------------------------------------------------ */
+/* ---- the protocol ----------------------------------------------------------------- */
 
 static ChSniff sniff (const guint8 *p, gsize n)
 {
@@ -134,7 +134,7 @@ const ChProtocol *test_protocol (void)
   return &PROTOCOL;
 }
 
-/* ---- the world --------------------------------------------------------------------- */
+/* ---- the world -------------------------------------------------------------------- */
 
 static void hook_closed (ChCore *core, ChConn conn, gpointer core_data,
                          ChCloseReason reason)
@@ -256,7 +256,7 @@ void test_advance (TestWorld *world, gint64 ms)
   test_turn (world);
 }
 
-/* ---- the other end ----------------------------------------------------------------- */
+/* ---- the other end ---------------------------------------------------------------- */
 
 int test_connect (TestWorld *world)
 {

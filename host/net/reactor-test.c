@@ -142,8 +142,7 @@ static void test_fairness (void)
   world_close (&world);
 }
 
-/* ---- deferred work ------------------------------------------------------------------
- */
+/* ---- deferred work ---------------------------------------------------------------- */
 
 typedef struct Later Later;
 struct Later {
@@ -192,8 +191,7 @@ static void test_deferred (void)
   world_close (&world);
 }
 
-/* ---- posts ---------------------------------------------------------------------------
- */
+/* ---- posts ------------------------------------------------------------------------ */
 
 #define THREADS 4
 #define POSTS 2000
@@ -288,8 +286,7 @@ static void test_posts (void)
   ch_owner_free (posts.plugin);
 }
 
-/* ---- descriptors and statistics ------------------------------------------------------
- */
+/* ---- descriptors and statistics --------------------------------------------------- */
 
 static void test_descriptors (void)
 {

@@ -29,7 +29,7 @@ static void world_close (World *world)
   ch_clock_free (world->services.clock);
 }
 
-/* ---- random arms and cancels against a model --------------------------------------- */
+/* ---- random arms and cancels against a model -------------------------------------- */
 
 #define N_TIMERS 400
 
@@ -137,8 +137,7 @@ static void test_model (void)
   world_close (&world);
 }
 
-/* ---- callbacks that arm and cancel ---------------------------------------------------
- */
+/* ---- callbacks that arm and cancel ------------------------------------------------ */
 
 typedef struct {
   ChWheelTimer timer;
@@ -186,7 +185,7 @@ static void test_inside (void)
   world_close (&world);
 }
 
-/* ---- the timerfd ----------------------------------------------------------------- */
+/* ---- the timerfd ------------------------------------------------------------------ */
 
 typedef struct {
   ChWheelTimer timer;
@@ -221,7 +220,7 @@ static void test_real (void)
   world_close (&world);
 }
 
-/* ---- timers of plugins ----------------------------------------------------------- */
+/* ---- timers of plugins ------------------------------------------------------------ */
 
 static void count (ChPlugin *self, gpointer user_data)
 {
