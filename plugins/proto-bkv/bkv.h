@@ -136,6 +136,7 @@ typedef struct {
   guint8 status;
   guint16 business_no;
   gint64 reported_ms;
+  gboolean faults_known;
   guint fault_bits;
   BkvStart start;
   BkvCharge charge;
@@ -259,6 +260,10 @@ gboolean bkv_on_fee_end (BkvSession *s, BkvGateway *g, const BkvFrame *f);
 gboolean bkv_on_net_ack (BkvSession *s, BkvGateway *g, const BkvFrame *f);
 gboolean bkv_on_event_report (BkvSession *s, BkvGateway *g, const BkvFrame *f);
 gboolean bkv_on_event_record (BkvSession *s, BkvGateway *g, const BkvFrame *f);
+
+/* status.c: the status byte of an outlet without figures, as an event report has it. */
+void bkv_state_status (BkvGateway *g, ChConn conn, guint socket, guint port,
+                       guint8 status);
 
 /* Whether a broken frame is an end report; then it is counted, and answered at last. */
 gboolean bkv_is_end_report (const BkvFrame *frame);

@@ -8,8 +8,9 @@
 #include <string.h>
 
 #define MAX_MINUTES 900
-#define ADOPT_MS 60000 /* a report may acknowledge a start that was written so long ago  \
-                        */
+#define ADOPT_MS                                                                         \
+  60000 /* a report may acknowledge a start that was written so long ago                 \
+         */
 
 /* ---- acknowledged ----------------------------------------------------------------- */
 

@@ -84,22 +84,6 @@ static void clear_events (BkvSession *session, BkvGateway *g, gint socket)
   }
 }
 
-/* The status of an outlet, without figures. */
-static void state_status (BkvSession *session, BkvGateway *g, guint8 socket, guint8 port,
-                          guint8 status)
-{
-  guint8 mask = session->bkv->settings.meter_fault_mask;
-  ChPortUpdate fact = CH_PORT_UPDATE_INIT;
-
-  fact.socket_no = socket;
-  fact.port_no = port;
-  fact.status = bkv_port_status (status, mask);
-  fact.raw_status = status;
-  fact.fault_bits = bkv_fault_bits (status, mask);
-  fact.no_load = (status & BKV_STATUS_NO_LOAD) != 0;
-  ch_port_update (session->bkv->self, session->conn, g->id, &fact);
-}
-
 static gboolean is_copy (BkvSession *session, BkvGateway *g, const BkvFrame *frame)
 {
   gint64 now = ch_now_ms (session->bkv->self);
@@ -134,9 +118,9 @@ gboolean bkv_on_event_report (BkvSession *session, BkvGateway *g, const BkvFrame
   if (items->socket_event == 0 && items->port_a_event == 0 && items->port_b_event == 0)
     clear_events (session, g, socket);
   if (BKV_HAS (items, ITEM, status_a))
-    state_status (session, g, items->socket, 0, items->status_a);
+    bkv_state_status (g, session->conn, items->socket, 0, items->status_a);
   if (BKV_HAS (items, ITEM, status_b))
-    state_status (session, g, items->socket, 1, items->status_b);
+    bkv_state_status (g, session->conn, items->socket, 1, items->status_b);
   return TRUE;
 }
 

@@ -36,7 +36,7 @@ static const ChProtocol protocol = {
     .closed = bkv_closed,
 };
 
-static const char *const requires[] = { "core", NULL };
+static const char *const requires[] = {"core", NULL};
 
 static gboolean start (ChPlugin *self, GError **error)
 {
@@ -76,6 +76,5 @@ static void stop (ChPlugin *self)
 
 CH_PLUGIN_DEFINE (proto_bkv, .name = "proto-bkv", .summary = "BKV networked sockets",
                   .version = "1.0.0", .license = "LGPL-2.1-or-later",
-                  .requires = requires,
-                  .config = bkv_config_keys, .protocol = &protocol, .start = start,
-                  .stop = stop)
+                  .requires = requires, .config = bkv_config_keys, .protocol = &protocol,
+                  .start = start, .stop = stop)

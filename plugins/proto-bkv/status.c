@@ -25,7 +25,7 @@ static void state_faults (BkvOutlet *outlet, ChConn conn, guint bits)
 {
   BkvGateway *g = outlet->gateway;
   ChPlugin *self = g->bkv->self;
-  guint changed = outlet->reported ? outlet->fault_bits ^ bits : ~0u;
+  guint changed = outlet->faults_known ? outlet->fault_bits ^ bits : ~0u;
 
   for (guint i = 0; i < G_N_ELEMENTS (faults); i++) {
     ChAlarm alarm = {.socket_no = outlet->socket,
@@ -41,6 +41,7 @@ static void state_faults (BkvOutlet *outlet, ChConn conn, guint bits)
     else
       ch_alarm_cleared (self, conn, g->id, outlet->socket, outlet->port, faults[i].code);
   }
+  outlet->faults_known = TRUE;
   outlet->fault_bits = bits;
 }
 
@@ -166,6 +167,20 @@ static void take_port (BkvGateway *g, ChConn conn, const BkvSocket *socket,
   check_order (outlet, conn, charging, port->business_no);
 }
 
+void bkv_state_status (BkvGateway *g, ChConn conn, guint socket, guint port,
+                       guint8 status)
+{
+  BkvOutlet *outlet = bkv_outlet (g, socket, port, TRUE);
+  const BkvSocket nothing = {0};
+  BkvPort record = {0};
+
+  if (outlet == NULL)
+    return;
+  BKV_SET (&record, PORT, status, status);
+  state_faults (outlet, conn, bkv_fault_bits (status, g->bkv->settings.meter_fault_mask));
+  state_port (outlet, conn, &record, &nothing);
+}
+
 static void state_socket (BkvGateway *g, ChConn conn, const BkvSocket *socket)
 {
   char firmware[5];
@@ -252,6 +267,15 @@ gboolean bkv_on_socket_state (BkvSession *session, BkvGateway *g, const BkvFrame
 
 /* ---- the query -------------------------------------------------------------------- */
 
+/* A stand-alone device that has said nothing yet is asked as socket 0: only a guess. */
+static gboolean is_guess (BkvGateway *g, guint socket)
+{
+  gint first;
+
+  return socket == 0 && !bkv_bit (g->heard, 0)
+         && ch_device_sockets (g->bkv->self, g->id, &first, 1) == 0;
+}
+
 static void silent_socket (BkvGateway *g, guint socket)
 {
   ChSocketSeen fact = {
@@ -263,7 +287,7 @@ static void silent_socket (BkvGateway *g, guint socket)
                    .message = "Two queries stayed without answer.",
                    .level = CH_ALARM_WARNING};
 
-  if (bkv_bit (g->silent, socket))
+  if (bkv_bit (g->silent, socket) || is_guess (g, socket))
     return;
   bkv_set_bit (g->silent, socket, TRUE);
   ch_socket_seen (g->bkv->self, g->conn, g->id, &fact);
