@@ -20,6 +20,7 @@ typedef enum { CH_SNIFF_NO = 0, CH_SNIFF_MORE, CH_SNIFF_YES } ChSniff;
  * @sends: sends at most
  * @expires_ms: life in the queue
  * @resend_safe: whether a repeat without asking first is safe
+ * @ack_item_ms: added to @ack_ms for each entry of the payload's `nodes`
  *
  * How one command type is acknowledged (gateway 1.6). A type without a rule is
  * unsupported and refused before it is queued. A table ends with type 0.
@@ -30,6 +31,7 @@ typedef struct {
   guint8 sends;
   guint32 expires_ms;
   gboolean resend_safe;
+  guint32 ack_item_ms;
 } ChAckRule;
 
 typedef enum { CH_CLOSES_ALWAYS = 0, CH_CLOSES_IF_EMPTY } ChClosesRule;
