@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define EVENTS_PER_TURN 512
+#define STEP_WAIT_NS 1000000
 
 struct SimLoop {
   int epoll;
@@ -16,11 +17,15 @@ struct SimLoop {
   gint64 now;
   GPtrArray *heap; /* SimTimer, smallest first; entry 0 is unused */
   GPtrArray *dead;
+  gboolean (*settled) (gpointer data); /* NULL: time is real */
+  gpointer settled_data;
   gboolean quit;
 };
 
 static void refresh_clock (SimLoop *loop)
 {
+  if (loop->settled != NULL)
+    return;
   loop->real = g_get_monotonic_time ();
   loop->now = (gint64) ((double) (loop->real - loop->base) * loop->scale);
 }
@@ -49,6 +54,12 @@ void loop_free (SimLoop *loop)
   g_ptr_array_unref (loop->heap);
   g_ptr_array_unref (loop->dead);
   g_free (loop);
+}
+
+void loop_use_steps (SimLoop *loop, gboolean (*settled) (gpointer data), gpointer data)
+{
+  loop->settled = settled;
+  loop->settled_data = data;
 }
 
 gint64 loop_now (const SimLoop *loop)
@@ -205,12 +216,27 @@ static int wait_events (SimLoop *loop, struct epoll_event *events, int max_wait_
   return n;
 }
 
+static int step (SimLoop *loop, struct epoll_event *events)
+{
+  const struct timespec wait = {.tv_nsec = STEP_WAIT_NS};
+  int n = epoll_wait (loop->epoll, events, EVENTS_PER_TURN, 0);
+
+  while (n == 0 && !loop->settled (loop->settled_data))
+    n = epoll_pwait2 (loop->epoll, events, EVENTS_PER_TURN, &wait, NULL);
+  if (n == 0 && loop->heap->len > 1) {
+    loop->now = MAX (loop->now, heap_at (loop, 1)->due);
+    loop->real = loop->base + (gint64) ((double) loop->now / loop->scale);
+  }
+  return n;
+}
+
 void loop_turn (SimLoop *loop, int max_wait_ms)
 {
   struct epoll_event events[EVENTS_PER_TURN];
 
   refresh_clock (loop);
-  int n = wait_events (loop, events, max_wait_ms);
+  int n = loop->settled != NULL ? step (loop, events)
+                                : wait_events (loop, events, max_wait_ms);
   refresh_clock (loop);
   for (int i = 0; i < n; i++) {
     SimWatch *watch = events[i].data.ptr;

@@ -35,6 +35,11 @@ typedef struct {
 SimLoop *loop_new (double scale);
 void loop_free (SimLoop *loop);
 
+/* For tests: time stands still while anything happens, and jumps to the next timer when
+ * nothing does and @settled says that no bytes are under way. No result depends on the
+ * speed of the machine then. */
+void loop_use_steps (SimLoop *loop, gboolean (*settled) (gpointer data), gpointer data);
+
 /* Scaled time at the beginning of this turn. */
 gint64 loop_now (const SimLoop *loop);
 /* Monotonic microseconds, not scaled, at the beginning of this turn. */
