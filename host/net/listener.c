@@ -255,7 +255,7 @@ static gboolean listener_open (ChGateway *gateway, const char *text, GError **er
                ? bind_any (&gateway->settings, &address, size)
                : try_bind (&gateway->settings, &address, size, FALSE);
   if (fd < 0) {
-    g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno),
+    g_set_error (error, G_FILE_ERROR, (gint) g_file_error_from_errno (errno),
                  "cannot listen on %s: %s", words[0], g_strerror (errno));
     return FALSE;
   }

@@ -109,8 +109,8 @@ gboolean posts_open (ChReactor *reactor, GError **error)
 {
   int fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (fd < 0) {
-    g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno), "eventfd: %s",
-                 g_strerror (errno));
+    g_set_error (error, G_FILE_ERROR, (gint) g_file_error_from_errno (errno),
+                 "eventfd: %s", g_strerror (errno));
     return FALSE;
   }
   reactor->post_watch.fd = fd;

@@ -157,7 +157,7 @@ ChReactor *ch_reactor_new (ChServices *services, GMainContext *context, GError *
 
   reactor->epoll_fd = epoll_create1 (EPOLL_CLOEXEC);
   if (reactor->epoll_fd < 0) {
-    g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno), "epoll: %s",
+    g_set_error (error, G_FILE_ERROR, (gint) g_file_error_from_errno (errno), "epoll: %s",
                  g_strerror (errno));
     return NULL;
   }
@@ -201,7 +201,7 @@ gboolean ch_reactor_add (ChReactor *reactor, ChWatch *watch, int fd, guint32 eve
   struct epoll_event event = {.events = events, .data.ptr = watch};
 
   if (epoll_ctl (reactor->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-    g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno),
+    g_set_error (error, G_FILE_ERROR, (gint) g_file_error_from_errno (errno),
                  "cannot watch descriptor %d: %s", fd, g_strerror (errno));
     return FALSE;
   }

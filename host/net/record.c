@@ -23,7 +23,7 @@ ChRecorder *ch_recorder_open (const char *path, const char *note, gint64 now_us,
   int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   FILE *file = fd >= 0 ? fdopen (fd, "w") : NULL;
   if (file == NULL) {
-    g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno),
+    g_set_error (error, G_FILE_ERROR, (gint) g_file_error_from_errno (errno),
                  "cannot record to %s: %s", path, g_strerror (errno));
     if (fd >= 0)
       close (fd);

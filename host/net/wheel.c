@@ -197,8 +197,8 @@ gboolean wheel_open (ChReactor *reactor, GError **error)
 
   wheel->fd = timerfd_create (CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   if (wheel->fd < 0) {
-    g_set_error (error, G_FILE_ERROR, g_file_error_from_errno (errno), "timerfd: %s",
-                 g_strerror (errno));
+    g_set_error (error, G_FILE_ERROR, (gint) g_file_error_from_errno (errno),
+                 "timerfd: %s", g_strerror (errno));
     return FALSE;
   }
   return ch_reactor_add (reactor, &reactor->wheel_watch, wheel->fd, EPOLLIN,
