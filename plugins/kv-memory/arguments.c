@@ -28,6 +28,17 @@ gboolean mem_arg_int (MemCall *call, gsize index, gint64 *value)
                             "ERR value is not an integer or out of range");
 }
 
+gboolean mem_arg_draws (MemCall *call, gsize index, gint64 *count)
+{
+  if (!mem_arg_int (call, index, count))
+    return FALSE;
+  if (*count > G_MININT64)
+    return TRUE;
+  mem_out_error (call->out, "ERR value is out of range, value must between "
+                            "-9223372036854775807 and 9223372036854775807");
+  return FALSE;
+}
+
 gboolean mem_arg_double (MemCall *call, gsize index, double *value, const char *error)
 {
   if (mem_parse_double (call->argv[index], value))

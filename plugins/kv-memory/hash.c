@@ -246,6 +246,10 @@ static void hincrbyfloat (Mem *mem, MemCall *call)
     mem_out_error (call->out, "ERR value is not a valid float");
     return;
   }
+  if (isinf (delta)) {
+    mem_out_error (call->out, "ERR value is NaN or Infinity");
+    return;
+  }
   if (!mem_find (mem, call, call->argv[1], MEM_HASH, &entry))
     return;
   MemField *field = field_find (entry, call->argv[2]);
@@ -320,13 +324,13 @@ static void hrandfield (Mem *mem, MemCall *call)
   gint64 count = 1;
   MemEntry *entry;
 
-  if (call->argc >= 3 && !mem_arg_int (call, 2, &count))
+  if (call->argc >= 3 && !mem_arg_draws (call, 2, &count))
     return;
   if (call->argc > 4 || (values && !mem_arg_is (call->argv[3], "WITHVALUES"))) {
     mem_syntax_error (call);
     return;
   }
-  if (count < -MEM_RANDOM_MAX || count > G_MAXINT32) {
+  if (count < -MEM_RANDOM_MAX || (values && count > G_MAXINT64 / 2)) {
     mem_out_error (call->out, "ERR value is out of range");
     return;
   }

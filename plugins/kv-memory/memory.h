@@ -172,6 +172,8 @@ void mem_run_subcommand (Mem *mem, MemCall *call, const MemSubcommand *table,
 gboolean mem_arg_is (MemBytes arg, const char *upper);
 gboolean mem_arg_int (MemCall *call, gsize index, gint64 *value);
 gboolean mem_arg_int_error (MemCall *call, gsize index, gint64 *value, const char *error);
+/* How many to draw at random. */
+gboolean mem_arg_draws (MemCall *call, gsize index, gint64 *count);
 gboolean mem_arg_double (MemCall *call, gsize index, double *value, const char *error);
 void mem_wrong_arguments (MemCall *call);
 void mem_syntax_error (MemCall *call);

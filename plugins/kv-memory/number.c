@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST 256
+#define LONGEST MEM_LONG_DOUBLE_SIZE
 
 gboolean mem_parse_int (MemBytes text, gint64 *value)
 {
@@ -67,6 +67,22 @@ gboolean mem_parse_double (MemBytes text, double *value)
   if (end != copy + text.n || isnan (*value))
     return FALSE;
   return !(errno == ERANGE && (isinf (*value) || fpclassify (*value) == FP_ZERO));
+}
+
+gboolean mem_parse_loose_double (MemBytes text, double *value)
+{
+  char copy[LONGEST];
+  char *end;
+
+  if (text.n >= LONGEST || (text.n > 0 && memchr (text.p, '\0', text.n) != NULL))
+    return FALSE;
+  if (text.n > 0)
+    memcpy (copy, text.p, text.n);
+  copy[text.n] = '\0';
+  *value = g_ascii_strtod (copy, &end);
+  if (end == copy && text.n == 0)
+    *value = 0;
+  return end == copy + text.n && !isnan (*value);
 }
 
 /* printf and strtold follow the thread's locale; for a moment it is C's. */

@@ -11,6 +11,8 @@
 gboolean mem_parse_int (MemBytes text, gint64 *value);
 /* No blanks around, no NaN; `inf` is one. */
 gboolean mem_parse_double (MemBytes text, double *value);
+/* As the ends of a range of scores are read: nothing is 0, blanks before are skipped. */
+gboolean mem_parse_loose_double (MemBytes text, double *value);
 gboolean mem_parse_long_double (MemBytes text, long double *value);
 
 gsize mem_format_int (char text[MEM_NUMBER_SIZE], gint64 value);

@@ -66,4 +66,4 @@ static void publish (Mem *mem, MemCall *call)
   mem_out_integer (call->out, n);
 }
 
-const MemCommand mem_pubsub_commands[] = {{"publish", 3, MEM_READ, publish}, {NULL}};
+const MemCommand mem_pubsub_commands[] = {{"publish", 3, MEM_WRITE, publish}, {NULL}};

@@ -138,7 +138,7 @@ static gboolean read_count (MemCall *call, gint64 *count)
     mem_syntax_error (call);
     return FALSE;
   }
-  return mem_arg_int (call, 2, count);
+  return mem_arg_draws (call, 2, count);
 }
 
 static void pop_one (Mem *mem, MemCall *call, MemEntry *entry)
@@ -208,7 +208,7 @@ static void srandmember (Mem *mem, MemCall *call)
 
   if (call->argc >= 3 && !read_count (call, &count))
     return;
-  if (count < -MEM_RANDOM_MAX || count > G_MAXINT32) {
+  if (count < -MEM_RANDOM_MAX) {
     mem_out_error (call->out, "ERR value is out of range");
     return;
   }

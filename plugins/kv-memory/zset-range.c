@@ -21,7 +21,7 @@ static gboolean read_score_end (MemBytes arg, double *score, gboolean *open)
   *open = arg.n > 0 && arg.p[0] == '(';
   if (*open)
     arg = (MemBytes) {arg.p + 1, arg.n - 1};
-  return mem_parse_double (arg, score);
+  return mem_parse_loose_double (arg, score);
 }
 
 static gboolean read_scores (MemCall *call, gsize min_at, gsize max_at, MemRange *range)

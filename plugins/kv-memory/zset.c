@@ -168,6 +168,8 @@ gboolean mem_zset_set (MemZset *zset, MemBytes member, double score)
 {
   MemScored *scored = mem_zset_find (zset, member);
 
+  if (score == 0)
+    score = 0; /* there is no negative zero */
   if (scored == NULL) {
     guint n_levels = random_levels (zset->mem);
     scored = scored_new (zset->mem, n_levels, member);

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The same random commands to kv-memory and to a real Redis: replies must be the same,
+ * and from time to time all that is stored. KV_SEED and KV_STEPS choose the run.
+ */
+#include "helpers/kv-fixture.h"
+#include "helpers/resp-client.h"
+#include "kv-grammar.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STEPS 120000
+#define BATCH 50
+#define CHECK_EVERY 2000
+
+const ChPluginInfo *ch_plugin_kv_memory_query (void);
+
+typedef struct {
+  KvFixture *memory;
+  RespClient *redis;
+  GRand *random;
+  guint64 step;
+} Run;
+
+/* ---- comparing ----------------------------------------------------------------------
+ */
+
+static gint compare_texts (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+/* Items, or pairs of them, in the order of their text. */
+static char *sorted_text (const ChKvReply *reply, gsize group)
+{
+  g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_free);
+
+  for (gsize i = 0; i + group <= reply->n_items; i += group) {
+    g_autoptr (GString) text = g_string_new (NULL);
+    for (gsize k = 0; k < group; k++) {
+      kv_reply_print (text, reply->items[i + k]);
+      g_string_append_c (text, ' ');
+    }
+    g_ptr_array_add (items, g_strdup (text->str));
+  }
+  g_ptr_array_sort (items, compare_texts);
+  g_ptr_array_add (items, NULL);
+  return g_strjoinv ("", (char **) items->pdata);
+}
+
+static gboolean is_near (const ChKvReply *a, const ChKvReply *b, gint64 most)
+{
+  if (a->kind != CH_KV_REPLY_INTEGER || b->kind != CH_KV_REPLY_INTEGER)
+    return FALSE;
+  return ABS (a->integer - b->integer) <= most && (a->integer < 0) == (b->integer < 0);
+}
+
+/* What stands behind ` script:` names lines and differs in nothing that matters. */
+static char *plain_text (const ChKvReply *reply)
+{
+  char *text = kv_reply_text (reply);
+  char *tail = reply->kind == CH_KV_REPLY_ERROR ? strstr (text, " script:") : NULL;
+  if (tail != NULL)
+    *tail = '\0';
+  return text;
+}
+
+static gboolean is_same (const ChKvReply *a, const ChKvReply *b, KvCompare how)
+{
+  g_autofree char *text_a = NULL;
+  g_autofree char *text_b = NULL;
+
+  if (a->kind == CH_KV_REPLY_ARRAY && b->kind == CH_KV_REPLY_ARRAY && how != KV_EXACT) {
+    gsize group = how == KV_PAIRS ? 2 : 1;
+    if (how == KV_COUNT || a->n_items != b->n_items)
+      return a->n_items == b->n_items;
+    text_a = sorted_text (a, group);
+    text_b = sorted_text (b, group);
+    return strcmp (text_a, text_b) == 0;
+  }
+  if (how == KV_COUNT && a->kind != CH_KV_REPLY_ERROR)
+    return a->kind == b->kind;
+  if (how == KV_TIME && is_near (a, b, 3000))
+    return TRUE;
+  text_a = plain_text (a);
+  text_b = plain_text (b);
+  return strcmp (text_a, text_b) == 0;
+}
+
+static void differ (Run *run, const char *command, const ChKvReply *memory,
+                    const ChKvReply *redis)
+{
+  g_autofree char *memory_text = kv_reply_text (memory);
+  g_autofree char *redis_text = kv_reply_text (redis);
+  g_error ("step %" G_GUINT64_FORMAT ": %s\n  redis     %s\n  kv-memory %s", run->step,
+           command, redis_text, memory_text);
+}
+
+/* ---- running ------------------------------------------------------------------------
+ */
+
+typedef struct {
+  ChKvReply *reply;
+  gboolean done;
+} Answer;
+
+static ChKvReply *copy_reply (const ChKvReply *reply)
+{
+  switch (reply->kind) {
+  case CH_KV_REPLY_INTEGER:
+    return ch_kv_reply_integer (reply->integer);
+  case CH_KV_REPLY_STRING:
+    return ch_kv_reply_string (reply->text, (gssize) reply->size);
+  case CH_KV_REPLY_STATUS:
+    return ch_kv_reply_status (reply->text);
+  case CH_KV_REPLY_ERROR:
+    return ch_kv_reply_error ("%s", reply->text);
+  case CH_KV_REPLY_ARRAY: {
+    ChKvReply *copy = ch_kv_reply_array (reply->n_items);
+    for (gsize i = 0; i < reply->n_items; i++)
+      copy->items[i] = copy_reply (reply->items[i]);
+    return copy;
+  }
+  case CH_KV_REPLY_NIL:
+  default:
+    return ch_kv_reply_nil ();
+  }
+}
+
+static void answered (ChPlugin *self, const ChKvReply *reply, const GError *error,
+                      gpointer user_data)
+{
+  Answer *answer = user_data;
+  g_assert_nonnull (reply);
+  answer->reply = copy_reply (reply);
+  answer->done = TRUE;
+}
+
+static void submit (Run *run, const KvWords *words, Answer *answer)
+{
+  const char *const *argv = (const char *const *) words->words->pdata;
+  const gsize *sizes = (const gsize *) (gpointer) words->sizes->data;
+
+  *answer = (Answer) {NULL, FALSE};
+  resp_client_send (run->redis, argv, sizes, words->words->len);
+  ch_kv_command (run->memory->caller, answered, answer, argv, sizes, words->words->len);
+}
+
+static void settle (Run *run, const char *command, KvCompare how, Answer *answer)
+{
+  g_autoptr (ChKvReply) redis = resp_client_read (run->redis);
+
+  if (redis == NULL)
+    g_error ("step %" G_GUINT64_FORMAT ": Redis has gone at %s", run->step, command);
+  while (!answer->done)
+    kv_fixture_turn (run->memory);
+  if (!is_same (answer->reply, redis, how))
+    differ (run, command, answer->reply, redis);
+  g_clear_pointer (&answer->reply, ch_kv_reply_free);
+}
+
+static void run_line (Run *run, const char *line, KvCompare how)
+{
+  g_auto (KvWords) words;
+  Answer answer;
+
+  kv_words_split (&words, line);
+  submit (run, &words, &answer);
+  settle (run, line, how, &answer);
+}
+
+static void run_batch (Run *run)
+{
+  KvCommand commands[BATCH];
+  Answer answers[BATCH];
+
+  for (guint i = 0; i < BATCH; i++) {
+    kv_grammar_make (run->random, &commands[i]);
+    submit (run, &commands[i].words, &answers[i]);
+  }
+  for (guint i = 0; i < BATCH; i++) {
+    g_autofree char *text = kv_command_text (&commands[i]);
+    settle (run, text, commands[i].compare, &answers[i]);
+    kv_command_clear (&commands[i]);
+    run->step++;
+  }
+}
+
+/* All keys with their values; whether they expire, too. */
+static void check_all (Run *run)
+{
+  static const struct {
+    const char *format;
+    KvCompare how;
+  } looks[] = {
+      {"TYPE %s", KV_EXACT},           {"GET %s", KV_EXACT},
+      {"LRANGE %s 0 -1", KV_EXACT},    {"SMEMBERS %s", KV_UNORDERED},
+      {"HGETALL %s", KV_PAIRS},        {"ZRANGE %s 0 -1 WITHSCORES", KV_EXACT},
+      {"ZREVRANGE %s 0 -1", KV_EXACT}, {"PEXPIRETIME %s", KV_TIME},
+  };
+
+  run_line (run, "DBSIZE", KV_EXACT);
+  run_line (run, "KEYS *", KV_UNORDERED);
+  for (gsize i = 0; i < kv_grammar_n_keys (); i++) {
+    g_autofree char *key = kv_grammar_key (i);
+    for (gsize k = 0; k < G_N_ELEMENTS (looks); k++) {
+      g_autofree char *line = g_strconcat ("", looks[k].format, NULL);
+      char *at = strstr (line, "%s");
+      *at = '\0';
+      g_autofree char *full = g_strconcat (line, key, at + 2, NULL);
+      run_line (run, full, looks[k].how);
+    }
+  }
+}
+
+static void load_functions (Run *run)
+{
+  run_line (run,
+            "FUNCTION LOAD REPLACE \"#!lua name=differential\\n"
+            "redis.register_function('forward', function(k, a)"
+            " return redis.call(unpack(a)) end)\\n"
+            "redis.register_function('caught', function(k, a)"
+            " local r = redis.pcall(unpack(a))"
+            " return type(r) == 'table' and r.err and {'caught', r.err} or r end)\\n"
+            "redis.register_function{function_name='reading', flags={'no-writes'},"
+            " callback=function(k, a) return redis.call(unpack(a)) end}\"",
+            KV_EXACT);
+}
+
+static guint64 number_of (const char *name, guint64 otherwise)
+{
+  const char *text = g_getenv (name);
+  return text != NULL ? g_ascii_strtoull (text, NULL, 10) : otherwise;
+}
+
+int main (int argc, char **argv)
+{
+  const char *reason;
+  g_autoptr (RedisServer) server = redis_server_start (&reason);
+  guint64 seed = number_of ("KV_SEED", 20240106);
+  guint64 steps = number_of ("KV_STEPS", STEPS);
+
+  if (server == NULL)
+    return redis_server_missing (reason);
+  g_print ("1..1\n# seed %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT " steps\n", seed,
+           steps);
+  Run run = {.memory = kv_fixture_new (ch_plugin_kv_memory_query, NULL, NULL),
+             .redis = resp_client_new (redis_server_socket (server)),
+             .random = g_rand_new_with_seed ((guint32) seed)};
+  load_functions (&run);
+  while (run.step < steps) {
+    run_batch (&run);
+    if (run.step % CHECK_EVERY == 0)
+      check_all (&run);
+  }
+  check_all (&run);
+  g_print ("ok 1 kv-memory is like Redis\n");
+  g_rand_free (run.random);
+  resp_client_free (run.redis);
+  kv_fixture_free (run.memory);
+  return 0;
+}
