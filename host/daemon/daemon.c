@@ -84,9 +84,9 @@ static void declare_all (ChConfig *config)
 {
   ch_config_declare (config, "", ch_daemon_config);
   ch_config_declare (config, "", ch_log_config);
-  ch_config_declare (config, "", ch_bus_config);
+  ch_config_declare (config, "bus", ch_bus_config);
   ch_config_declare (config, "", ch_gateway_config);
-  ch_config_declare (config, "", ch_plugins_config);
+  ch_config_declare (config, "plugins", ch_plugins_config);
   ch_config_declare (config, "", ch_store_config);
   ch_config_declare (config, "", ch_core_config);
   ch_config_declare (config, "", ch_http_config);
@@ -195,12 +195,12 @@ static void clear (ChDaemon *daemon)
   g_clear_pointer (&s->http, ch_http_free);
   if (s->store != NULL)
     ch_store_close (s->store);
+  if (s->kv != NULL)
+    ch_kv_close (s->kv); /* their drivers are plugins: close before these stop */
   if (s->plugins != NULL)
     ch_plugins_stop_all (s->plugins);
   g_clear_pointer (&s->gateway, ch_gateway_free);
   g_clear_pointer (&s->core, ch_core_free);
-  if (s->kv != NULL)
-    ch_kv_close (s->kv);
   g_clear_pointer (&s->plugins, ch_plugins_free);
   g_clear_pointer (&s->kv, ch_kv_free);
   g_clear_pointer (&s->store, ch_store_free);

@@ -64,7 +64,6 @@ static gboolean load_plugins (ChDaemon *daemon, GError **error)
   s->plugins = ch_plugins_new (s, daemon->state_dir);
   ch_plugins_set_protocol_keys (s->plugins, ch_gateway_property_keys ());
   ch_plugins_scan_configured (s->plugins);
-  ch_plugins_scan (s->plugins, CH_PLUGIN_DIR);
   return ch_plugins_load_list (s->plugins, wanted_plugins (daemon),
                                ch_config_get_list (s->config, "plugins.required"), error);
 }

@@ -101,7 +101,7 @@ static gboolean configure (SqDb *db, const SqOptions *options, SqRole role,
 {
   g_autofree char *sql = g_strdup_printf (
       "PRAGMA synchronous = %s; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
-      "PRAGMA trusted_schema = OFF; PRAGMA cache_size = -%" G_GINT64_FORMAT ";"
+      "PRAGMA trusted_schema = ON; PRAGMA cache_size = -%" G_GINT64_FORMAT ";"
       "PRAGMA mmap_size = %" G_GINT64_FORMAT ";"
       "PRAGMA journal_size_limit = " LOG_KEPT "; PRAGMA wal_autocheckpoint = 0;"
       "PRAGMA query_only = %d",

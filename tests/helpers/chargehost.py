@@ -168,8 +168,7 @@ class Daemon:
     def environment(self):
         env = {name: value for name, value in os.environ.items()
                if not name.startswith('CHARGEHOST_') or name.startswith('CHARGEHOST_TEST')}
-        env['CHARGEHOST_TEST_SCANNER'] = os.path.join(BUILD, 'host', 'plugin',
-                                                      'chargehost-plugin-scan')
+        env['CHARGEHOST_TEST_SCANNER'] = os.path.join(BUILD, 'host', 'chargehost-plugin-scan')
         return env
 
     def start(self, seconds=60):
