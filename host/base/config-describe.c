@@ -42,8 +42,7 @@ json_t *ch_config_describe (ChConfig *config)
   return json;
 }
 
-/* ---- the default file ---------------------------------------------------------------
- */
+/* ---- the default file ---- */
 
 static gboolean is_plain (const char *text)
 {

@@ -219,8 +219,7 @@ gboolean ch_config_collect_environment (ChConfig *config, GHashTable *settings,
   return TRUE;
 }
 
-/* ---- the command line ---------------------------------------------------------------
- */
+/* ---- the command line ---- */
 
 static void append_pair (GPtrArray *list, const char *name, const char *value)
 {

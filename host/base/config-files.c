@@ -5,8 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- reading ------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static void file_free (gpointer data)
 {
@@ -92,8 +91,7 @@ gboolean ch_config_source_read (ChConfigSource *source, GError **error)
                               : read_file (source, source->path, error);
 }
 
-/* ---- settings -----------------------------------------------------------------------
- */
+/* ---- settings ---- */
 
 static void setting_free (gpointer data)
 {
@@ -129,8 +127,7 @@ void ch_config_settings_put (GHashTable *settings, const char *path,
     g_hash_table_replace (settings, g_strdup (path), setting);
 }
 
-/* ---- what a file says ---------------------------------------------------------------
- */
+/* ---- what a file says ---- */
 
 typedef struct {
   ChConfig *config;

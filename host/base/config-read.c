@@ -80,8 +80,7 @@ gboolean ch_config_get_is_set (ChConfig *config, const char *path)
   return entry != NULL && entry->source != NULL;
 }
 
-/* ---- by owners ----------------------------------------------------------------------
- */
+/* ---- by owners ---- */
 
 /* A plugin's key is in its section, unless it begins with a slash. */
 static const char *whole_path (ChPlugin *self, const char *key,

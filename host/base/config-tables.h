@@ -65,8 +65,7 @@ char *ch_config_expand (const char *text, const char *const *environment, char *
 /* (transfer none) (nullable) */
 const char *ch_config_getenv (const char *const *environment, const char *name);
 
-/* ---- nearest names ------------------------------------------------------------------
- */
+/* ---- nearest names ---- */
 
 typedef struct {
   const char *wanted;
@@ -79,8 +78,7 @@ void ch_config_nearest_offer (ChConfigNearest *nearest, const char *name);
 /* "; did you mean '…'?" or "" (transfer full) */
 char *ch_config_nearest_hint (const ChConfigNearest *nearest);
 
-/* ---- the tables ---------------------------------------------------------------------
- */
+/* ---- the tables ---- */
 
 /* A declared key. */
 typedef struct {
@@ -133,8 +131,7 @@ gboolean ch_config_is_ignored (const ChConfig *config, const char *path);
 gboolean ch_config_refuse_unknown (ChConfig *config, const char *where, const char *path,
                                    GError **error);
 
-/* ---- sources ------------------------------------------------------------------------
- */
+/* ---- sources ---- */
 
 enum {
   CH_CONFIG_RANK_FILES = 1, /* and up, one per file */

@@ -37,8 +37,7 @@ void ch_config_free (ChConfig *config)
   g_free (config);
 }
 
-/* ---- declaring ----------------------------------------------------------------------
- */
+/* ---- declaring ---- */
 
 static void set_default (ChConfigEntry *entry)
 {
@@ -150,8 +149,7 @@ gboolean ch_config_refuse_unknown (ChConfig *config, const char *where, const ch
   return FALSE;
 }
 
-/* ---- sources ------------------------------------------------------------------------
- */
+/* ---- sources ---- */
 
 static gboolean add_source (ChConfig *config, const char *path, gboolean is_directory,
                             GError **error)
@@ -196,8 +194,7 @@ gboolean ch_config_add_option (ChConfig *config, const char *assignment, GError 
   return TRUE;
 }
 
-/* ---- resolving ----------------------------------------------------------------------
- */
+/* ---- resolving ---- */
 
 /* The values to be, one per entry. */
 typedef struct {

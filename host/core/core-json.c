@@ -30,8 +30,7 @@ const char *ch_presence_name (ChPresence presence)
   return (guint) presence < G_N_ELEMENTS (names) ? names[presence] : "";
 }
 
-/* ---- what the codes mean
- * ------------------------------------------------------------------ */
+/* ---- what the codes mean ---- */
 
 static const struct {
   const char *text, *color, *description;
@@ -56,8 +55,7 @@ static json_t *faults_json (guint bits)
   return faults;
 }
 
-/* ---- ports
- * ------------------------------------------------------------------------------------ */
+/* ---- ports ---- */
 
 static json_t *port_json (const ChPort *port)
 {
@@ -113,8 +111,7 @@ json_t *ch_core_ports_json (ChPlugin *self, const char *id)
   return data;
 }
 
-/* ---- devices
- * ------------------------------------------------------------------------------------ */
+/* ---- devices ---- */
 
 static const char *shown_status (const ChDevice *device)
 {
@@ -240,8 +237,7 @@ json_t *ch_core_list_devices (ChPlugin *self, const ChDeviceQuery *query)
   return data;
 }
 
-/* ---- sockets, statistics, definitions
- * ------------------------------------------------------------ */
+/* ---- sockets, statistics, definitions ---- */
 
 static json_t *socket_json (const ChDevice *device, const ChSocket *socket)
 {

@@ -66,8 +66,7 @@ void ch_core_free (ChCore *core)
   g_free (core);
 }
 
-/* ---- phases
- * -------------------------------------------------------------------------------- */
+/* ---- phases ---- */
 
 /* All statements of the core as one table. */
 static ChStatement *all_statements (void)
@@ -163,8 +162,7 @@ guint ch_core_pending (ChCore *core)
   return pending;
 }
 
-/* ---- start guards
- * ------------------------------------------------------------------------------ */
+/* ---- start guards ---- */
 
 static void revoke_guard (ChResource *resource)
 {

@@ -100,8 +100,7 @@ static guint8 index_of (const char *const *names, guint n, const char *name)
   return 0;
 }
 
-/* ---- writing -------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static gint64 or_null (gint64 value, gint64 unknown)
 {
@@ -228,8 +227,7 @@ void ch_device_save (ChDevice *device, ChPlugin *self, ChConn conn, ChFactDone d
   ch_tx_submit (tx, 0, save_done, save);
 }
 
-/* ---- the batch
- * -------------------------------------------------------------------------- */
+/* ---- the batch ---- */
 
 static void mark_dirty (ChDevice *device)
 {
@@ -305,8 +303,7 @@ void ch_facts_start (ChCore *core)
   ch_timer_add (core->self, BATCH_MS, batch, core);
 }
 
-/* ---- loading
- * ------------------------------------------------------------------------------ */
+/* ---- loading ---- */
 
 static gint64 value_or (gint64 value, gint64 unknown)
 {

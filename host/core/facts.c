@@ -73,8 +73,7 @@ void ch_facts_discard (ChDevice *device)
   }
 }
 
-/* ---- who states it ------------------------------------------------------------------
- */
+/* ---- who states it ---- */
 
 /* The device of a fact: known, and bound to the connection on which it was said. */
 static ChDevice *speaking (ChPlugin *self, ChConn conn, const char *id)
@@ -157,8 +156,7 @@ ChOnline ch_device_online (ChPlugin *self, ChConn conn, const char *id, ChFactDo
   return CH_ONLINE_OK;
 }
 
-/* ---- identity and heartbeats --------------------------------------------------------
- */
+/* ---- identity and heartbeats ---- */
 
 /* Replaces a text when the device said a new one; bounded. */
 static gboolean take_text (char **field, const char *value)
@@ -235,8 +233,7 @@ void ch_device_heartbeat (ChPlugin *self, ChConn conn, const char *id,
   ch_publish (core->topics.device_seen, &event.event);
 }
 
-/* ---- ports and progress: in order, but nobody waits for the store --------------------
- */
+/* ---- ports and progress: in order, but nobody waits for the store ---- */
 
 typedef struct {
   ChFact fact;
@@ -314,8 +311,7 @@ void ch_order_progress (ChPlugin *self, ChConn conn, const char *id,
   ch_fact_enqueue (device, &job->fact);
 }
 
-/* ---- durable facts --------------------------------------------------------------------
- */
+/* ---- durable facts ---- */
 
 /* What must be told to the protocol when the transaction is through. */
 typedef struct {
@@ -462,8 +458,7 @@ void ch_order_ended (ChPlugin *self, ChConn conn, const char *id,
   ch_fact_enqueue (device, &job->fact);
 }
 
-/* ---- alarms
- * ----------------------------------------------------------------------------- */
+/* ---- alarms ---- */
 
 void ch_alarm_raised (ChPlugin *self, ChConn conn, const char *id, const ChAlarm *fact)
 {

@@ -11,8 +11,7 @@
 
 #include <string.h>
 
-/* ---- settlement (gateway 1.5.5)
- * ------------------------------------------------------------ */
+/* ---- settlement (gateway 1.5.5) ---- */
 
 static void price (const ChOrder *order, ChOrderData *d)
 {
@@ -73,8 +72,7 @@ void ch_order_settle_report (const ChOrder *order, ChOrderData *next,
   price (order, next);
 }
 
-/* ---- the change
- * ------------------------------------------------------------------------------ */
+/* ---- the change ---- */
 
 ChChange *ch_change_begin (ChOrder *order, ChOrderEvent event, const char *by,
                            const char *reason)

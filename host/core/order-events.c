@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-/* ---- rows of the outbox
- * ------------------------------------------------------------------ */
+/* ---- rows of the outbox ---- */
 
 static void set (json_t *data, const char *name, json_t *value)
 {
@@ -322,8 +321,7 @@ void ch_order_created_rows (const ChOrder *order, ChTx *tx)
     row_ended (order, d, tx);
 }
 
-/* ---- topics
- * ------------------------------------------------------------------------------- */
+/* ---- topics ---- */
 
 static ChEvent head (const ChOrder *order)
 {

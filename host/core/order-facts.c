@@ -63,8 +63,7 @@ static void settle_fact (Pending *p, const GError *error)
   ch_fact_finish (device);
 }
 
-/* ---- what the port shows afterwards
- * ----------------------------------------------------------- */
+/* ---- what the port shows afterwards ---- */
 
 static void port_is_on (Pending *p)
 {
@@ -90,8 +89,7 @@ static void port_is_off (Pending *p)
                         "end_report");
 }
 
-/* ---- transitions of an order that was found
- * ---------------------------------------------------- */
+/* ---- transitions of an order that was found ---- */
 
 static void changed (ChChange *change, const GError *error, gpointer data)
 {
@@ -196,8 +194,7 @@ static void start_order (Pending *p, ChOrder *order)
   }
 }
 
-/* ---- a charge that no order asked for
- * ------------------------------------------------------------ */
+/* ---- a charge that no order asked for ---- */
 
 static void local_inserted (ChPlugin *self, const ChTxResult *result, const GError *error,
                             gpointer data)
@@ -290,8 +287,7 @@ static void insert_local (Pending *p)
   ch_tx_submit (tx, 0, local_inserted, p);
 }
 
-/* ---- finding the order
- * ------------------------------------------------------------------------------ */
+/* ---- finding the order ---- */
 
 static ChOrder *active_by_key (Pending *p, const char *order_no)
 {

@@ -17,8 +17,7 @@
 #define STOP_AGAIN_MS 5000
 #define SECOND_LOOK_MS 5000
 
-/* ---- progress
- * ------------------------------------------------------------------------------ */
+/* ---- progress ---- */
 
 static ChOrder *order_of_progress (ChDevice *device, const ChOrderProgress *fact,
                                    const char **source)
@@ -123,8 +122,7 @@ void ch_orders_flush_progress (ChOrders *orders)
     ch_tx_submit (tx, 0, progress_stored, NULL);
 }
 
-/* ---- port reports
- * ----------------------------------------------------------------------------- */
+/* ---- port reports ---- */
 
 static gboolean fact_has_key (const ChPortUpdate *fact)
 {
@@ -202,8 +200,7 @@ static void snapshot_of_order (ChOrder *order, const ChPortUpdate *fact)
   }
 }
 
-/* ---- charging without an order (PORT-03)
- * ------------------------------------------------------ */
+/* ---- charging without an order (PORT-03) ---- */
 
 typedef struct {
   ChDevice *device;
@@ -292,8 +289,7 @@ void ch_orders_port_snapshot (ChOrders *orders, ChDevice *device, ChPort *port,
   ch_order_starts_snapshot (device, port);
 }
 
-/* ---- an ended order that is charged after all (T32, C4)
- * ------------------------------------------ */
+/* ---- an ended order that is charged after all (T32, C4) ---- */
 
 typedef struct {
   ChFact fact;
@@ -348,8 +344,7 @@ void ch_order_charges_again (ChOrder *order)
   ch_fact_enqueue (order->device, &job->fact);
 }
 
-/* ---- the device comes and goes
- * ---------------------------------------------------------------------- */
+/* ---- the device comes and goes ---- */
 
 void ch_orders_device_bound (ChOrders *orders, ChDevice *device)
 {

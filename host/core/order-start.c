@@ -73,8 +73,7 @@ static void refuse (Start *start, GError *error, json_t *data)
 #define REFUSE(start, code, data, ...)                                                   \
   refuse ((start), g_error_new (CH_CORE_ERROR, CH_CORE_ERROR_##code, __VA_ARGS__), (data))
 
-/* ---- the answer
- * ------------------------------------------------------------------------- */
+/* ---- the answer ---- */
 
 static json_t *enforced_by (const ChOrderData *d)
 {
@@ -125,10 +124,18 @@ static void answer_order (Start *start, const ChOrder *order)
   answer (start, data, NULL);
 }
 
-static void waited (ChCore *core, const ChCommandView *view, gpointer user_data)
+typedef struct {
+  ChFact fact;
+  Start *start;
+  ChCommandState state;
+} WaitedJob;
+
+/* Behind the transition that the command's end caused: the answer shows its result. */
+static gboolean run_waited (ChDevice *device, ChFact *fact)
 {
-  Start *start = user_data;
-  ChOrder *order = ch_orders_find (core->orders, start->order_no);
+  WaitedJob *job = (WaitedJob *) fact;
+  Start *start = job->start;
+  ChOrder *order = ch_orders_find (device->core->orders, start->order_no);
   g_autoptr (json_t) data = NULL;
 
   if (order != NULL)
@@ -136,20 +143,35 @@ static void waited (ChCore *core, const ChCommandView *view, gpointer user_data)
   else {
     data = json_object ();
     json_object_set_new_nocheck (data, "order_no", json_string (start->order_no));
-    json_object_set_new_nocheck (data, "device_id", json_string (start->device->id));
+    json_object_set_new_nocheck (data, "device_id", json_string (device->id));
     json_object_set_new_nocheck (data, "command_id", json_string (start->command_id));
     json_object_set_new_nocheck (data, "duplicate", json_false ());
   }
   json_object_set_new_nocheck (data, "state",
-                               json_string (ch_command_state_name (
-                                   view != NULL ? view->state : CH_COMMAND_QUEUED)));
-  if (view != NULL && view->state >= CH_COMMAND_ACKED)
+                               json_string (ch_command_state_name (job->state)));
+  if (job->state >= CH_COMMAND_ACKED)
     json_object_set_new_nocheck (data, "final", json_true ());
   answer (start, data, NULL);
+  return TRUE;
 }
 
-/* ---- what memory can check (steps 1, 3 to 5)
- * ----------------------------------------------- */
+static void free_waited (ChFact *fact)
+{
+  g_free (fact);
+}
+
+static void waited (ChCore *core, const ChCommandView *view, gpointer user_data)
+{
+  Start *start = user_data;
+  WaitedJob *job = g_new0 (WaitedJob, 1);
+  job->fact.run = run_waited;
+  job->fact.free = free_waited;
+  job->start = start;
+  job->state = view != NULL ? view->state : CH_COMMAND_QUEUED;
+  ch_fact_enqueue (start->device, &job->fact);
+}
+
+/* ---- what memory can check (steps 1, 3 to 5) ---- */
 
 static gboolean in_range (gint64 value, gint64 min, gint64 max)
 {
@@ -293,8 +315,7 @@ static gboolean check_guards (Start *start)
   return TRUE;
 }
 
-/* ---- the transaction, in the device's queue
- * --------------------------------------------------- */
+/* ---- the transaction, in the device's queue ---- */
 
 typedef struct {
   ChFact fact;
@@ -526,8 +547,7 @@ static void enqueue (Start *start)
   ch_fact_enqueue (start->device, &job->fact);
 }
 
-/* ---- step 6: a fresh snapshot
- * ------------------------------------------------------------------ */
+/* ---- step 6: a fresh snapshot ---- */
 
 static gboolean has_snapshot (Start *start)
 {
@@ -576,8 +596,7 @@ static void ask_port (Start *start)
   ch_order_query_port (start->device, (gint) start->request.socket_no, 2);
 }
 
-/* ---- step 2: the order number
- * -------------------------------------------------------------------- */
+/* ---- step 2: the order number ---- */
 
 /* The same request again? Then it gets the same order. */
 static void answer_existing (Start *start, const ChOrder *order)

@@ -123,8 +123,7 @@ static Due next_due (ChOrder *order)
   return due;
 }
 
-/* ---- watchdog of a charging order
- * ------------------------------------------------------------ */
+/* ---- watchdog of a charging order ---- */
 
 /* Why the server must end this charge, NULL when it need not. */
 static const char *limit_reached (ChOrder *order, gint64 now_ms)
@@ -183,8 +182,7 @@ static gboolean watch (ChOrder *order, gint64 now_ms)
   return FALSE;
 }
 
-/* ---- firing
- * ------------------------------------------------------------------------------------ */
+/* ---- firing ---- */
 
 typedef struct {
   ChFact fact;

@@ -171,8 +171,7 @@ gboolean ch_order_has_key (const ChOrder *order, const char *wire_order,
          && d->port_no == port_no;
 }
 
-/* ---- JSON (gateway 7.4)
- * ------------------------------------------------------------------ */
+/* ---- JSON (gateway 7.4) ---- */
 
 static void set_int (json_t *object, const char *name, gint64 value)
 {

@@ -69,8 +69,7 @@ void ch_orders_remove_active (ChOrders *orders, ChOrder *order)
   g_hash_table_remove (orders->active, order->d.order_no);
 }
 
-/* ---- loading
- * ----------------------------------------------------------------------------- */
+/* ---- loading ---- */
 
 static void loaded (ChPlugin *self, const ChTxResult *result, const GError *error,
                     gpointer data)
@@ -138,8 +137,7 @@ void ch_orders_start (ChOrders *orders)
   ch_timer_add (orders->core->self, EXPIRE_EVENTS_MS, expire_events, orders);
 }
 
-/* ---- what protocols may know
- * -------------------------------------------------------------- */
+/* ---- what protocols may know ---- */
 
 gboolean ch_port_order (ChPlugin *self, const char *id, gint socket_no, gint port_no,
                         ChOrderView *view)

@@ -173,8 +173,7 @@ guint ch_out_dedup_s (const ChOutCommand *cmd)
   return ch_command_default (cmd->type)->is_query ? MIN (life_s, 60) : life_s;
 }
 
-/* ---- what a new command makes needless ------------------------------------------------
- */
+/* ---- what a new command makes needless ---- */
 
 /* Ids of a SetParams, sorted by the caller's order: the same set means "the same". */
 static gboolean same_params (const json_t *a, const json_t *b)

@@ -360,8 +360,7 @@ void ch_out_woken (ChPlugin *self, const char *channel, const char *message, gsi
     ch_out_kv_result (cmd);
 }
 
-/* ---- the safety net
- * --------------------------------------------------------------------- */
+/* ---- the safety net ---- */
 
 static void ready_listed (ChPlugin *self, const ChKvReply *reply, const GError *error,
                           gpointer user_data)

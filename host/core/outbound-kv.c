@@ -142,8 +142,7 @@ static const char *item_text (const ChKvReply *reply, gsize i)
   return reply->items[i]->text;
 }
 
-/* ---- push ---------------------------------------------------------------------------
- */
+/* ---- push ---- */
 
 static void pushed_twin (ChOutCommand *cmd, const char *twin)
 {
@@ -213,8 +212,7 @@ void ch_out_kv_push (ChOutCommand *cmd)
   }
 }
 
-/* ---- take ---------------------------------------------------------------------------
- */
+/* ---- take ---- */
 
 static void take_answered (ChPlugin *self, const ChKvReply *reply, const GError *error,
                            gpointer user_data)
@@ -263,8 +261,7 @@ void ch_out_kv_take (ChOutCommand *cmd)
               "outbound_take", keys.v, keys.n, args, G_N_ELEMENTS (args));
 }
 
-/* ---- finish and requeue ---------------------------------------------------------------
- */
+/* ---- finish and requeue ---- */
 
 static void told (ChPlugin *self, const ChKvReply *reply, const GError *error,
                   gpointer user_data)
@@ -358,8 +355,7 @@ void ch_out_kv_requeue (ChOutCommand *cmd, guint ready_in_ms)
               keys.v, keys.n, args, G_N_ELEMENTS (args));
 }
 
-/* ---- what other servers did
- * ------------------------------------------------------------ */
+/* ---- what other servers did ---- */
 
 static void result_read (ChPlugin *self, const ChKvReply *reply, const GError *error,
                          gpointer user_data)

@@ -174,8 +174,7 @@ void ch_outbound_start (ChOutbound *outbound)
   ch_wheel_arm (outbound->core->services->reactor, &outbound->tick, 1000);
 }
 
-/* ---- draining
- * ------------------------------------------------------------------------------- */
+/* ---- draining ---- */
 
 static void drain_done (ChOutbound *outbound)
 {

@@ -172,8 +172,7 @@ typedef struct {
   ChReply reply;
 } ChOutCall;
 
-/* ---- outbound.c ---------------------------------------------------------------------
- */
+/* ---- outbound.c ---- */
 /* Puts a command that comes from elsewhere (row, kv) into the lists. Takes @cmd. */
 void ch_out_enter (ChOutCommand *cmd, ChDevice *device, ChOutPhase phase);
 

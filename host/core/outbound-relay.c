@@ -98,8 +98,7 @@ static void adopt (ChOutCommand *cmd)
   }
 }
 
-/* ---- asking the kv whether somebody else has it
- * ------------------------------------------ */
+/* ---- asking the kv whether somebody else has it ---- */
 
 static void checked (ChPlugin *self, const ChKvReply *reply, const GError *error,
                      gpointer user_data)
@@ -138,8 +137,7 @@ static void check (ChOutCommand *cmd)
   ch_kv_commandv (outbound->self, checked, call, "MGET", result, message, NULL);
 }
 
-/* ---- start
- * ---------------------------------------------------------------------------------- */
+/* ---- start ---- */
 
 typedef struct {
   ChOutbound *outbound;
@@ -194,8 +192,7 @@ void ch_out_adopt_restored (ChOutbound *outbound)
     check (g_ptr_array_index (restored, i));
 }
 
-/* ---- relay
- * ------------------------------------------------------------------------------------ */
+/* ---- relay ---- */
 
 static void relayed (ChPlugin *self, const ChTxResult *result, const GError *error,
                      gpointer user_data)
@@ -262,8 +259,7 @@ void ch_out_relay_tick (ChOutbound *outbound)
   watch_dead (outbound);
 }
 
-/* ---- servers that died, devices that moved here
- * -------------------------------------------------- */
+/* ---- servers that died, devices that moved here ---- */
 
 static void taken_over (ChOutbound *outbound, const char *id, const char *message)
 {

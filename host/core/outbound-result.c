@@ -77,8 +77,7 @@ static void delay (ChOutCommand *cmd)
   ch_out_kick (cmd->device->outbound);
 }
 
-/* ---- starts of unknown outcome -------------------------------------------------------
- */
+/* ---- starts of unknown outcome ---- */
 
 static gboolean is_ours (const ChOutCommand *cmd, const ChPort *port, gint64 business_no,
                          const char *wire_order)
@@ -176,8 +175,7 @@ void ch_outbound_port_snapshot (ChOutbound *outbound, ChDevice *device,
   }
 }
 
-/* ---- the ends of an attempt
- * ------------------------------------------------------------ */
+/* ---- the ends of an attempt ---- */
 
 void ch_out_not_written (ChOutCommand *cmd)
 {
@@ -263,8 +261,7 @@ void ch_out_timer_fired (ChWheelTimer *timer)
   }
 }
 
-/* ---- from the protocol
- * ------------------------------------------------------------------ */
+/* ---- from the protocol ---- */
 
 static ChOutCommand *find_result (ChOutbound *outbound, const ChCommandResult *result)
 {
@@ -324,8 +321,7 @@ gboolean ch_command_in_flight (ChPlugin *self, const char *device, guint32 msg_i
   return TRUE;
 }
 
-/* ---- from sessions
- * ------------------------------------------------------------------------ */
+/* ---- from sessions ---- */
 
 /* Whether the bytes of the newest attempt reached the kernel. */
 static gboolean was_handed_over (const ChOutCommand *cmd, gboolean known,
@@ -393,8 +389,7 @@ void ch_outbound_moved (ChOutbound *outbound, ChDevice *device)
   }
 }
 
-/* ---- taking back
- * ---------------------------------------------------------------------------- */
+/* ---- taking back ---- */
 
 gboolean ch_out_withdraw (ChOutCommand *cmd, const char *detail)
 {

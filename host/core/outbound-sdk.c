@@ -35,8 +35,7 @@ void ch_command_request (ChPlugin *self, const char *device, ChCommandType type,
               error->message);
 }
 
-/* ---- ch_core_send ---------------------------------------------------------------------
- */
+/* ---- ch_core_send ---- */
 
 typedef struct {
   ChPlugin *self; /* the caller; its answer is dropped when it has stopped */
@@ -205,8 +204,7 @@ void ch_core_send (ChPlugin *self, const char *device, ChCommandType type, gint 
   ch_sessions_locate (core->sessions, send->device, located, owe_send (send));
 }
 
-/* ---- ch_core_get_command
- * ------------------------------------------------------------------ */
+/* ---- ch_core_get_command ---- */
 
 typedef struct {
   ChPlugin *self;

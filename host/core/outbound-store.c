@@ -100,8 +100,7 @@ void ch_out_row_insert (ChOutCommand *cmd, ChTx *tx)
   ch_tx_bind_time (tx, "created_at", cmd->created_at);
 }
 
-/* ---- gathered updates
- * -------------------------------------------------------------------- */
+/* ---- gathered updates ---- */
 
 static ChTx *rows_of (ChOutbound *outbound)
 {
@@ -217,8 +216,7 @@ void ch_out_rows_resync (ChOutbound *outbound)
   }
 }
 
-/* ---- retention and figures
- * ---------------------------------------------------------------- */
+/* ---- retention and figures ---- */
 
 static void cleaned (ChPlugin *self, const ChTxResult *result, const GError *error,
                      gpointer user_data)

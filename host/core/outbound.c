@@ -10,8 +10,7 @@
 
 #include <string.h>
 
-/* ---- accepting ------------------------------------------------------------------------
- */
+/* ---- accepting ---- */
 
 static void fill_times (ChOutCommand *cmd)
 {
@@ -184,8 +183,7 @@ void ch_outbound_discard (ChOutbound *outbound, const char *command_id)
   ch_out_finish (cmd, CH_COMMAND_CANCELLED, CH_UNSET, "not stored", CH_FINAL_NO_HOOK);
 }
 
-/* ---- sending with a row of its own
- * ------------------------------------------------------ */
+/* ---- sending with a row of its own ---- */
 
 static void stored (ChPlugin *self, const ChTxResult *result, const GError *error,
                     gpointer user_data)
@@ -223,8 +221,7 @@ gboolean ch_outbound_send (ChOutbound *outbound, const ChOutboundRequest *reques
   return TRUE;
 }
 
-/* ---- taking back
- * -------------------------------------------------------------------------- */
+/* ---- taking back ---- */
 
 gboolean ch_outbound_cancel (ChOutbound *outbound, const char *command_id)
 {
@@ -273,8 +270,7 @@ void ch_outbound_forget (ChOutbound *outbound, ChDevice *device)
   ch_out_device_settle (od);
 }
 
-/* ---- figures
- * -------------------------------------------------------------------------------- */
+/* ---- figures ---- */
 
 guint ch_outbound_depth (ChOutbound *outbound)
 {

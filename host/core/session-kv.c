@@ -44,8 +44,7 @@ static ChDevice *device_of (const ChSessionCall *call)
   return g_hash_table_lookup (call->sessions->core->devices, call->device);
 }
 
-/* ---- values
- * ---------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 char *ch_session_conn_json (const ChSessionConn *sc)
 {
@@ -92,8 +91,7 @@ static char *life_of (ChSessions *sessions, const ChDevice *device)
                           MAX (2 * ch_session_timeout_ms (sessions, device) / 1000, 1));
 }
 
-/* ---- bind
- * --------------------------------------------------------------------------------- */
+/* ---- bind ---- */
 
 static gint64 reply_int (const ChKvReply *reply, gsize i)
 {
@@ -175,8 +173,7 @@ void ch_session_kv_bind (ChSessions *sessions, ChDevice *device)
               args, G_N_ELEMENTS (args));
 }
 
-/* ---- unbind
- * ---------------------------------------------------------------------------------- */
+/* ---- unbind ---- */
 
 void ch_session_kv_unbind (ChSessions *sessions, ChDevice *device,
                            const ChSessionConn *sc)
@@ -199,8 +196,7 @@ void ch_session_kv_unbind (ChSessions *sessions, ChDevice *device,
               args, G_N_ELEMENTS (args));
 }
 
-/* ---- touch, in batches
- * ------------------------------------------------------------------------- */
+/* ---- touch, in batches ---- */
 
 static void arm_flush (ChSessions *sessions)
 {

@@ -9,8 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- metrics ------------------------------------------------------------------------
- */
+/* ---- metrics ---- */
 
 typedef struct {
   ChSessions *sessions;
@@ -87,8 +86,7 @@ static void register_metrics (ChSessions *s)
   ch_metrics_add_collector (s->self, collect, s);
 }
 
-/* ---- life -----------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 ChSessions *ch_sessions_new (ChCore *core)
 {
@@ -155,8 +153,7 @@ guint ch_sessions_connected (ChSessions *sessions)
   return sessions->connected;
 }
 
-/* ---- JSON
- * ------------------------------------------------------------------------------- */
+/* ---- JSON ---- */
 
 json_t *ch_session_json (ChSessions *sessions, const ChDevice *device)
 {

@@ -65,8 +65,7 @@ static gint64 grace_ms (ChSessions *sessions, const ChDevice *device)
                                : sessions->config.grace_ms;
 }
 
-/* ---- what is computed
- * --------------------------------------------------------------------- */
+/* ---- what is computed ---- */
 
 ChPresence ch_session_presence (const ChDevice *device, gint64 now_ms)
 {
@@ -115,8 +114,7 @@ gboolean ch_session_is_online (ChSessions *sessions, const ChDevice *device,
   return ch_session_score (sessions, device, now_ms) >= sessions->config.threshold;
 }
 
-/* ---- events
- * --------------------------------------------------------------------------------- */
+/* ---- events ---- */
 
 static void init_event (ChSessions *sessions, const ChDevice *device, ChEvent *event)
 {
@@ -172,8 +170,7 @@ static void publish_offline (ChSessions *sessions, const ChDevice *device)
   ch_publish (topic, &event->event);
 }
 
-/* ---- timers
- * ------------------------------------------------------------------------------------ */
+/* ---- timers ---- */
 
 static void silence (ChSessions *sessions, ChDevice *device)
 {
@@ -246,8 +243,7 @@ void ch_session_ack_timeout (ChSessions *sessions, ChDevice *device)
     ch_session_kv_dirty (sessions, device);
 }
 
-/* ---- good frames
- * ---------------------------------------------------------------------------------- */
+/* ---- good frames ---- */
 
 /* Once per device and sessions.redis_flush_s. */
 static void note_seen (ChSessions *sessions, ChDevice *device, gint64 now_ms)

@@ -77,15 +77,13 @@ struct _ChSessions {
   guint64 touches; /* frames, for session_heartbeat_total */
 };
 
-/* ---- session.c ----------------------------------------------------------------------
- */
+/* ---- session.c ---- */
 ChSessionConn *ch_session_conn (ChSessions *sessions, ChConn conn);
 /* Ends a session; @silent: the connection stays and binds again with its next frame. */
 void ch_session_end (ChSessions *sessions, ChDevice *device, ChCloseReason reason,
                      gboolean silent);
 
-/* ---- session-presence.c ---------------------------------------------------------------
- */
+/* ---- session-presence.c ---- */
 void ch_session_read_config (ChSessions *sessions);
 void ch_session_bound (ChSessions *sessions, ChDevice *device, const char *remote,
                        gint64 absent_s);
@@ -103,14 +101,12 @@ gint ch_session_score_of (const ChSessionPolicy *policy, gint64 now_ms, gint64 s
 gint64 ch_session_timeout_of (gint64 fixed_ms, gint64 min_ms, guint32 offline_after_s,
                               guint32 heartbeat_s);
 
-/* ---- session-bind.c: who may bind
- * ------------------------------------------------------ */
+/* ---- session-bind.c: who may bind ---- */
 /* NULL when the device may be bound to the connection, else a constant reason. */
 const char *ch_session_refusal (ChSessions *sessions, ChDevice *device, ChConn conn,
                                 const char *remote);
 
-/* ---- session-kv.c
- * ----------------------------------------------------------------------- */
+/* ---- session-kv.c ---- */
 gboolean ch_session_kv_ok (ChSessions *sessions);
 ChSessionCall *ch_session_call_new (ChSessions *sessions, const char *device);
 void ch_session_call_done (ChSessionCall *call);
@@ -124,8 +120,7 @@ void ch_session_kv_dirty (ChSessions *sessions, ChDevice *device);
 void ch_session_kv_all_again (ChSessions *sessions);
 char *ch_session_conn_json (const ChSessionConn *sc);
 
-/* ---- session-servers.c
- * --------------------------------------------------------------------- */
+/* ---- session-servers.c ---- */
 guint ch_sessions_servers (ChSessions *sessions);
 /* Gives a ready mark for a device that is not here to its owner. */
 void ch_sessions_hand_over (ChSessions *sessions, const char *device);
@@ -135,8 +130,7 @@ gboolean ch_session_servers_open (ChSessions *sessions, GError **error);
 void ch_session_servers_close (ChSessions *sessions);
 void ch_session_beat_fired (ChWheelTimer *timer);
 
-/* ---- from outbound-relay.c: what the bind found in the kv
- * ------------------------------------ */
+/* ---- from outbound-relay.c: what the bind found in the kv ---- */
 void ch_outbound_session_reply (ChOutbound *outbound, ChDevice *device, gint64 waiting,
                                 ChKvReply *const *flight, gsize n);
 /* The device is another server's now: its commands are that server's. */

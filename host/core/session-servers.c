@@ -35,8 +35,7 @@ guint ch_sessions_servers (ChSessions *sessions)
   return sessions->n_servers;
 }
 
-/* ---- own registration
- * ---------------------------------------------------------------------- */
+/* ---- own registration ---- */
 
 static void write_beat (ChSessions *sessions)
 {
@@ -56,8 +55,7 @@ static void write_beat (ChSessions *sessions)
   ch_kv_commandv (self, NULL, NULL, "ZADD", "servers", now, me, NULL);
 }
 
-/* ---- the reaper
- * ------------------------------------------------------------------------------ */
+/* ---- the reaper ---- */
 
 static void release_device (ChSessions *sessions, const char *server, const char *conn_id,
                             const char *device)
@@ -164,8 +162,7 @@ static void alive_counted (ChPlugin *self, const ChKvReply *reply, const GError 
     sessions->n_servers = (guint) MAX (reply->integer, 1);
 }
 
-/* ---- the beat
- * ----------------------------------------------------------------------------------- */
+/* ---- the beat ---- */
 
 static void token_read (ChPlugin *self, const ChKvReply *reply, const GError *error,
                         gpointer user_data)
@@ -373,8 +370,7 @@ void ch_session_servers_close (ChSessions *sessions)
   ch_kv_commandv (sessions->self, NULL, NULL, "DEL", key, NULL);
 }
 
-/* ---- devices of other servers
- * --------------------------------------------------------------------- */
+/* ---- devices of other servers ---- */
 
 void ch_session_stale (ChSessions *sessions, ChDevice *device)
 {

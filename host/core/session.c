@@ -17,8 +17,7 @@ static ChGateway *gateway_of (ChSessions *sessions)
   return sessions->core->services->gateway;
 }
 
-/* ---- what a connection carries
- * ---------------------------------------------------------- */
+/* ---- what a connection carries ---- */
 
 ChSessionConn *ch_session_conn (ChSessions *sessions, ChConn conn)
 {
@@ -61,8 +60,7 @@ ChDevice *const *ch_session_conn_devices (gpointer core_data, guint *n_devices)
   return sc != NULL ? (ChDevice *const *) sc->devices->pdata : NULL;
 }
 
-/* ---- take-over
- * --------------------------------------------------------------------------- */
+/* ---- take-over ---- */
 
 static gboolean closes_old (const ChSessionConn *old, const ChSessionConn *fresh,
                             const ChProtocolProperties *props)
@@ -97,8 +95,7 @@ static void leave_old (ChSessions *sessions, ChDevice *device, const ChSessionCo
     ch_conn_close (sessions->self, conn, CH_CLOSE_TAKEOVER);
 }
 
-/* ---- bind
- * ---------------------------------------------------------------------------------- */
+/* ---- bind ---- */
 
 /* Seconds without a session, for device.online. */
 static gint64 absence_s (ChSessions *sessions, const ChDevice *device)
@@ -168,8 +165,7 @@ gboolean ch_session_bind (ChSessions *sessions, ChDevice *device, ChConn conn,
   return TRUE;
 }
 
-/* ---- the end
- * -------------------------------------------------------------------------------- */
+/* ---- the end ---- */
 
 void ch_session_end (ChSessions *sessions, ChDevice *device, ChCloseReason reason,
                      gboolean silent)
@@ -242,8 +238,7 @@ void ch_session_conn_alarm (ChSessions *sessions, ChConn conn, gpointer core_dat
   }
 }
 
-/* ---- SIM cards
- * --------------------------------------------------------------------------------- */
+/* ---- SIM cards ---- */
 
 /* The same modem dialled again: the rest of its devices are on a dead connection. */
 static void close_dead_twin (ChSessions *sessions, const ChSessionConn *sc,

@@ -168,8 +168,7 @@ CtlExit ctl_devices_send (Ctl *ctl, int argc, char **argv)
                                      argc > 3 ? argv[3] : "", (guint) MAX (wait_ms, 0)));
 }
 
-/* ---- charges
- * ---------------------------------------------------------------------------------- */
+/* ---- charges ---- */
 
 typedef struct {
   gint socket_no, port_no, minutes, energy_wh, power_w, amount_cent, wait_ms;

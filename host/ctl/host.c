@@ -172,8 +172,7 @@ CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv)
   return CTL_OK;
 }
 
-/* ---- plugins
- * ---------------------------------------------------------------------------------- */
+/* ---- plugins ---- */
 
 static char *property (GVariant *properties, const char *name)
 {

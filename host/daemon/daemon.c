@@ -77,8 +77,7 @@ const ChConfigKey ch_daemon_config[] = {
     {.name = NULL},
 };
 
-/* ---- configuration
- * ------------------------------------------------------------------------ */
+/* ---- configuration ---- */
 
 static void declare_all (ChConfig *config)
 {
@@ -148,8 +147,7 @@ gboolean ch_daemon_reload (ChDaemon *daemon, GError **error)
   return TRUE;
 }
 
-/* ---- signals
- * -------------------------------------------------------------------------------- */
+/* ---- signals ---- */
 
 static gboolean on_stop (gpointer data)
 {
@@ -179,8 +177,7 @@ static void watch_signals (ChDaemon *daemon)
   signal (SIGPIPE, SIG_IGN);
 }
 
-/* ---- making and ending
- * ------------------------------------------------------------------------ */
+/* ---- making and ending ---- */
 
 static void clear (ChDaemon *daemon)
 {

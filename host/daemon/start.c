@@ -22,8 +22,7 @@
 static const char *const EMBEDDED[] = {"store-sqlite", "kv-memory", "proto-bkv", NULL};
 static const char *const PRODUCTION[] = {"store-pgsql", "kv-redis", "proto-bkv", NULL};
 
-/* ---- before the phases
- * ------------------------------------------------------------------- */
+/* ---- before the phases ---- */
 
 static const char *const *wanted_plugins (ChDaemon *daemon)
 {
@@ -76,8 +75,7 @@ static void phase (ChDaemon *daemon, guint number, const char *what)
   ch_notify ("STATUS=%s", what);
 }
 
-/* ---- the phases
- * ------------------------------------------------------------------------------ */
+/* ---- the phases ---- */
 
 static const ChField STATE_FIELDS[] = {
     CH_FIELD (ChStateChangedEvent, name, CH_FIELD_STRING, NULL),

@@ -41,8 +41,7 @@ static gboolean is_trusted (const ChDbusCaller *caller)
   return caller->uid == 0 || caller->uid == geteuid () || caller->in_group;
 }
 
-/* ---- polkit
- * ---------------------------------------------------------------------------------- */
+/* ---- polkit ---- */
 
 static void polkit_answered (GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -92,8 +91,7 @@ static void decide (Question *q, const ChDbusCaller *caller)
     finish (q, FALSE);
 }
 
-/* ---- credentials
- * ------------------------------------------------------------------------------- */
+/* ---- credentials ---- */
 
 static ChDbusCaller *read_caller (GVariant *answer)
 {

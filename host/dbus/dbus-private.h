@@ -33,8 +33,7 @@ struct _ChDbus {
   GHashTable *subscriptions; /* unique name → GPtrArray of Follow */
 };
 
-/* ---- access.c: who may do what
- * ------------------------------------------------------------- */
+/* ---- access.c: who may do what ---- */
 
 typedef enum {
   CH_DBUS_READ_PRIVATE = 1, /* orders and cards: the daemon's user, root, its group */
@@ -53,8 +52,7 @@ void ch_dbus_authorize (ChDbus *dbus, GDBusMethodInvocation *invocation,
 /* A caller left the bus. */
 void ch_dbus_forget_caller (ChDbus *dbus, const char *sender);
 
-/* ---- answers.c
- * ------------------------------------------------------------------------------ */
+/* ---- answers.c ---- */
 
 /* Answers with an error of the product: org.chargehost.Error.DeviceOffline and the like.
  */
@@ -66,8 +64,7 @@ void ch_dbus_return_json (ChPlugin *self, const json_t *data, const GError *erro
 char *ch_dbus_escape (const char *text);
 char *ch_dbus_unescape (const char *element); /* NULL when it is none */
 
-/* ---- the objects
- * ---------------------------------------------------------------------------- */
+/* ---- the objects ---- */
 
 gboolean ch_dbus_export_host (ChDbus *dbus, GError **error);
 void ch_dbus_unexport_host (ChDbus *dbus);

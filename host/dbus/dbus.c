@@ -72,8 +72,7 @@ void ch_dbus_set_daemon (ChDbus *dbus, const ChDbusDaemon *table, gpointer daemo
   dbus->daemon = daemon;
 }
 
-/* ---- connecting
- * -------------------------------------------------------------------------------- */
+/* ---- connecting ---- */
 
 static void owner_changed (GDBusConnection *connection, const char *sender,
                            const char *path, const char *interface, const char *signal,

@@ -50,8 +50,7 @@ static GDBusInterfaceInfo **introspect (GDBusConnection *connection, const char 
   return list;
 }
 
-/* ---- properties
- * -------------------------------------------------------------------------------- */
+/* ---- properties ---- */
 
 static GVariant *ports_variant (const ChDevice *device)
 {

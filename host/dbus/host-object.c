@@ -12,8 +12,7 @@
 
 #define PAGE_MAX 1000
 
-/* ---- properties that change all the time are read when somebody asks
- * ----------------------- */
+/* ---- properties that change all the time are read when somebody asks ---- */
 
 static void refresh (ChDbus *dbus)
 {
@@ -47,8 +46,7 @@ static void keep_fresh (ChPlugin *self, gpointer data)
   ch_timer_add (self, 1000, keep_fresh, dbus);
 }
 
-/* ---- changing
- * ---------------------------------------------------------------------------------- */
+/* ---- changing ---- */
 
 static void do_reload (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
 {

@@ -23,8 +23,7 @@ static void show (ChDbusPlugin1 *object, const ChPluginView *view)
   ch_dbus_plugin1_set_generation (object, view->generation);
 }
 
-/* ---- methods
- * ---------------------------------------------------------------------------------- */
+/* ---- methods ---- */
 
 typedef gboolean (*Action) (ChPlugins *plugins, const char *name, GError **error);
 
@@ -64,8 +63,7 @@ static gboolean on_method (ChDbusPlugin1 *object, GDBusMethodInvocation *invocat
   return TRUE;
 }
 
-/* ---- coming and going
- * --------------------------------------------------------------------------- */
+/* ---- coming and going ---- */
 
 static void add (ChDbus *dbus, const ChPluginView *view)
 {
