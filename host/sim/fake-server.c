@@ -9,7 +9,7 @@
 
 #define PATIENCE (30 * G_USEC_PER_SEC)
 #define PEER_BUFFER 8192
-#define WRITE_OFF_POLLS 100 /* of a millisecond */
+#define WRITE_OFF_POLLS 20 /* of a millisecond */
 
 typedef struct {
   FakeServer *server;
