@@ -20,7 +20,8 @@ static const char *const ORDER_KEYS[] = {"core", "device", NULL};
   P (heartbeat_s, INT, 1, 604800, NULL, NULL, "Interval of heartbeats in seconds.")      \
   P (offline_after_s, INT, 0, 604800, NULL, NULL,                                        \
      "Silence after which a device is off-line; 0 = two and a half heartbeats.")         \
-  P (offline_grace_s, INT, 0, 604800, NULL, NULL, "From unstable to off-line.")          \
+  P (offline_grace_s, INT, 0, 604800, NULL, "sessions.offline_grace_s",                  \
+     "From unstable to off-line.")                                                       \
   P (bind_timeout_s, INT, 0, 86400, NULL, "tcp.bind_timeout",                            \
      "From the first bytes to the first known device; 0 = no limit.")                    \
   P (idle_timeout_s, INT, 0, 604800, NULL, "tcp.idle_timeout",                           \
@@ -46,27 +47,32 @@ static const char *const ORDER_KEYS[] = {"core", "device", NULL};
   P (flood_close_after_s, INT, -1, 86400, NULL, NULL,                                    \
      "A younger connection is never closed for its rate; -1 = none ever is.")            \
   P (max_frame_bytes, INT, 16, FRAME_MAX, NULL, "tcp.max_frame_bytes", "Longest frame.") \
-  P (min_spacing_ms, INT, 0, 3600000, NULL, NULL, "Between two commands of a device.")   \
+  P (min_spacing_ms, INT, 0, 3600000, NULL, "gateway.throttle_ms",                       \
+     "Between two commands of a device.")                                                \
   P (replies_are_spaced, BOOL, 0, 0, NULL, NULL,                                         \
      "Whether replies to reports count for min_spacing_ms.")                             \
-  P (window, INT, 1, 100, NULL, NULL, "Commands in flight per device.")                  \
+  P (window, INT, 1, 100, NULL, "outbound.window", "Commands in flight per device.")     \
   P (window_urgent, INT, 0, 100, NULL, NULL, "Urgent commands in flight beside them.")   \
   P (msg_id_bits, INT, 0, 32, NULL, NULL, "Width of message numbers; 0 = none.")         \
-  P (pending_timeout_s, INT, 1, 604800, NULL, NULL, "Order: start not acknowledged.")    \
-  P (confirmed_timeout_s, INT, 1, 604800, NULL, NULL,                                    \
+  P (pending_timeout_s, INT, 1, 604800, NULL, "orders.pending_timeout_s",                \
+     "Order: start not acknowledged.")                                                   \
+  P (confirmed_timeout_s, INT, 1, 604800, NULL, "orders.confirmed_timeout_s",            \
      "Order: acknowledged, but the charge does not begin.")                              \
-  P (cancelling_timeout_s, INT, 1, 604800, NULL, NULL,                                   \
+  P (cancelling_timeout_s, INT, 1, 604800, NULL, "orders.cancelling_timeout_s",          \
      "Order: cancelling not confirmed.")                                                 \
-  P (stopping_timeout_s, INT, 1, 604800, NULL, NULL, "Order: stop not acknowledged.")    \
-  P (stop_wait_end_s, INT, 1, 604800, NULL, NULL,                                        \
+  P (stopping_timeout_s, INT, 1, 604800, NULL, "orders.stopping_timeout_s",              \
+     "Order: stop not acknowledged.")                                                    \
+  P (stop_wait_end_s, INT, 1, 604800, NULL, "orders.stopping_timeout_s",                 \
      "Order: stop acknowledged, wait for the end report.")                               \
-  P (stop_max_s, INT, 1, 604800, NULL, NULL, "Order: longest time of stopping.")         \
-  P (recover_wait_end_s, INT, 1, 604800, NULL, NULL,                                     \
+  P (stop_max_s, INT, 1, 604800, NULL, "orders.stop_max_s",                              \
+     "Order: longest time of stopping.")                                                 \
+  P (recover_wait_end_s, INT, 1, 604800, NULL, "orders.recover_wait_end_s",              \
      "Order: device is back, wait for the end report.")                                  \
-  P (interrupted_max_s, INT, 1, 31536000, NULL, NULL, "Order: longest interruption.")    \
+  P (interrupted_max_s, INT, 1, 31536000, NULL, "orders.interrupted_max_s",              \
+     "Order: longest interruption.")                                                     \
   P (abandoned_s, INT, 0, 31536000, NULL, NULL,                                          \
      "Order: given up after so long; 0 = never.")                                        \
-  P (progress_stale_s, INT, 1, 604800, NULL, NULL,                                       \
+  P (progress_stale_s, INT, 1, 604800, NULL, "orders.progress_stale_s",                  \
      "Order: no progress report for so long makes the core ask.")                        \
   P (query_wait_s, INT, 1, 3600, NULL, NULL, "Wait for the answer to a port query.")     \
   P (snapshot_max_age_s, INT, 0, 86400, NULL, NULL,                                      \
@@ -136,7 +142,8 @@ static gboolean read_override (ChConfig *config, const char *path, const ChConfi
 
 static gboolean read_host_key (ChConfig *config, const char *path, gint32 *value)
 {
-  if (path == NULL || !ch_config_get_is_set (config, path))
+  if (path == NULL || ch_config_lookup (config, path) == NULL
+      || !ch_config_get_is_set (config, path))
     return FALSE;
   if (g_str_has_suffix (path, "timeout"))
     *value = (gint32) ((ch_config_get_duration_ms (config, path) + 999) / 1000);
