@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What ./dev run does after the build: a message bus of its own, the daemon on SQLite and
+# memory, simulated chargers over TCP, a first charge through REST; then it goes on until
+# Ctrl-C. All data is below .run/ and found again at the next start.
+# With --once it ends after the first charge.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")/.."
+ROOT=$PWD
+RUN=$ROOT/.run
+BUILD=$ROOT/build/run
+DAEMON=$BUILD/host/chargehostd
+CTL=$BUILD/host/ctl/chargehostctl
+SIM=$BUILD/host/sim/chargehost-sim
+GATEWAYS=6
+SCALE=60 # a minute of the devices is a second
+ONCE=false
+[ "${1:-}" != --once ] || ONCE=true
+
+pids=()
+finish() {
+  trap '' INT TERM
+  trap - EXIT
+  echo
+  echo "Stopping …"
+  local i
+  for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
+    kill -TERM "${pids[i]}" 2>/dev/null || true
+    tail --pid="${pids[i]}" -f /dev/null 2>/dev/null || true
+  done
+  echo "Stopped. The data is kept in .run/"
+  exit "${1:-0}"
+}
+die() {
+  echo "dev run: $*" >&2
+  [ ! -s "$RUN/daemon.log" ] || tail -n 15 "$RUN/daemon.log" >&2
+  finish 1
+}
+trap 'finish 0' INT TERM
+trap 'finish 1' EXIT
+
+# start NAME COMMAND…: a child in a session of its own, so that Ctrl-C reaches only us.
+start() {
+  local name=$1
+  shift
+  setsid "$@" </dev/null >"$RUN/$name.log" 2>&1 &
+  pids+=($!)
+}
+alive() { kill -0 "$1" 2>/dev/null; }
+free_port() {
+  local port=$1
+  while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+  echo "$port"
+}
+# field JSON NAME…: a member of the answer's data, or of the answer.
+field() {
+  python3 -c '
+import json, sys
+value = json.loads(sys.argv[1])
+value = value.get("data", value)
+for name in sys.argv[2:]:
+    value = value.get(name) if isinstance(value, dict) else None
+print("" if value is None else value)' "$@"
+}
+
+mkdir -p "$RUN/sim" "$RUN/state"
+chmod 700 "$RUN"
+
+# ---- a message bus, for chargehostctl and busctl ---------------------------------------------
+BUS=unix:path=$RUN/bus
+[ ${#BUS} -lt 100 ] || BUS=unix:abstract=chargehost-$$
+rm -f "$RUN/bus"
+cat >"$RUN/bus.conf" <<XML
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type><listen>$BUS</listen><auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>
+  </policy>
+</busconfig>
+XML
+start bus dbus-daemon "--config-file=$RUN/bus.conf" --nofork --print-address
+for _ in $(seq 100); do
+  grep -q unix: "$RUN/bus.log" && break
+  sleep 0.05
+done
+export CHARGEHOST_BUS=$BUS
+
+# ---- the daemon --------------------------------------------------------------------------------
+DEVICE_PORT=$(free_port 7000)
+HTTP_PORT=$(free_port 8080)
+cat >"$RUN/chargehost.yaml" <<YAML
+# Made by ./dev run at each start.
+app:
+  state_dir: $RUN/state
+server:
+  id: dev-1
+tcp:
+  listeners: ["127.0.0.1:$DEVICE_PORT"]
+http:
+  addr: "127.0.0.1:$HTTP_PORT"
+dbus:
+  bus: "$BUS"
+plugins:
+  path: ["$BUILD/plugins/store-sqlite", "$BUILD/plugins/kv-memory", "$BUILD/plugins/proto-bkv"]
+  development: true
+shutdown:
+  lb_grace: 0s
+logging:
+  format: human
+YAML
+start daemon env "CHARGEHOST_TEST_SCANNER=$BUILD/host/chargehost-plugin-scan" \
+  "$DAEMON" --config "$RUN/chargehost.yaml"
+daemon=${pids[-1]}
+for _ in $(seq 200); do
+  grep -q 'ready after' "$RUN/daemon.log" && "$CTL" status >/dev/null 2>&1 && break
+  alive "$daemon" || die "chargehostd did not start"
+  sleep 0.05
+done
+URL=http://127.0.0.1:$HTTP_PORT
+if [ ! -s "$RUN/api-key" ]; then
+  (umask 077 && "$CTL" key create dev --scopes read,control,admin >"$RUN/api-key") ||
+    die "no API key"
+fi
+KEY=$(cat "$RUN/api-key")
+api() { curl -sS -m 15 -H "X-API-Key: $KEY" "$@"; }
+
+# ---- simulated chargers ---------------------------------------------------------------------------
+start sim "$SIM" --server "127.0.0.1:$DEVICE_PORT" --gateways "$GATEWAYS" \
+  --first-id 82241218000001 --sockets 0 --plug 1 --time-scale "$SCALE" --state "$RUN/sim"
+echo
+echo "chargehostd listens; $GATEWAYS simulated BKV chargers connect (one of their minutes"
+echo "is a second) …"
+for _ in $(seq 600); do
+  online=$("$CTL" devices list --online --json 2>/dev/null | grep -c '"device_phy_id"' || true)
+  [ "${online:-0}" -lt "$GATEWAYS" ] || break
+  alive "$daemon" || die "chargehostd ended"
+  sleep 0.1
+done
+"$CTL" devices list
+echo
+
+# ---- a first charge, through REST --------------------------------------------------------------------
+DEVICE=82241218000001
+PORT=0
+for port in 0 1; do
+  answer=$(api "$URL/devices/$DEVICE/ports")
+  if python3 -c '
+import json, sys
+ports = json.loads(sys.argv[1])["data"]["ports"]
+sys.exit(0 if any(p["port_no"] == int(sys.argv[2]) and p["status"] == 1 for p in ports) else 1)
+' "$answer" "$port"; then
+    PORT=$port
+    break
+  fi
+done
+BODY="{\"port_no\":$PORT,\"charge_mode\":1,\"amount\":500,\"duration_minutes\":20,\"wait_ms\":5000}"
+echo "\$ curl -X POST $URL/devices/$DEVICE/start_charge -H 'X-API-Key: …' -d '$BODY'"
+answer=$(api -X POST -H 'Content-Type: application/json' -d "$BODY" \
+  "$URL/devices/$DEVICE/start_charge")
+echo "$answer"
+order=$(field "$answer" order_no)
+[ -n "$order" ] || die "the charge did not start"
+echo
+printf '%-10s %-10s %10s %12s %10s\n' time state power energy amount
+state=
+for _ in $(seq 60); do
+  answer=$(api "$URL/orders/$order")
+  state=$(field "$answer" status)
+  printf '%-10s %-10s %8s W %9s Wh %5s cent\n' "$(date +%T)" "$state" \
+    "$(field "$answer" power_w)" "$(field "$answer" energy_wh)" "$(field "$answer" amount_cent)"
+  case $state in completed | stopped | failed) break ;; esac
+  alive "$daemon" || die "chargehostd ended"
+  sleep 1
+done
+echo
+echo "Settled:"
+api "$URL/orders/$order" | python3 -m json.tool
+case $state in completed | stopped) ;; *) die "the charge ended as '$state'" ;; esac
+cat <<TEXT
+
+It goes on running. Look further from another terminal, in this folder:
+
+  REST     $URL/health
+           curl -H "X-API-Key: \$(cat .run/api-key)" $URL/api/v1/devices
+  metrics  $URL/metrics
+  API key  $KEY
+  command  export CHARGEHOST_BUS=$BUS
+  line     build/run/host/ctl/chargehostctl devices list
+           build/run/host/ctl/chargehostctl charge start $DEVICE --port 1 --minutes 30
+           build/run/host/ctl/chargehostctl monitor 'order.*'
+  D-Bus    busctl --address=$BUS introspect org.chargehost.Host1 /org/chargehost
+  devices  127.0.0.1:$DEVICE_PORT (TCP)
+  logs     .run/daemon.log  .run/sim.log
+
+Ctrl-C stops everything; the data in .run/ is kept.
+TEXT
+"$ONCE" && finish 0
+
+# ---- until Ctrl-C: now and then another charge ----------------------------------------------------------
+echo
+"$CTL" monitor 'order.changed' &
+pids+=($!)
+while alive "$daemon"; do
+  device=$((82241218000001 + RANDOM % GATEWAYS))
+  api -X POST -H 'Content-Type: application/json' \
+    -d "{\"port_no\":$((RANDOM % 2)),\"charge_mode\":1,\"amount\":300,\"duration_minutes\":$((5 + RANDOM % 25))}" \
+    "$URL/devices/$device/start_charge" >/dev/null 2>&1 || true
+  sleep 5 &
+  wait $! || true
+done
+die "chargehostd ended"
