@@ -129,10 +129,11 @@ static void check_gap (SimGateway *gateway, const BkvFrame *frame, guint32 now)
 {
   guint32 gap = now - gateway->last_command_ms;
   guint min_gap = (guint) gateway->sim->options.min_gap_ms;
+  guint lag = (guint) (loop_lag (gateway->sim->loop) / 1000);
 
   if (is_stop (frame) || frame->kind == BKV_CARD_CHARGE)
     return;
-  if (gateway->last_command_ms != 0 && gap + GAP_SLACK_MS < min_gap)
+  if (gateway->last_command_ms != 0 && gap + GAP_SLACK_MS + lag < min_gap)
     check_broken (gateway, SIM_RULE_GAP, "%u ms after the command before", gap);
   gateway->last_command_ms = now != 0 ? now : 1;
 }
@@ -306,6 +307,10 @@ void owed_timer (gpointer data)
   SimGateway *gateway = data;
   double limit_us = gateway->sim->options.answer_limit_s * 1e6;
 
+  if (link_unread (gateway)) { /* the answer may be here, and we are late */
+    timer_arm (gateway->sim->loop, &gateway->owed_check, 0);
+    return;
+  }
   while (gateway->n_owed > 0
          && (double) (sim_real_us (gateway->sim) - gateway->owed[0].sent_us)
                 >= limit_us) {

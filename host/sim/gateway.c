@@ -201,6 +201,11 @@ static void beat_timer (gpointer data)
 static void dead_timer (gpointer data)
 {
   SimGateway *gateway = data;
+
+  if (link_unread (gateway)) { /* it may be here, and we are late */
+    timer_arm (gateway->sim->loop, &gateway->dead, 0);
+    return;
+  }
   gateway->sim->counters.closed_by_us++;
   gateway_close (gateway, SIM_HANG_UP, "no answer to a heartbeat for 60 s",
                  SIM_RECONNECT);

@@ -38,6 +38,8 @@ void link_init (SimGateway *gateway);
 void link_connect (SimGateway *gateway);
 void link_close (SimGateway *gateway, SimClose how);
 void link_write (SimGateway *gateway, const guint8 *bytes, gsize size);
+/* Whether bytes of the server wait to be read. */
+gboolean link_unread (const SimGateway *gateway);
 /* Keeps output back until the next write, at most for @delay. */
 void link_hold (SimGateway *gateway, gint64 delay);
 /* Sends the next write in @pieces, with pauses. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define MAX_ABANDONED 4096
@@ -218,6 +219,12 @@ static gsize take_frames (SimGateway *gateway, const guint8 *bytes, gsize size)
       return size;
   }
   return at;
+}
+
+gboolean link_unread (const SimGateway *gateway)
+{
+  int n = 0;
+  return gateway->watch.fd >= 0 && ioctl (gateway->watch.fd, FIONREAD, &n) == 0 && n > 0;
 }
 
 static void keep_rest (SimGateway *gateway, const guint8 *bytes, gsize size)

@@ -8,6 +8,7 @@
 
 #define EVENTS_PER_TURN 512
 #define STEP_WAIT_NS 1000000
+#define LAG_WINDOW 2000000
 
 struct SimLoop {
   int epoll;
@@ -20,6 +21,8 @@ struct SimLoop {
   gboolean (*settled) (gpointer data); /* NULL: time is real */
   gpointer settled_data;
   gboolean quit;
+  gint64 lag[2];    /* longest of the window before, and of this one */
+  gint64 lag_since; /* when this window began */
 };
 
 static void refresh_clock (SimLoop *loop)
@@ -70,6 +73,21 @@ gint64 loop_now (const SimLoop *loop)
 gint64 loop_real (const SimLoop *loop)
 {
   return loop->real;
+}
+
+gint64 loop_lag (const SimLoop *loop)
+{
+  return MAX (loop->lag[0], loop->lag[1]);
+}
+
+static void note_lag (SimLoop *loop, gint64 lag)
+{
+  if (loop->real - loop->lag_since > LAG_WINDOW) {
+    loop->lag[0] = loop->lag[1];
+    loop->lag[1] = 0;
+    loop->lag_since = loop->real;
+  }
+  loop->lag[1] = MAX (loop->lag[1], lag);
 }
 
 gint64 loop_scaled (const SimLoop *loop, gint64 real_us)
@@ -213,6 +231,8 @@ static int wait_events (SimLoop *loop, struct epoll_event *events, int max_wait_
   int n = epoll_pwait2 (loop->epoll, events, EVENTS_PER_TURN, &wait, NULL);
   if (n < 0 && errno == ENOSYS) /* before Linux 5.11 */
     n = epoll_wait (loop->epoll, events, EVENTS_PER_TURN, (int) ((wait_us + 999) / 1000));
+  if (n == 0)
+    note_lag (loop, g_get_monotonic_time () - loop->real - wait_us);
   return n;
 }
 
@@ -244,6 +264,8 @@ void loop_turn (SimLoop *loop, int max_wait_ms)
       watch->func (watch->data, events[i].events);
   }
   run_timers (loop);
+  if (loop->settled == NULL)
+    note_lag (loop, g_get_monotonic_time () - loop->real);
   g_ptr_array_set_size (loop->dead, 0);
 }
 

@@ -44,6 +44,9 @@ void loop_use_steps (SimLoop *loop, gboolean (*settled) (gpointer data), gpointe
 gint64 loop_now (const SimLoop *loop);
 /* Monotonic microseconds, not scaled, at the beginning of this turn. */
 gint64 loop_real (const SimLoop *loop);
+/* How late this side has been lately, in real microseconds: the longest turn, or waking
+ * from a wait, of the last seconds. What was measured here may be wrong by that much. */
+gint64 loop_lag (const SimLoop *loop);
 /* A real interval as a scaled one. */
 gint64 loop_scaled (const SimLoop *loop, gint64 real_us);
 
