@@ -26,3 +26,10 @@ void ch_bus_set_wake (ChBus *bus, void (*wake) (gpointer data), gpointer data);
 
 /* Registered topics, for documentation and D-Bus. (transfer container) */
 GPtrArray *ch_bus_topics (ChBus *bus);
+
+/*
+ * For topics that are carried between instances: the contrary of ch_event_to_json(). The
+ * object may be anything; what does not fit the topic is an error. (transfer full): the
+ * struct and its blob, freed with g_free()
+ */
+ChEvent *ch_event_from_json (const ChTopic *topic, const json_t *object, GError **error);

@@ -45,13 +45,14 @@ static const Every absent = {
 static char *json_text (const ChTopic *topic, const ChEvent *event)
 {
   json_t *object = ch_event_to_json (topic, event);
-  char *text = json_dumps (object, CH_JSON_DUMP_FLAGS | JSON_SORT_KEYS);
+  char *text
+      = json_dumps (object, JSON_COMPACT | JSON_REAL_PRECISION (15) | JSON_SORT_KEYS);
   json_decref (object);
   return text;
 }
 
-static void assert_both (const Every *value, const char *blob, const char *json,
-                         const char *variant)
+static ChEvent *assert_forth (const Every *value, const char *blob, const char *json,
+                              const char *variant)
 {
   gsize size = blob != NULL ? strlen (blob) : 0;
   g_autofree Every *copy = g_malloc0 (sizeof *copy + size);
@@ -68,6 +69,22 @@ static void assert_both (const Every *value, const char *blob, const char *json,
   g_assert_true (g_variant_is_of_type (made, G_VARIANT_TYPE_VARDICT));
   g_autofree char *printed = g_variant_print (made, TRUE);
   g_assert_cmpstr (printed, ==, variant);
+  return &g_steal_pointer (&copy)->event;
+}
+
+/* And back: the same text again. */
+static void assert_both (const Every *value, const char *blob, const char *json,
+                         const char *variant)
+{
+  g_autofree ChEvent *event = assert_forth (value, blob, json, variant);
+  g_autoptr (GError) error = NULL;
+  json_t *object = ch_event_to_json (&every, event);
+  g_autofree ChEvent *back = ch_event_from_json (&every, object, &error);
+  g_assert_no_error (error);
+  json_decref (object);
+  char *text = json_text (&every, back);
+  g_assert_cmpstr (text, ==, json);
+  free (text);
 }
 
 static void test_absent (void)
@@ -128,11 +145,12 @@ static void test_text (void)
 {
   Every value = absent;
   memcpy (value.text, "12345678", 8);
-  assert_both (&value, NULL, "{\"flag\":false,\"text\":\"12345678\"}",
-               "{'flag': <false>, 'text': <'12345678'>}");
+  g_free (assert_forth (&value, NULL, "{\"flag\":false,\"text\":\"12345678\"}",
+                        "{'flag': <false>, 'text': <'12345678'>}"));
   memcpy (value.text, "a\xff\xc3\0", 4);
-  assert_both (&value, NULL, "{\"flag\":false,\"text\":\"a\xef\xbf\xbd\xef\xbf\xbd\"}",
-               "{'flag': <false>, 'text': <'a\xef\xbf\xbd\xef\xbf\xbd'>}");
+  g_free (assert_forth (&value, NULL,
+                        "{\"flag\":false,\"text\":\"a\xef\xbf\xbd\xef\xbf\xbd\"}",
+                        "{'flag': <false>, 'text': <'a\xef\xbf\xbd\xef\xbf\xbd'>}"));
 }
 
 static void test_double (void)
@@ -162,6 +180,51 @@ static void test_bad_blob (void)
   char *text = json_text (&every, &value->event);
   g_assert_cmpstr (text, ==, "{\"flag\":false}");
   free (text);
+}
+
+/* What others wrote: refused with the member's name, never half taken. */
+static void test_hostile (void)
+{
+  static const struct {
+    const char *json;
+    const char *wrong; /* NULL: taken */
+  } cases[] = {
+      {"[]", "the object"},
+      {"{}", NULL},
+      {"{\"unknown\":{},\"small\":null}", NULL},
+      {"{\"device_id\":7}", "device_id"},
+      {"{\"socket_no\":-1}", "socket_no"},
+      {"{\"port_no\":40000}", "port_no"},
+      {"{\"time\":\"yesterday\"}", "time"},
+      {"{\"flag\":1}", "flag"},
+      {"{\"small\":2147483648}", "small"},
+      {"{\"small\":1.5}", "small"},
+      {"{\"large\":\"1\"}", "large"},
+      {"{\"real\":true}", "real"},
+      {"{\"text\":\"12345678\"}", "text"},
+      {"{\"text\":\"1234567\"}", NULL},
+      {"{\"when\":1704528000}", "when"},
+      {"{\"milli\":1e300}", "milli"},
+      {"{\"milli\":9223372036854775807}", "milli"},
+      {"{\"milli\":-0.0005}", NULL},
+      {"{\"json\":[[[]]]}", NULL},
+  };
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+    json_t *object = json_loads (cases[i].json, 0, NULL);
+    g_autofree ChEvent *event = ch_event_from_json (&every, object, &error);
+    json_decref (object);
+    g_autofree char *wanted
+        = cases[i].wrong ? g_strdup_printf ("every.kind: %s is wrong", cases[i].wrong)
+                         : NULL;
+    g_assert_cmpstr (error != NULL ? error->message : NULL, ==, wanted);
+    g_assert_true ((event == NULL) == (wanted != NULL));
+  }
+  g_autofree char *text
+      = g_strdup_printf ("{\"device_id\":\"%0*d\"}", CH_DEVICE_ID_SIZE, 0);
+  json_t *object = json_loads (text, 0, NULL);
+  g_assert_null (ch_event_from_json (&every, object, NULL));
+  json_decref (object);
 }
 
 /* A struct of the SDK, with the table that its publisher writes. */
@@ -195,6 +258,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/reflect/text", test_text);
   g_test_add_func ("/reflect/double", test_double);
   g_test_add_func ("/reflect/bad-blob", test_bad_blob);
+  g_test_add_func ("/reflect/hostile", test_hostile);
   g_test_add_func ("/reflect/sdk-event", test_sdk_event);
   return g_test_run ();
 }

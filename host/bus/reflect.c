@@ -5,6 +5,7 @@
  */
 #include "bus/bus-private.h"
 #include <chargehost/clock.h>
+#include <chargehost/json.h>
 
 #include <math.h>
 #include <string.h>
@@ -73,23 +74,8 @@ static gboolean read_value (const ChTopic *topic, const ChEvent *event,
   }
 }
 
-static const char *time_text (gint64 wall_ms, char text[CH_TIME_TEXT_SIZE])
-{
-  return ch_format_time (wall_ms, text);
-}
-
-/* Whole units stay integers; the rest is shown by CH_JSON_DUMP_FLAGS without dust. */
-static json_t *milli_to_json (gint64 milli)
-{
-  if (milli % 1000 == 0)
-    return json_integer (milli / 1000);
-  return json_real ((double) milli / 1000.0);
-}
-
 static json_t *value_to_json (const Value *value)
 {
-  char text[CH_TIME_TEXT_SIZE];
-
   switch (value->kind) {
   case CH_FIELD_BOOL:
     return json_boolean (value->integer);
@@ -97,9 +83,9 @@ static json_t *value_to_json (const Value *value)
   case CH_FIELD_INT64:
     return json_integer (value->integer);
   case CH_FIELD_MILLI:
-    return milli_to_json (value->integer);
+    return ch_json_milli (value->integer);
   case CH_FIELD_TIME:
-    return json_string (time_text (value->integer, text));
+    return ch_json_time (value->integer);
   case CH_FIELD_DOUBLE:
     return json_real (value->real);
   case CH_FIELD_STRING:
@@ -126,7 +112,7 @@ static GVariant *value_to_variant (const Value *value)
   case CH_FIELD_MILLI:
     return g_variant_new_double ((double) value->integer / 1000.0);
   case CH_FIELD_TIME:
-    return g_variant_new_string (time_text (value->integer, text));
+    return g_variant_new_string (ch_format_time (value->integer, text));
   case CH_FIELD_DOUBLE:
     return g_variant_new_double (value->real);
   case CH_FIELD_STRING:

@@ -152,14 +152,12 @@ ChSubscription ch_subscribe (ChPlugin *self, const char *pattern, const ChFilter
                              ChEventFunc func, gpointer user_data);
 void ch_unsubscribe (ChPlugin *self, ChSubscription *subscription);
 
-/* For json_dumps() of events: thousandths are shown with at most three decimals. */
-#define CH_JSON_DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION (15))
-
 /**
  * ch_event_to_json:
  *
  * Returns: (transfer full): an object with `device_id`, `socket_no`, `port_no`, `time`
- *   (RFC 3339, as every TIME field) and the fields that are present
+ *   (RFC 3339, as every TIME field) and the fields that are present; as text by
+ *   ch_json_dump(), which shows no more decimals than there are
  */
 json_t *ch_event_to_json (const ChTopic *topic, const ChEvent *event);
 
