@@ -147,3 +147,14 @@ char *ch_plugin_image_copy (const char *path, const char *directory, const char 
     (void) unlink (copy);
   return done ? g_steal_pointer (&copy) : NULL;
 }
+
+void ch_plugin_image_forget_copies (const char *directory)
+{
+  g_autoptr (GDir) dir = g_dir_open (directory, 0, NULL);
+
+  for (const char *name; dir != NULL && (name = g_dir_read_name (dir)) != NULL;) {
+    g_autofree char *path = g_build_filename (directory, name, NULL);
+    if (g_str_has_suffix (name, ".so"))
+      (void) unlink (path);
+  }
+}

@@ -89,10 +89,14 @@ static const ChPluginInfo *open_image (ChPluginRecord *record, GError **error)
   void *image = NULL;
 
   if (record->loads > 0) {
+    if (plugins->state_dir == NULL) {
+      g_set_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_STATE,
+                   "%s has changed, and there is no state directory for a copy of it",
+                   path);
+      return NULL;
+    }
     g_autofree char *directory
-        = plugins->state_dir != NULL
-              ? g_build_filename (plugins->state_dir, "generations", NULL)
-              : g_strdup_printf ("%s/chargehost-%d", g_get_tmp_dir (), (int) getpid ());
+        = g_build_filename (plugins->state_dir, "generations", NULL);
     path = copy
         = ch_plugin_image_copy (path, directory, record->name, record->loads + 1, error);
     if (copy == NULL)

@@ -66,6 +66,9 @@ gboolean ch_plugin_name_is_valid (const char *name);
 char *ch_plugin_image_copy (const char *path, const char *directory, const char *name,
                             guint number, GError **error);
 
+/* Copies of earlier processes; only for the one that holds the crash page's lock. */
+void ch_plugin_image_forget_copies (const char *directory);
+
 /* ---- descriptor.c ----------------------------------------------------------------- */
 
 /* Everything that a plugin must say; the error names all that is missing. */

@@ -58,6 +58,8 @@ static void open_page (ChPlugins *plugins)
                 error->message);
     return;
   }
+  g_autofree char *copies = g_build_filename (plugins->state_dir, "generations", NULL);
+  ch_plugin_image_forget_copies (copies);
   if (plugins->services->runner != NULL)
     ch_runner_set_crash_page (plugins->services->runner, plugins->page.page,
                               CH_RUNNER_MARK_SIZE);
