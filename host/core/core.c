@@ -133,6 +133,7 @@ void ch_core_start_monitors (ChCore *core)
 {
   ch_facts_start (core);
   ch_orders_start (core->orders);
+  ch_port_sync_start (core);
   ch_frame_logs_start (core->frame_logs);
   ch_timer_add (core->self, PROGRESS_MS, flush_progress, core);
 }

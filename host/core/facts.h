@@ -41,4 +41,6 @@ void ch_facts_start (ChCore *core);
 
 /* port.c: a port report that is at the head of its device's queue. */
 void ch_port_report (ChDevice *device, const ChPortUpdate *fact);
+/* port-sync.c: asks ports that have not reported for long. */
+void ch_port_sync_start (ChCore *core);
 void ch_device_remove_socket (ChDevice *device, gint socket_no);
