@@ -84,8 +84,8 @@ static ChDevice *speaking (ChPlugin *self, ChConn conn, const char *id)
 
 void ch_device_seen (ChPlugin *self, ChConn conn, const char *id)
 {
-  ChDevice *device = speaking (self, conn, id);
-  if (device != NULL)
+  ChDevice *device = ch_device_find (ch_core_of (self), id);
+  if (device != NULL) /* one that silence had unbound from it is bound again */
     ch_session_touch (device->core->sessions, device, conn);
 }
 
@@ -173,7 +173,8 @@ void ch_device_registered (ChPlugin *self, ChConn conn, const char *id,
                            const ChRegistered *fact)
 {
   ChDevice *device = speaking (self, conn, id);
-  if (device == NULL)
+  if (device == NULL
+      || !ch_session_identity (device->core->sessions, device, conn, fact->iccid))
     return;
   ChCore *core = device->core;
   gboolean changed = take_text (&device->iccid, fact->iccid);

@@ -176,7 +176,7 @@ typedef struct {
 /* Puts a command that comes from elsewhere (row, kv) into the lists. Takes @cmd. */
 void ch_out_enter (ChOutCommand *cmd, ChDevice *device, ChOutPhase phase);
 
-/* ---- outbound-record.c ------------------------------------------------------------ */
+/* ---- outbound-record.c ---- */
 ChOutCommand *ch_out_command_new (ChOutbound *outbound, const char *id);
 ChOutCommand *ch_out_command_ref (ChOutCommand *cmd);
 void ch_out_command_unref (ChOutCommand *cmd);
@@ -199,7 +199,7 @@ void ch_out_view (const ChOutCommand *cmd, ChCommandView *view);
 /* Forgets finished commands beyond the limit of age and number. */
 void ch_out_trim_finals (ChOutbound *outbound);
 
-/* ---- command-json.c --------------------------------------------------------------- */
+/* ---- command-json.c ---- */
 char *ch_out_message_json (const ChOutCommand *cmd); /* gateway 4.4 */
 json_t *ch_out_state_json (const ChOutCommand *cmd); /* gateway 7.5 */
 char *ch_out_attempt_json (const ChOutCommand *cmd, const char *server_id);
@@ -209,7 +209,7 @@ json_t *ch_out_attempts_json (const ChOutCommand *cmd, const char *server_id);
 gboolean ch_out_message_parse (ChOutCommand *cmd, const char *text, gsize size);
 char *ch_out_dump (json_t *json); /* takes @json; compact text */
 
-/* ---- outbound-admit.c ------------------------------------------------------------- */
+/* ---- outbound-admit.c ---- */
 typedef struct {
   gint64 warning, critical, emergency;
 } ChOutLimits;
@@ -227,7 +227,7 @@ guint ch_out_dedup_s (const ChOutCommand *cmd);
 /* Withdraws what a new command makes needless (C1, newer parameters). */
 void ch_out_supersede (ChOutCommand *cmd);
 
-/* ---- outbound-kv.c ---------------------------------------------------------------- */
+/* ---- outbound-kv.c ---- */
 gboolean ch_out_kv_ok (ChOutbound *outbound);
 void ch_out_kv_push (ChOutCommand *cmd);
 void ch_out_kv_take (ChOutCommand *cmd);
@@ -246,7 +246,7 @@ void ch_out_kv_failed (ChOutbound *outbound, const char *operation, const GError
 /* Tells the kv again what memory says, after an outage. */
 void ch_out_kv_resync (ChOutbound *outbound);
 
-/* ---- outbound-dispatch.c ---------------------------------------------------------- */
+/* ---- outbound-dispatch.c ---- */
 void ch_out_kick (ChOutDevice *od);
 void ch_out_run (ChDeferred *deferred);
 void ch_out_ready_fired (ChWheelTimer *timer);
@@ -267,7 +267,7 @@ void ch_out_taken (ChOutCommand *cmd, ChTakeWord word, const char *detail);
 void ch_out_woken (ChPlugin *self, const char *channel, const char *message, gsize size,
                    gpointer user_data);
 
-/* ---- outbound-result.c ------------------------------------------------------------ */
+/* ---- outbound-result.c ---- */
 void ch_out_timer_fired (ChWheelTimer *timer);
 /* (Re-)arms the timer of a command that waits. */
 void ch_out_arm_expiry (ChOutCommand *cmd);
@@ -281,7 +281,7 @@ gboolean ch_out_withdraw (ChOutCommand *cmd, const char *detail);
 void ch_out_attempt_failed (ChOutCommand *cmd, ChAttemptOutcome outcome);
 guint ch_out_retry_delay_ms (guint sends, guint32 random);
 
-/* ---- outbound-final.c ------------------------------------------------------------- */
+/* ---- outbound-final.c ---- */
 typedef enum {
   CH_FINAL_NONE = 0,
   CH_FINAL_NO_HOOK = 1 << 0,   /* the caller knows */
@@ -298,7 +298,7 @@ void ch_out_drop_waiters (ChOutCommand *cmd);
 void ch_out_late (ChOutCommand *cmd, const ChCommandResult *result);
 void ch_out_check_drained (ChOutbound *outbound);
 
-/* ---- outbound-store.c, outbound-relay.c -------------------------------------------- */
+/* ---- outbound-store.c, outbound-relay.c ---- */
 void ch_out_row_insert (ChOutCommand *cmd, ChTx *tx);
 void ch_out_row_sent (ChOutCommand *cmd);
 void ch_out_row_finished (ChOutCommand *cmd);

@@ -196,7 +196,8 @@ static void clear (ChDaemon *daemon)
     ch_kv_close (s->kv); /* their drivers are plugins: close before these stop */
   if (s->plugins != NULL)
     ch_plugins_stop_all (s->plugins);
-  g_clear_pointer (&s->gateway, ch_gateway_free);
+  ch_gateway_free (s->gateway); /* its callbacks still look at it */
+  s->gateway = NULL;
   g_clear_pointer (&s->core, ch_core_free);
   g_clear_pointer (&s->plugins, ch_plugins_free);
   g_clear_pointer (&s->kv, ch_kv_free);

@@ -33,7 +33,7 @@ local function session_bind(keys, args)
   local known = tonumber(args[8])
   local generation = tonumber(redis.call('GET', keys[1])) or 0
   if text(old.conn_id) ~= args[2] then
-    generation = math.max(generation, known) + 1
+    generation = math.max(generation + 1, known)
   else
     generation = math.max(generation, known, 1)
   end

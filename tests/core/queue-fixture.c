@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "queue-fixture.h"
+#include "core/orders.h"
+#include <chargehost/chargehost.h>
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PATIENCE_US (20 * G_USEC_PER_SEC)
+
+extern const ChPluginInfo *ch_plugin_kv_memory_query (void);
+extern const ChPluginInfo *ch_plugin_store_sqlite_query (void);
+
+/* ---- the protocol
+ * ----------------------------------------------------------------------- */
+
+static ChSniff sniff (const guint8 *p, gsize n)
+{
+  return p[0] == '@' ? CH_SNIFF_YES : CH_SNIFF_NO;
+}
+
+static gssize frame (const guint8 *p, gsize n, gsize max, const char **error)
+{
+  const guint8 *end = memchr (p, '\n', n);
+  return end != NULL ? end - p + 1 : 0;
+}
+
+static void result_line (ChPlugin *self, ChConn conn, char **words, ChCommandState state)
+{
+  const ChCommandResult result
+      = {.device = words[1],
+         .msg_id = (guint32) g_ascii_strtoull (words[2], NULL, 10),
+         .state = state,
+         .device_code = words[3] != NULL ? atoi (words[3]) : CH_UNSET};
+  ch_device_seen (self, conn, words[1]);
+  ch_command_result (self, conn, &result);
+}
+
+static void port_line (ChPlugin *self, ChConn conn, char **words)
+{
+  ChPortUpdate fact = CH_PORT_UPDATE_INIT;
+  fact.socket_no = 0;
+  fact.port_no = atoi (words[2]);
+  fact.status = (ChPortStatus) atoi (words[3]);
+  if (words[4] != NULL)
+    fact.business_no = atoi (words[4]);
+  ch_port_update (self, conn, words[1], &fact);
+}
+
+static void input (ChPlugin *self, gpointer session, ChConn conn, const guint8 *bytes,
+                   gsize n)
+{
+  g_autofree char *line = g_strndup ((const char *) bytes, n - 1);
+  g_auto (GStrv) words = g_strsplit (line, " ", 6);
+
+  if (g_str_equal (words[0], "@on"))
+    ch_device_online (self, conn, words[1], NULL, NULL);
+  else if (g_str_equal (words[0], "@hb"))
+    ch_device_seen (self, conn, words[1]);
+  else if (g_str_equal (words[0], "@ack"))
+    result_line (self, conn, words, CH_COMMAND_ACKED);
+  else if (g_str_equal (words[0], "@no"))
+    result_line (self, conn, words, CH_COMMAND_REJECTED);
+  else if (g_str_equal (words[0], "@port"))
+    port_line (self, conn, words);
+  else if (g_str_equal (words[0], "@sim"))
+    ch_device_registered (self, conn, words[1],
+                          &(ChRegistered) {.iccid = words[2], .port_count = CH_UNSET});
+}
+
+static ChCommandState command (ChPlugin *self, gpointer session, ChConn conn,
+                               const ChCommand *c)
+{
+  Queue *queue = ch_plugin_data (self);
+  g_autofree char *line
+      = g_strdup_printf ("%s %u %u %d %d %s\n", ch_command_type_name (c->type), c->msg_id,
+                         c->attempt, c->socket_no, c->port_no, c->order_no);
+  const ChFrameLog log = {.msg_id = c->msg_id,
+                          .cmd = c->type,
+                          .success = TRUE,
+                          .payload = (const guint8 *) line,
+                          .payload_size = strlen (line)};
+
+  if (queue->next_state != CH_COMMAND_SENT)
+    return queue->next_state;
+  if (!ch_conn_write (self, conn, line, strlen (line), CH_WRITE_COMMAND))
+    return CH_COMMAND_NOT_SENT;
+  ch_frame_log (self, conn, c->device, &log);
+  return CH_COMMAND_SENT;
+}
+
+static const ChAckRule ACKS[] = {
+    {CH_COMMAND_START_CHARGE, 5000, 3, 18000, FALSE},
+    {CH_COMMAND_STOP_CHARGE, 5000, 5, 180000, TRUE},
+    {CH_COMMAND_QUERY_PORT_STATUS, 3000, 2, 30000, TRUE},
+    {CH_COMMAND_SET_PARAMS, 5000, 3, 24 * 3600 * 1000, TRUE},
+    {CH_COMMAND_READ_PARAMS, 5000, 2, 60000, TRUE},
+    {CH_COMMAND_SYNC_TIME, 3000, 1, 60000, TRUE},
+    {0},
+};
+
+static const ChProtocol PROTOCOL = {
+    .size = sizeof (ChProtocol),
+    .name = "lines",
+    .properties = {CH_PROTOCOL_DEFAULTS},
+    .acks = ACKS,
+    .sniff = sniff,
+    .frame = frame,
+    .input = input,
+    .command = command,
+};
+
+/* ---- what the core says
+ * -------------------------------------------------------------------- */
+
+static void on_event (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
+                      gpointer user_data)
+{
+  Queue *queue = user_data;
+  const char *more = "";
+
+  if (g_str_equal (topic->name, "command.finished"))
+    more = ((const ChCommandFinishedEvent *) event)->state;
+  else if (g_str_equal (topic->name, "device.offline"))
+    more = ((const ChDeviceOfflineEvent *) event)->reason;
+  else if (g_str_equal (topic->name, "alarm.reported"))
+    more = ((const ChAlarmReportedEvent *) event)->code;
+  else if (g_str_has_prefix (topic->name, "port.")
+           || g_str_equal (topic->name, "device.registered"))
+    return;
+  g_ptr_array_add (queue->events,
+                   g_strdup_printf ("%s %s %s", topic->name, event->device, more));
+}
+
+static Queue *queue_of (ChCore *core)
+{
+  return ch_plugin_data (core->self);
+}
+
+static void hook_sent (ChCore *core, const ChCommandView *view)
+{
+  g_ptr_array_add (
+      queue_of (core)->views,
+      g_strdup_printf ("sent %s %u", ch_command_type_name (view->type), view->attempts));
+}
+
+static void hook_finished (ChCore *core, const ChCommandView *view)
+{
+  g_ptr_array_add (queue_of (core)->views,
+                   g_strdup_printf ("%s %s %s %u", view->late ? "late" : "finished",
+                                    ch_command_type_name (view->type),
+                                    ch_command_state_name (view->state), view->attempts));
+}
+
+static const ChOutboundHooks HOOKS = {hook_sent, hook_finished};
+
+static void conn_closed (ChCore *core, ChConn conn, gpointer data, ChCloseReason reason)
+{
+  ch_session_conn_closed (core->sessions, conn, data, reason);
+}
+
+static void conn_writable (ChCore *core, ChConn conn, gpointer data)
+{
+  ch_session_conn_writable (core->sessions, conn, data);
+}
+
+static const ChGatewayHooks GATEWAY_HOOKS
+    = {.closed = conn_closed, .writable = conn_writable};
+
+static void bus_wake (gpointer data)
+{
+  /* the settling loop drains it */
+}
+
+/* ---- life
+ * -------------------------------------------------------------------------------------
+ */
+
+static ChPlugin *open_plugin (Queue *queue, const ChPluginInfo *info)
+{
+  g_autoptr (GError) error = NULL;
+  ChPlugin *plugin = ch_owner_new (&queue->services, info->name, info);
+
+  if (!info->start (plugin, &error))
+    g_error ("%s: %s", info->name, error->message);
+  return plugin;
+}
+
+static void open_base (Queue *queue)
+{
+  ChServices *s = &queue->services;
+  g_autoptr (GError) error = NULL;
+
+  s->metrics = ch_metrics_new ();
+  s->runner = ch_runner_new ();
+  s->replies = ch_replies_new ();
+  ch_reactor_new (s, NULL, &error);
+  g_assert_no_error (error);
+  s->bus = ch_bus_new (s);
+  ch_bus_set_wake (s->bus, bus_wake, queue);
+  s->gateway = ch_gateway_new (s);
+  s->kv = ch_kv_new (s);
+  s->store = ch_store_new (s);
+  g_strlcpy (s->server_id, "gw-1", sizeof s->server_id);
+}
+
+static void open_drivers (Queue *queue)
+{
+  g_autoptr (GError) error = NULL;
+  const ChPluginInfo *kv = ch_plugin_kv_memory_query ();
+  const ChPluginInfo *store = ch_plugin_store_sqlite_query ();
+
+  queue->kv_driver = open_plugin (queue, kv);
+  if (!ch_kv_open (queue->services.kv, queue->kv_driver, kv->kv_driver, &error))
+    g_error ("kv: %s", error->message);
+  queue->store_driver = open_plugin (queue, store);
+  if (!ch_store_open (queue->services.store, queue->store_driver, store->store_driver,
+                      &error))
+    g_error ("store: %s", error->message);
+}
+
+void queue_start (Queue *queue)
+{
+  ChServices *s = &queue->services;
+  g_autoptr (GError) error = NULL;
+
+  open_base (queue);
+  ChCore *core = ch_core_new (s);
+  ch_plugin_set_data (core->self, queue);
+  ch_outbound_set_hooks (core->outbound, &HOOKS);
+  open_drivers (queue);
+  ch_gateway_set_hooks (s->gateway, core, &GATEWAY_HOOKS);
+  queue->proto_info
+      = (ChPluginInfo) {.name = "proto-lines", .protocol = &queue->protocol};
+  queue->proto = ch_owner_new (s, "proto-lines", &queue->proto_info);
+  ch_plugin_set_data (queue->proto, queue);
+  if (!ch_gateway_add_protocol (s->gateway, queue->proto, &queue->protocol, &error)
+      || !ch_core_open_sessions (core, &error) || !ch_core_open_store (core, &error))
+    g_error ("core: %s", error->message);
+  queue->caller = ch_owner_new (s, "caller", NULL);
+  ch_subscribe (queue->caller, "*", NULL, on_event, queue);
+  ch_outbound_start (core->outbound);
+  s->phase = 9;
+  queue->with_core = TRUE;
+  queue_settle (queue);
+}
+
+void queue_stop (Queue *queue)
+{
+  ChServices *s = &queue->services;
+
+  queue->with_core = FALSE;
+  ch_owner_free (queue->caller);
+  ch_gateway_free (s->gateway);
+  s->gateway = NULL;
+  ch_core_free (s->core);
+  ch_owner_free (queue->proto);
+  ch_kv_close (s->kv);
+  ch_store_close (s->store);
+  queue->kv_driver->info->stop (queue->kv_driver);
+  ch_owner_free (queue->kv_driver);
+  queue->store_driver->info->stop (queue->store_driver);
+  ch_owner_free (queue->store_driver);
+  ch_kv_free (s->kv);
+  ch_store_free (s->store);
+  ch_bus_free (s->bus);
+  ch_reactor_free (s->reactor);
+  ch_replies_free (s->replies);
+  ch_runner_free (s->runner);
+  ch_metrics_free (s->metrics);
+  s->kv = NULL;
+  s->store = NULL;
+  s->core = NULL;
+  s->bus = NULL;
+  s->reactor = NULL;
+}
+
+void queue_restart (Queue *queue)
+{
+  queue_stop (queue);
+  queue_start (queue);
+}
+
+/* The daemon declares it. */
+static const ChConfigKey STATE_KEYS[] = {
+    {.name = "app.state_dir", .type = CH_CONFIG_STRING, .def = "/nonexistent"},
+    {.name = NULL},
+};
+
+static void declare (Queue *queue, const char *const *options)
+{
+  ChConfig *config = queue->services.config;
+  g_autofree char *path = g_strdup_printf ("store-sqlite.path=%s/test.db", queue->folder);
+  g_autoptr (GError) error = NULL;
+
+  ch_config_declare (config, "", STATE_KEYS);
+  ch_config_declare (config, "bus", ch_bus_config);
+  ch_config_declare (config, "", ch_gateway_config);
+  ch_config_declare (config, "", ch_store_config);
+  ch_config_declare (config, "", ch_core_config);
+  ch_config_declare (config, "kv-memory", ch_plugin_kv_memory_query ()->config);
+  ch_config_declare (config, "store-sqlite", ch_plugin_store_sqlite_query ()->config);
+  ch_config_declare (config, "proto-lines", ch_gateway_property_keys ());
+  ch_config_declare (config, "", ch_kv_config);
+  if (!ch_config_add_option (config, path, &error))
+    g_error ("%s", error->message);
+  for (gsize i = 0; options != NULL && options[i] != NULL; i++)
+    if (!ch_config_add_option (config, options[i], &error))
+      g_error ("%s", error->message);
+  if (!ch_config_resolve (config, NULL, &error))
+    g_error ("%s", error->message);
+}
+
+Queue *queue_new (const char *const *options)
+{
+  Queue *queue = g_new0 (Queue, 1);
+  g_autoptr (GError) error = NULL;
+
+  queue->folder = g_dir_make_tmp ("chargehost-queue-XXXXXX", &error);
+  g_assert_no_error (error);
+  queue->protocol = PROTOCOL;
+  queue->next_state = CH_COMMAND_SENT;
+  queue->events = g_ptr_array_new_with_free_func (g_free);
+  queue->views = g_ptr_array_new_with_free_func (g_free);
+  queue->services.clock = ch_clock_new_fake (1704528000000);
+  queue->services.config = ch_config_new ();
+  declare (queue, options);
+  queue_start (queue);
+  return queue;
+}
+
+static void remove_folder (const char *path)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
+    g_autofree char *file = g_build_filename (path, name, NULL);
+    g_unlink (file);
+  }
+  g_rmdir (path);
+}
+
+void queue_free (Queue *queue)
+{
+  queue_stop (queue);
+  ch_config_free (queue->services.config);
+  ch_clock_free (queue->services.clock);
+  remove_folder (queue->folder);
+  g_free (queue->folder);
+  g_ptr_array_unref (queue->events);
+  g_ptr_array_unref (queue->views);
+  g_free (queue);
+}
+
+/* ---- time
+ * ---------------------------------------------------------------------------------------
+ */
+
+static gboolean is_busy (Queue *queue)
+{
+  ChStoreStats stats = {0};
+  ch_store_stats (queue->services.store, &stats);
+  return stats.queued > 0;
+}
+
+void queue_settle (Queue *queue)
+{
+  gint64 until_us = g_get_monotonic_time () + PATIENCE_US;
+  guint quiet = 0;
+
+  while (quiet < 6) {
+    gboolean busy = g_main_context_iteration (NULL, FALSE);
+    busy = ch_wheel_run (queue->services.reactor) > 0 || busy;
+    busy = ch_bus_drain (queue->services.bus, 1000) > 0 || busy;
+    busy = is_busy (queue) || busy;
+    quiet = busy ? 0 : quiet + 1;
+    g_assert_cmpint (g_get_monotonic_time (), <, until_us);
+  }
+}
+
+void queue_advance (Queue *queue, gint64 ms)
+{
+  while (ms > 0) {
+    gint64 step = MIN (ms, ms > 60000 ? 1000 : 100);
+    ch_clock_advance_ms (queue->services.clock, step);
+    ms -= step;
+    queue_settle (queue);
+  }
+}
+
+/* ---- devices
+ * ---------------------------------------------------------------------------------------
+ */
+
+int queue_connect (Queue *queue)
+{
+  int pair[2];
+  g_autoptr (GError) error = NULL;
+
+  g_assert_cmpint (
+      socketpair (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), ==, 0);
+  g_assert_cmpuint (
+      ch_gateway_adopt (queue->services.gateway, pair[0], "10.1.2.3:4000", &error), !=,
+      0);
+  return pair[1];
+}
+
+void queue_say (Queue *queue, int fd, const char *format, ...)
+{
+  va_list args;
+  va_start (args, format);
+  g_autofree char *text = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_autofree char *line = g_strconcat (text, "\n", NULL);
+  g_assert_cmpint (write (fd, line, strlen (line)), ==, (gssize) strlen (line));
+  queue_settle (queue);
+}
+
+char *queue_heard (Queue *queue, int fd)
+{
+  char buffer[65536];
+  gsize size = 0;
+  gssize n;
+
+  queue_settle (queue);
+  while (size < sizeof buffer - 1
+         && (n = read (fd, buffer + size, sizeof buffer - 1 - size)) > 0)
+    size += (gsize) n;
+  return g_strndup (buffer, size);
+}
+
+void queue_expect (Queue *queue, int fd, const char *text)
+{
+  g_autofree char *heard = queue_heard (queue, fd);
+  g_assert_cmpstr (heard, ==, text);
+}
+
+gboolean queue_is_closed (Queue *queue, int fd)
+{
+  char byte;
+  queue_settle (queue);
+  return recv (fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+guint queue_number (const char *text)
+{
+  const char *last = g_strrstr_len (text, (gssize) strlen (text) - 1, "\n");
+  g_auto (GStrv) words = g_strsplit (last != NULL ? last + 1 : text, " ", 3);
+  g_assert_nonnull (words[1]);
+  return (guint) g_ascii_strtoull (words[1], NULL, 10);
+}
+
+ChDevice *queue_device (Queue *queue, const char *id)
+{
+  ChDevice *device = g_hash_table_lookup (queue->services.core->devices, id);
+  g_assert_nonnull (device);
+  return device;
+}
+
+void queue_send (Queue *queue, const ChOutboundRequest *request, char *id)
+{
+  char own[CH_COMMAND_ID_SIZE];
+  gboolean merged;
+  g_autoptr (GError) error = NULL;
+
+  if (!ch_outbound_send (queue->services.core->outbound, request, id != NULL ? id : own,
+                         &merged, &error))
+    g_error ("not accepted: %s", error->message);
+  queue_settle (queue);
+}
+
+static void seen_state (ChCore *core, const ChCommandView *view, gpointer user_data)
+{
+  *(const char **) user_data = ch_command_state_name (view->state);
+}
+
+const char *queue_state (Queue *queue, const char *id)
+{
+  const char *state = NULL;
+  ch_outbound_wait (queue->services.core->outbound, id, 0, seen_state, &state);
+  return state;
+}
+
+/* ---- looking
+ * --------------------------------------------------------------------------------------------
+ */
+
+static void print (GString *text, const ChKvReply *reply)
+{
+  if (reply->kind == CH_KV_REPLY_NIL)
+    g_string_append (text, "nil");
+  else if (reply->kind == CH_KV_REPLY_INTEGER)
+    g_string_append_printf (text, "%" G_GINT64_FORMAT, reply->integer);
+  else if (reply->kind != CH_KV_REPLY_ARRAY)
+    g_string_append (text, reply->text);
+  for (gsize i = 0; reply->kind == CH_KV_REPLY_ARRAY && i < reply->n_items; i++) {
+    if (i > 0)
+      g_string_append_c (text, ' ');
+    print (text, reply->items[i]);
+  }
+}
+
+static void kv_answered (ChPlugin *self, const ChKvReply *reply, const GError *error,
+                         gpointer user_data)
+{
+  GString *text = g_string_new (NULL);
+  if (reply != NULL)
+    print (text, reply);
+  else
+    g_string_append (text, error->message);
+  *(char **) user_data = g_string_free (text, FALSE);
+}
+
+char *queue_kv (Queue *queue, const char *line)
+{
+  char *answer = NULL;
+  g_auto (GStrv) words = g_strsplit (line, " ", -1);
+
+  ch_kv_command (queue->caller, kv_answered, &answer, (const char *const *) words, NULL,
+                 g_strv_length (words));
+  queue_settle (queue);
+  g_assert_nonnull (answer);
+  return answer;
+}
+
+char *queue_sql (Queue *queue, const char *sql)
+{
+  g_autofree char *path = g_build_filename (queue->folder, "test.db", NULL);
+  sqlite3 *db = NULL;
+  sqlite3_stmt *st = NULL;
+  char *value = NULL;
+
+  g_assert_cmpint (sqlite3_open_v2 (path, &db, SQLITE_OPEN_READONLY, NULL), ==,
+                   SQLITE_OK);
+  if (sqlite3_prepare_v2 (db, sql, -1, &st, NULL) != SQLITE_OK)
+    g_error ("%s", sqlite3_errmsg (db));
+  if (sqlite3_step (st) == SQLITE_ROW)
+    value = g_strdup ((const char *) sqlite3_column_text (st, 0));
+  sqlite3_finalize (st);
+  sqlite3_close (db);
+  return value != NULL ? value : g_strdup ("none");
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A core with everything below it (gateway, kv-memory, store-sqlite on a file) and a
+ * small protocol of text lines, on a clock that stands still. Devices are socket pairs.
+ *
+ * Lines of a device: `@on ID`, `@hb ID`, `@ack ID NUMBER`, `@no ID NUMBER CODE`,
+ * `@sim ID ICCID`. Lines of the server: `TYPE NUMBER ATTEMPT SOCKET PORT ORDER`.
+ */
+#pragma once
+
+#include "base/clock-private.h"
+#include "base/config-private.h"
+#include "base/metrics-private.h"
+#include "base/owner.h"
+#include "base/reply.h"
+#include "bus/bus.h"
+#include "core/outbound.h"
+#include "core/session-private.h"
+#include "kv/kv.h"
+#include "store/store.h"
+
+typedef struct {
+  ChServices services;
+  ChProtocol protocol; /* a test may change it before the first connection */
+  ChPlugin *kv_driver, *store_driver, *proto, *caller;
+  ChPluginInfo proto_info;
+  char *folder;
+  GPtrArray *events;         /* text of what was published */
+  GPtrArray *views;          /* text of what the hooks heard */
+  ChCommandState next_state; /* what the protocol answers to a command, SENT by default */
+  gboolean kv_closed;
+  gboolean with_core;
+} Queue;
+
+/* @options: NULL-terminated settings `outbound.warning=5`. */
+Queue *queue_new (const char *const *options);
+void queue_free (Queue *queue);
+/* The process dies and comes back: new core, empty kv, same database. */
+void queue_restart (Queue *queue);
+/* Opens the core's parts and lets the dispatcher begin; queue_new does it. */
+void queue_start (Queue *queue);
+void queue_stop (Queue *queue);
+
+/* Runs the loop until nothing more happens. */
+void queue_settle (Queue *queue);
+/* The clock goes on in steps of at most 100 ms. */
+void queue_advance (Queue *queue, gint64 ms);
+
+/* A connection; returns the device's end. */
+int queue_connect (Queue *queue);
+/* The device says a line; the loop runs. */
+void queue_say (Queue *queue, int fd, const char *format, ...) G_GNUC_PRINTF (3, 4);
+/* What the server wrote since the last call, "" for nothing. (transfer full) */
+char *queue_heard (Queue *queue, int fd);
+/* Reads everything heard and asserts that it is this. */
+void queue_expect (Queue *queue, int fd, const char *text);
+/* TRUE when the server has closed the connection. */
+gboolean queue_is_closed (Queue *queue, int fd);
+/* Number of the last command heard in @text. */
+guint queue_number (const char *text);
+
+ChDevice *queue_device (Queue *queue, const char *id);
+/* Asserts that it was accepted; fills @id when not NULL. */
+void queue_send (Queue *queue, const ChOutboundRequest *request, char *id);
+const char *queue_state (Queue *queue, const char *id);
+/* A command of the kv, answered as text; words are divided by blanks. (transfer full) */
+char *queue_kv (Queue *queue, const char *line);
+/* First column of the first row. (transfer full) */
+char *queue_sql (Queue *queue, const char *sql);
