@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gstdio.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -190,14 +191,16 @@ SimConsole *console_new (Sim *sim)
 gboolean console_listen (SimConsole *console, const char *path, GError **error)
 {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
+  GStatBuf old;
 
   if (strlen (path) >= sizeof address.sun_path) {
     g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s is too long", path);
     return FALSE;
   }
-  strcpy (address.sun_path, path);
+  g_strlcpy (address.sun_path, path, sizeof address.sun_path);
   int fd = socket (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  unlink (path);
+  if (g_lstat (path, &old) == 0 && S_ISSOCK (old.st_mode)) /* of a run before */
+    unlink (path);
   console->listener.func = accept_client;
   console->listener.data = console;
   if (fd < 0 || bind (fd, (struct sockaddr *) &address, sizeof address) < 0

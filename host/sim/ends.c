@@ -193,16 +193,18 @@ void ends_log (SimGateway *gateway, const guint8 *bytes, gsize size, gboolean ac
 
   if (sim->ack_log < 0 || !bkv_decode (bytes, size, &frame))
     return;
-  gboolean fees = frame.kind == BKV_FEE_CHARGE_END;
+  BkvEnd end = frame.end;
+  if (frame.kind == BKV_FEE_CHARGE_END)
+    end = (BkvEnd) {.socket = frame.items.socket,
+                    .port = frame.items.port,
+                    .business_no = frame.items.business_no,
+                    .energy = frame.items.energy,
+                    .duration = frame.items.duration};
   g_autofree char *line = g_strdup_printf (
       "{\"gateway\":\"%s\",\"socket\":%u,\"port\":%u,\"business_no\":%u,\"energy_wh\":%u,"
       "\"duration_min\":%u,\"kind\":\"%s\",\"acknowledged\":%s}\n",
-      frame.gateway_id, fees ? frame.items.socket : frame.end.socket,
-      fees ? frame.items.port : frame.end.port,
-      fees ? frame.items.business_no : frame.end.business_no,
-      (fees ? frame.items.energy : frame.end.energy) * unit,
-      fees ? frame.items.duration : frame.end.duration, bkv_kind_name (frame.kind),
-      acked ? "true" : "false");
+      frame.gateway_id, end.socket, end.port, end.business_no, end.energy * unit,
+      end.duration, bkv_kind_name (frame.kind), acked ? "true" : "false");
   if (write (sim->ack_log, line, strlen (line)) < 0)
     report_note (sim, NULL, "cannot write the acknowledgement log");
 }

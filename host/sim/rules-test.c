@@ -264,7 +264,7 @@ static void test_upgrade (Fixture *f, gconstpointer args)
   BkvFrame frame;
 
   fake_command (f->server, &frame, BKV_OTA_START);
-  strcpy (frame.ota_start.file, "GV.8r12.OTA");
+  g_strlcpy (frame.ota_start.file, "GV.8r12.OTA", sizeof frame.ota_start.file);
   frame.ota_start.target = 1;
   fake_send (f->server, &frame);
   const FakeFrame *ack = fake_await (f->server, BKV_OTA_ACK);
