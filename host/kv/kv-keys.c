@@ -229,7 +229,7 @@ const ChKvCommandInfo *ch_kv_command_info (const ChKvCommandIndex *index,
   if (size > LONGEST_NAME)
     return NULL;
   for (gsize i = 0; i < size; i++)
-    upper[i] = g_ascii_toupper (name[i]);
+    upper[i] = name[i] >= 'a' && name[i] <= 'z' ? (char) (name[i] & ~0x20) : name[i];
   upper[size] = '\0';
   for (guint slot = hash_name (upper, size); index->slots[slot] != 0;
        slot = (slot + 1) % CH_KV_COMMAND_SLOTS) {

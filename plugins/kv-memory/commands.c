@@ -39,7 +39,8 @@ void mem_commands_init (Mem *mem)
       mem_hash_commands,     mem_list_commands,       mem_list_edit_commands,
       mem_blocking_commands, mem_set_commands,        mem_set_algebra_commands,
       mem_zset_commands,     mem_zset_range_commands, mem_zset_algebra_commands,
-      mem_pubsub_commands,   mem_function_commands,
+      mem_geo_commands,      mem_geo_search_commands, mem_pubsub_commands,
+      mem_function_commands,
   };
 
   mem->command_index = g_new0 (guint8, SLOTS);
@@ -47,19 +48,25 @@ void mem_commands_init (Mem *mem)
     add_table (mem, tables[i]);
 }
 
+/* The names are letters and `_`; other bytes only must not become one of them. */
+static char lower (char c)
+{
+  return c >= 'A' && c <= 'Z' ? (char) (c | 0x20) : c;
+}
+
 const MemCommand *mem_command_find (const Mem *mem, MemBytes name)
 {
-  char lower[LONGEST_NAME + 1];
+  char text[LONGEST_NAME + 1];
 
   if (name.n > LONGEST_NAME)
     return NULL;
   for (gsize i = 0; i < name.n; i++)
-    lower[i] = g_ascii_tolower (name.p[i]);
-  lower[name.n] = '\0';
-  for (guint slot = hash_name (lower, name.n); mem->command_index[slot] != 0;
+    text[i] = lower (name.p[i]);
+  text[name.n] = '\0';
+  for (guint slot = hash_name (text, name.n); mem->command_index[slot] != 0;
        slot = (slot + 1) % SLOTS) {
     const MemCommand *command = mem->commands[mem->command_index[slot] - 1];
-    if (strcmp (command->name, lower) == 0)
+    if (strcmp (command->name, text) == 0)
       return command;
   }
   return NULL;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine.h"
+#include "lua-heap.h"
 #include "number.h"
 #include <lauxlib.h>
 #include <lua.h>
@@ -11,7 +12,7 @@
 struct _MemEngine {
   Mem *mem;
   lua_State *lua;
-  gsize memory_used, memory_max;
+  MemLuaHeap heap;
   gint64 limit_us;
   gint64 prng; /* state of math.random */
 
@@ -32,7 +33,7 @@ struct _MemEngine {
   gboolean read_only;
   gboolean allow_oom;
   gboolean too_long;
-  gint64 started_us;
+  gint64 started_us; /* 0: the time limit was not looked at yet */
   MemOut *out;
 
   /* arguments of redis.call, used again and again */

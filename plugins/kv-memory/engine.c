@@ -3,28 +3,6 @@
 #include "engine-private.h"
 #include "scripts.h"
 
-#include <stdlib.h>
-
-/* Memory of scripts is counted and bounded; NULL makes Lua raise an error. */
-static gpointer allocate (gpointer user_data, gpointer block, gsize old_size, gsize size)
-{
-  MemEngine *engine = user_data;
-
-  if (size == 0) {
-    engine->memory_used -= block != NULL ? old_size : 0;
-    free (block);
-    return NULL;
-  }
-  gsize before = block != NULL ? old_size : 0;
-  if (size > before && engine->memory_max > 0
-      && engine->memory_used + (size - before) > engine->memory_max)
-    return NULL;
-  gpointer larger = realloc (block, size);
-  if (larger != NULL)
-    engine->memory_used += size - before;
-  return larger;
-}
-
 static gint open_protected (lua_State *lua)
 {
   MemEngine *engine = lua_touserdata (lua, 1);
@@ -45,14 +23,14 @@ MemEngine *mem_engine_new (Mem *mem, gsize memory_max, gint64 time_limit_ms)
   engine->limit_us = time_limit_ms * 1000;
   engine->out = &mem->out;
   engine->prng = 0x330E;
-  engine->lua = lua_newstate (allocate, engine);
+  engine->lua = lua_newstate (mem_lua_allocate, &engine->heap);
   if (engine->lua == NULL || lua_cpcall (engine->lua, open_protected, engine) != 0) {
     ch_error (mem->self, "Lua does not start: %s",
               engine->lua != NULL ? lua_tostring (engine->lua, -1) : "no memory");
     mem_engine_free (engine);
     return NULL;
   }
-  engine->memory_max = memory_max;
+  engine->heap.max = memory_max;
   return engine;
 }
 
@@ -65,6 +43,7 @@ void mem_engine_free (MemEngine *engine)
   g_clear_pointer (&engine->scripts, g_hash_table_unref);
   if (engine->lua != NULL)
     lua_close (engine->lua);
+  mem_lua_heap_clear (&engine->heap);
   g_free (engine->args);
   g_free (engine->numbers);
   g_free (engine);
@@ -72,5 +51,5 @@ void mem_engine_free (MemEngine *engine)
 
 gsize mem_engine_used (const MemEngine *engine)
 {
-  return engine->memory_used;
+  return engine->heap.used;
 }

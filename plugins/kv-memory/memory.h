@@ -118,6 +118,8 @@ extern const MemCommand mem_set_algebra_commands[];
 extern const MemCommand mem_zset_commands[];
 extern const MemCommand mem_zset_range_commands[];
 extern const MemCommand mem_zset_algebra_commands[];
+extern const MemCommand mem_geo_commands[];
+extern const MemCommand mem_geo_search_commands[];
 extern const MemCommand mem_pubsub_commands[];
 extern const MemCommand mem_function_commands[];
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A command is a line of words. K key, V value, M member, F score, I small integer,
- * N count, B bit offset, E end of a range of scores, X end of a range of members,
- * L key of a sorted set whose scores are all the same, T seconds to live, G pattern.
- * `a|b` is one of them, `?x` may be left out, `*x` comes one to three times (`*F,M`:
- * pairs).
+ * N count, B bit offset, E end of a range of scores, X end of a range of members, L key of
+ * a sorted set whose scores are all the same, O and P longitude and latitude, D digit, T
+ * seconds to live, G pattern. `a|b` is one of them, `?x` may be left out, `*x` comes one to
+ * three times (`*F,M`: pairs).
  */
 #include "kv-grammar.h"
 
@@ -168,6 +168,22 @@ static const Rule rules[] = {
     {"ZDIFF 2 K K ?WITHSCORES", KV_EXACT},
     {"ZINTERCARD 2 K K ?LIMIT N", KV_EXACT},
 
+    {"GEOADD geo:1 *O,P,M", KV_EXACT},
+    {"GEOADD geo:1 ?NX|XX ?CH *O,P,M", KV_EXACT},
+    {"GEOADD K O P M", KV_EXACT},
+    {"ZREM geo:1 M", KV_EXACT},
+    {"GEOPOS geo:1 *M", KV_EXACT},
+    {"GEOHASH geo:1 *M", KV_EXACT},
+    {"GEODIST geo:1 M M ?m|km|ft|mi", KV_EXACT},
+    {"GEOSEARCH geo:1 FROMMEMBER M BYRADIUS 9D km ?WITHDIST ?WITHHASH", KV_UNORDERED},
+    {"GEOSEARCH geo:1 FROMLONLAT O P BYRADIUS D00|D000 km", KV_UNORDERED},
+    {"GEOSEARCH geo:1 FROMLONLAT O P BYRADIUS D0|D000|1D000 mi ASC WITHDIST",
+     KV_UNORDERED},
+    {"GEOSEARCH geo:1 FROMLONLAT O P BYRADIUS D000 km COUNT N ASC|DESC", KV_COUNT},
+    {"GEOSEARCH geo:1 FROMLONLAT O P BYBOX D00 D000 km WITHCOORD", KV_UNORDERED},
+    {"GEOSEARCH geo:1 FROMMEMBER M BYBOX 1D000 D00 mi", KV_UNORDERED},
+    {"GEOSEARCHSTORE geo:2 geo:1 FROMMEMBER M BYRADIUS D000 km ?STOREDIST", KV_EXACT},
+
     {"PUBLISH K V", KV_EXACT},
 };
 
@@ -247,6 +263,12 @@ static char *make_word (GRand *random, char letter)
     return make_end (random);
   case 'X':
     return make_member_end (random);
+  case 'O':
+    return g_strdup_printf ("%.4f", g_rand_double_range (random, -180, 180));
+  case 'P':
+    return g_strdup_printf ("%.4f", g_rand_double_range (random, -85, 85));
+  case 'D':
+    return g_strdup_printf ("%d", g_rand_int_range (random, 1, 10));
   case 'T':
     return g_strdup_printf ("%d", g_rand_int_range (random, 200, 999));
   case 'G':
