@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Names, defaults, scores, thresholds, delays and JSON of commands; scores of sessions. */
+/* Names, defaults, scores, thresholds, delays and JSON of commands; scores of sessions.
+ */
 #include "core/outbound-private.h"
 #include "core/session-private.h"
 
@@ -32,16 +33,16 @@ static void defaults (void)
     guint sends;
     guint32 expires_s;
   } rows[] = {
-    { CH_COMMAND_STOP_CHARGE, 1, 5000, 5, 180 },
-    { CH_COMMAND_CANCEL_SESSION, 1, 5000, 5, 60 },
-    { CH_COMMAND_START_CHARGE, 2, 5000, 3, 18 },
-    { CH_COMMAND_QUERY_PORT_STATUS, 2, 3000, 2, 30 },
-    { CH_COMMAND_REBOOT, 3, 5000, 2, 60 },
-    { CH_COMMAND_SET_PARAMS, 3, 5000, 3, 86400 },
-    { CH_COMMAND_UNLOCK, 1, 5000, 1, 30 },
-    { CH_COMMAND_CONFIGURE_NETWORK, 3, 10000, 3, 3600 },
-    { CH_COMMAND_SYNC_TIME, 4, 3000, 1, 60 },
-    { CH_COMMAND_TRIGGER_OTA, 4, 30000, 3, 86400 },
+      {CH_COMMAND_STOP_CHARGE, 1, 5000, 5, 180},
+      {CH_COMMAND_CANCEL_SESSION, 1, 5000, 5, 60},
+      {CH_COMMAND_START_CHARGE, 2, 5000, 3, 18},
+      {CH_COMMAND_QUERY_PORT_STATUS, 2, 3000, 2, 30},
+      {CH_COMMAND_REBOOT, 3, 5000, 2, 60},
+      {CH_COMMAND_SET_PARAMS, 3, 5000, 3, 86400},
+      {CH_COMMAND_UNLOCK, 1, 5000, 1, 30},
+      {CH_COMMAND_CONFIGURE_NETWORK, 3, 10000, 3, 3600},
+      {CH_COMMAND_SYNC_TIME, 4, 3000, 1, 60},
+      {CH_COMMAND_TRIGGER_OTA, 4, 30000, 3, 86400},
   };
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++) {
     const ChCommandDefault *def = ch_command_default (rows[i].type);
@@ -57,7 +58,8 @@ static void defaults (void)
 /* 18: the vector of gateway 4.3, and exactness until the year 2286. */
 static void scores (void)
 {
-  g_assert_cmpfloat (ch_out_score (2, G_GINT64_CONSTANT (1704528000123)), ==, 21704528000123.0);
+  g_assert_cmpfloat (ch_out_score (2, G_GINT64_CONSTANT (1704528000123)), ==,
+                     21704528000123.0);
   g_assert_cmpfloat (ch_out_score (1, G_GINT64_CONSTANT (9999999999999)), <,
                      ch_out_score (2, 0));
   g_assert_cmpfloat (ch_out_score (5, G_GINT64_CONSTANT (9999999999998)), <,
@@ -66,7 +68,7 @@ static void scores (void)
 
 static void thresholds (void)
 {
-  ChOutLimits limits = { 200, 500, 1000 };
+  ChOutLimits limits = {200, 500, 1000};
 
   ch_out_scale_limits (&limits, 100);
   g_assert_cmpint (ch_out_limit_of (&limits, 5), ==, 200);
@@ -82,7 +84,7 @@ static void thresholds (void)
 
 static void retry_delays (void)
 {
-  static const guint seconds[] = { 1, 1, 2, 4, 8, 16, 30, 30 };
+  static const guint seconds[] = {1, 1, 2, 4, 8, 16, 30, 30};
 
   for (guint sends = 0; sends < G_N_ELEMENTS (seconds); sends++) {
     for (guint32 random = 0; random < 100000; random += 777) {
@@ -96,17 +98,20 @@ static void retry_delays (void)
 /* The policy of gateway 3.5: 300 s, windows 60/60, penalties 0.6/0.5. */
 static void session_scores (void)
 {
-  const ChSessionPolicy policy = { 300000, 60000, 60000, 600, 500 };
+  const ChSessionPolicy policy = {300000, 60000, 60000, 600, 500};
   const gint64 now = 10000000, ago10 = now - 10000;
 
   g_assert_cmpint (ch_session_score_of (&policy, now, ago10, 0, 0, TRUE), ==, 1000);
   g_assert_cmpint (ch_session_score_of (&policy, now, ago10, 0, ago10, TRUE), ==, 500);
   g_assert_cmpint (ch_session_score_of (&policy, now, ago10, ago10, 0, TRUE), ==, 400);
-  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, ago10, ago10, TRUE), ==, -100);
+  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, ago10, ago10, TRUE), ==,
+                   -100);
   g_assert_cmpint (ch_session_score_of (&policy, now, now - 301000, 0, 0, TRUE), <=, 0);
   /* the drop is forgotten after its window, but not while nothing is bound */
-  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, now - 61000, 0, TRUE), ==, 1000);
-  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, now - 61000, 0, FALSE), ==, 400);
+  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, now - 61000, 0, TRUE), ==,
+                   1000);
+  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, now - 61000, 0, FALSE), ==,
+                   400);
 }
 
 static void session_timeouts (void)
@@ -122,12 +127,16 @@ static void session_timeouts (void)
 static void messages (void)
 {
   static const char *const bad[] = {
-    "", "{}", "[]", "null", "{\"id\":\"cmd_1\"}",
-    "{\"id\":\"cmd_1\",\"phy_id\":\"A\",\"type\":\"None\"}",
-    "{\"id\":\"cmd_2\",\"phy_id\":\"A\",\"type\":\"StopCharge\"}",
-    "{\"id\":\"cmd_1\",\"phy_id\":\"A/B\",\"type\":\"StopCharge\"}",
-    "{\"id\":\"cmd_1\",\"phy_id\":\"A\",\"type\":\"StopCharge\"}",
-    "{\"id\":\"cmd_1\",\"phy_id\":7,\"type\":\"StopCharge\",\"created_at\":1}",
+      "",
+      "{}",
+      "[]",
+      "null",
+      "{\"id\":\"cmd_1\"}",
+      "{\"id\":\"cmd_1\",\"phy_id\":\"A\",\"type\":\"None\"}",
+      "{\"id\":\"cmd_2\",\"phy_id\":\"A\",\"type\":\"StopCharge\"}",
+      "{\"id\":\"cmd_1\",\"phy_id\":\"A/B\",\"type\":\"StopCharge\"}",
+      "{\"id\":\"cmd_1\",\"phy_id\":\"A\",\"type\":\"StopCharge\"}",
+      "{\"id\":\"cmd_1\",\"phy_id\":7,\"type\":\"StopCharge\",\"created_at\":1}",
   };
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
     ChOutCommand *cmd = ch_out_command_new (NULL, "cmd_1");
@@ -136,10 +145,12 @@ static void messages (void)
   }
 
   static const char wild[]
-    = "{\"id\":\"cmd_1\",\"phy_id\":\"A\",\"type\":\"StopCharge\",\"socket_no\":-5,"
-      "\"port_no\":99999999999,\"priority\":0,\"sends\":-1,\"max_retry\":900,\"timeout\":1,"
-      "\"msg_id\":-3,\"business_no\":\"FFFFFFFFFF\",\"created_at\":\"2024-01-06T08:00:00.123Z\","
-      "\"expires_at\":\"2024-01-06T07:00:00Z\",\"payload\":{\"reason\":\"x\"}}";
+      = "{\"id\":\"cmd_1\",\"phy_id\":\"A\",\"type\":\"StopCharge\",\"socket_no\":-5,"
+        "\"port_no\":99999999999,\"priority\":0,\"sends\":-1,\"max_retry\":900,"
+        "\"timeout\":1,"
+        "\"msg_id\":-3,\"business_no\":\"FFFFFFFFFF\",\"created_at\":\"2024-01-06T08:00:"
+        "00.123Z\","
+        "\"expires_at\":\"2024-01-06T07:00:00Z\",\"payload\":{\"reason\":\"x\"}}";
   ChOutCommand *cmd = ch_out_command_new (NULL, "cmd_1");
   g_assert_true (ch_out_message_parse (cmd, wild, strlen (wild)));
   g_assert_cmpint (cmd->socket_no, ==, 0);

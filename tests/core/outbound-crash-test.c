@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Lost connections, restarts, other servers: what was sent, and what may be sent again. */
+/* Lost connections, restarts, other servers: what was sent, and what may be sent again.
+ */
 #include "queue-fixture.h"
 #include <chargehost/chargehost.h>
 #include <chargehost/json.h>
@@ -44,10 +45,10 @@ static int device_on (Queue *queue)
 
 static ChOutboundRequest order_command (Queue *queue, ChCommandType type)
 {
-  return (ChOutboundRequest){ .type = type,
+  return (ChOutboundRequest) {.type = type,
                               .device = queue_device (queue, DEV),
                               .order_no = "ORD1",
-                              .durable = TRUE };
+                              .durable = TRUE};
 }
 
 /* A start that is on its way; the row says so. */
@@ -196,7 +197,8 @@ static void committed_only (gint64 away_ms, gboolean late)
   gboolean merged;
 
   ChTx *tx = ch_tx_new (queue->services.core->self);
-  g_assert_true (ch_outbound_prepare (queue->services.core->outbound, &r, tx, id, &merged, NULL));
+  g_assert_true (
+      ch_outbound_prepare (queue->services.core->outbound, &r, tx, id, &merged, NULL));
   ch_tx_submit (tx, 0, NULL, NULL);
   queue_settle (queue);
   ASSERT_SQL ("SELECT status FROM outbound_queue", "0");
@@ -253,7 +255,8 @@ static void killed_after_sending (void)
   ASSERT_VIEWS ("sent QueryPortStatus 1; finished StartCharge acked 1");
   queue_advance (queue, 100);
   ASSERT_SQL ("SELECT status FROM outbound_queue", "2");
-  ASSERT_SQL ("SELECT json_extract (result, '$.result.state') FROM outbound_queue", "acked");
+  ASSERT_SQL ("SELECT json_extract (result, '$.result.state') FROM outbound_queue",
+              "acked");
   close (fd);
   queue_free (queue);
 }
@@ -275,7 +278,8 @@ static void stop_survives_restart (void)
   queue_free (queue);
 }
 
-static void got (ChPlugin *self, const json_t *data, const GError *error, gpointer user_data)
+static void got (ChPlugin *self, const json_t *data, const GError *error,
+                 gpointer user_data)
 {
   g_string_append (user_data, error != NULL ? error->message
                                             : ch_json_get_string (data, "state", "?"));
@@ -333,11 +337,12 @@ static char *message (Queue *queue, const char *id, const char *type, const char
   gint64 now = ch_wall_ms (queue->caller);
   ch_format_time (now, created);
   ch_format_time (now + 18000, expires);
-  return g_strdup_printf ("{\"id\":\"%s\",\"phy_id\":\"%s\",\"type\":\"%s\",\"socket_no\":0,"
-                          "\"port_no\":0,\"priority\":2,\"max_retry\":3,\"timeout\":5000,"
-                          "\"created_at\":\"%s\",\"expires_at\":\"%s\","
-                          "\"origin\":{\"server_id\":\"gw-2\"}}",
-                          id, device, type, created, expires);
+  return g_strdup_printf (
+      "{\"id\":\"%s\",\"phy_id\":\"%s\",\"type\":\"%s\",\"socket_no\":0,"
+      "\"port_no\":0,\"priority\":2,\"max_retry\":3,\"timeout\":5000,"
+      "\"created_at\":\"%s\",\"expires_at\":\"%s\","
+      "\"origin\":{\"server_id\":\"gw-2\"}}",
+      id, device, type, created, expires);
 }
 
 /* A command that another server accepted for a device of ours. */
@@ -386,21 +391,22 @@ static void sent_elsewhere (void)
   g_autoptr (GString) text = g_string_new (NULL);
 
   ch_device_add (queue->services.core, DEV);
-  ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}", "OK");
-  g_autofree char *alive = g_strdup_printf (
-    "ZADD servers %" G_GINT64_FORMAT " gw-2", ch_wall_ms (queue->caller) + 30000);
+  ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}",
+             "OK");
+  g_autofree char *alive = g_strdup_printf ("ZADD servers %" G_GINT64_FORMAT " gw-2",
+                                            ch_wall_ms (queue->caller) + 30000);
   ASSERT_KV (alive, "1");
   queue_advance (queue, 5500);
-  ch_core_send (queue->caller, DEV, CH_COMMAND_READ_PARAMS, 0, 0, NULL, FALSE, NULL, 5000, got,
-                text);
+  ch_core_send (queue->caller, DEV, CH_COMMAND_READ_PARAMS, 0, 0, NULL, FALSE, NULL, 5000,
+                got, text);
   queue_settle (queue);
   g_assert_cmpstr (text->str, ==, "");
   ASSERT_KV ("ZRANGE outbound:ready:gw-2 0 -1", DEV);
   g_autofree char *id = queue_kv (queue, "ZRANGE outbound:dev:" DEV " 0 -1");
   g_autofree char *result
-    = g_strdup_printf ("SET outbound:result:%s {\"state\":\"acked\",\"attempts\":[{}],"
-                       "\"result\":{\"state\":\"acked\"}}",
-                       id);
+      = g_strdup_printf ("SET outbound:result:%s {\"state\":\"acked\",\"attempts\":[{}],"
+                         "\"result\":{\"state\":\"acked\"}}",
+                         id);
   ASSERT_KV (result, "OK");
   g_autofree char *wake = g_strconcat ("PUBLISH outbound:wake:gw-1 ", id, NULL);
   g_free (queue_kv (queue, wake));
@@ -412,7 +418,8 @@ static void handed_over (void)
 {
   Queue *queue = queue_new (NULL);
 
-  ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}", "OK");
+  ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}",
+             "OK");
   ASSERT_KV ("ZADD outbound:ready:gw-1 1 " DEV, "1");
   queue_advance (queue, 1100);
   ASSERT_KV ("ZCARD outbound:ready:gw-1", "0");
@@ -427,7 +434,8 @@ static void not_ours_any_more (void)
   int fd = device_on (queue);
   ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
 
-  ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}", "OK");
+  ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}",
+             "OK");
   queue_send (queue, &r, NULL);
   g_assert_true (queue_is_closed (queue, fd));
   ASSERT_KV ("ZCARD outbound:dev:" DEV, "1");
