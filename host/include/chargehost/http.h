@@ -129,6 +129,27 @@ void ch_reply_gerror (ChPlugin *self, ChReply reply, const GError *error);
 void ch_reply_bytes (ChPlugin *self, ChReply reply, guint status, const char *content_type,
                      const void *bytes, gsize size);
 
+/* ---- health ---------------------------------------------------------------------- */
+
+typedef enum {
+  CH_HEALTH_HEALTHY = 0,
+  CH_HEALTH_DEGRADED,
+  CH_HEALTH_UNHEALTHY,
+} ChHealthStatus;
+
+/**
+ * ChHealthFunc:
+ * @details: an empty object, for figures
+ * @message: (out) (transfer none): a constant text
+ *
+ * Called every 5 seconds; answers from memory.
+ */
+typedef ChHealthStatus (*ChHealthFunc) (ChPlugin *self, json_t *details,
+                                        const char **message);
+
+/* A check in `/health` (gateway 10); @name is a constant, `booking`. */
+void ch_http_add_check (ChPlugin *self, const char *name, ChHealthFunc func);
+
 /* Adds a header to the answer, before it is given. */
 void ch_reply_header (ChPlugin *self, ChReply reply, const char *name, const char *value);
 

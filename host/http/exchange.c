@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A request's way from libsoup's signals to its handler: route, who asks, limits, body,
+ * parameters, idempotency. Any step answers an error itself; some wait.
+ */
+#include "http/http-private.h"
+
+#include <string.h>
+
+#define THROWN_MAX (1024 * 1024)
+#define STEP_MS 5000
+#define HANDLER_MS 30000
+
+/* ---- forgetting ----------------------------------------------------------------------
+ */
+
+static void drop_reply (ChRequest *request)
+{
+  if (request->reply == 0)
+    return;
+  ch_replies_take (request->http->services->replies, request->reply, request->reply_kind);
+  request->reply = 0;
+}
+
+void ch_http_exchange_clear (ChRequest *request)
+{
+  drop_reply (request);
+  if (request->query != NULL)
+    g_ptr_array_set_size (request->query, 0);
+  if (request->bytes != NULL && request->bytes->len > 0) {
+    if (request->bytes->len > 16 * 1024)
+      g_clear_pointer (&request->bytes, g_byte_array_unref);
+    else
+      g_byte_array_set_size (request->bytes, 0);
+  }
+  g_clear_pointer (&request->body, json_decref);
+  g_clear_pointer (&request->route, ch_http_route_unref);
+  g_clear_pointer (&request->key, ch_http_key_unref);
+  g_clear_pointer (&request->audit_before, g_free);
+  g_clear_pointer (&request->audit_after, g_free);
+  request->id[0] = '\0';
+  request->client[0] = '\0';
+  request->method = "";
+  request->looked_up = request->answered = request->paused = FALSE;
+  request->has_query = request->keeps = FALSE;
+  request->thrown = 0;
+  request->status = 0;
+  request->code = 0;
+  request->match.node = NULL;
+}
+
+/* ---- asynchronous steps --------------------------------------------------------------
+ */
+
+/* Until somebody answers; libsoup does not look at the socket meanwhile. */
+static void wait_for (ChRequest *request, guint64 limit_ms)
+{
+  ch_http_conn_set_phase (request->conn, CH_HTTP_WORK, limit_ms);
+  if (!request->paused) {
+    request->paused = TRUE;
+    soup_server_message_pause (request->msg);
+  }
+}
+
+static void step_failed (gpointer data, const char *reason)
+{
+  ChRequest *request = data;
+  request->reply = 0;
+  ch_http_answer_error (request, 50306, reason, NULL);
+}
+
+ChReply ch_http_exchange_depart (ChRequest *request)
+{
+  request->reply_kind = CH_HTTP_STEP;
+  request->reply = ch_replies_add (request->http->services->replies, request->http->self,
+                                   CH_HTTP_STEP, request, step_failed);
+  wait_for (request, STEP_MS);
+  return request->reply;
+}
+
+ChRequest *ch_http_exchange_arrived (ChHttp *http, ChReply reply)
+{
+  ChRequest *request = ch_replies_take (http->services->replies, reply, CH_HTTP_STEP);
+  if (request != NULL)
+    request->reply = 0;
+  return request;
+}
+
+/* ---- the route -----------------------------------------------------------------------
+ */
+
+static gboolean is_request_id (const char *text)
+{
+  gsize n = 0;
+  for (; text[n] != '\0'; n++)
+    if (n == 128
+        || (!g_ascii_isalnum (text[n]) && text[n] != '.' && text[n] != '_'
+            && text[n] != '-'))
+      return FALSE;
+  return n > 0;
+}
+
+static void take_id (ChRequest *request)
+{
+  const char *given = ch_request_header (request, "X-Request-ID");
+  if (given != NULL && is_request_id (given)) {
+    g_strlcpy (request->id, given, sizeof request->id);
+    return;
+  }
+  memcpy (request->id, "req-", 4);
+  ch_ulid (request->http->self, request->id + 4);
+}
+
+/* Finds the route, at the first byte of the body or when all is read. */
+static ChHttpLookup look_up (ChRequest *request)
+{
+  ChHttpRoute *route;
+  request->looked_up = TRUE;
+  request->method = soup_server_message_get_method (request->msg);
+  take_id (request);
+  ChHttpLookup result
+      = ch_http_router_find (request->http->router, request->method,
+                             ch_http_request_raw_path (request), &request->match, &route);
+  if (route != NULL && request->conn->metrics_only && route->table.auth != CH_AUTH_NONE) {
+    route = NULL;
+    result = CH_HTTP_NO_ROUTE;
+  }
+  if (route != NULL)
+    request->route = ch_http_route_ref (route);
+  request->lookup = result;
+  return result;
+}
+
+static gboolean answer_lookup (ChRequest *request)
+{
+  switch (request->lookup) {
+  case CH_HTTP_FOUND:
+    return FALSE;
+  case CH_HTTP_BAD_PATH:
+    ch_http_answer_error (request, 40000, "the path cannot be read", NULL);
+    return TRUE;
+  case CH_HTTP_NO_METHOD: {
+    g_autofree char *allowed = ch_http_router_allowed (&request->match);
+    ch_http_header (request, "Allow", allowed);
+    if (g_str_equal (request->method, "OPTIONS"))
+      ch_http_answer (request, 204, NULL, NULL, 0);
+    else
+      ch_http_answer_error (request, 40500, "this path has no such method", NULL);
+    return TRUE;
+  }
+  case CH_HTTP_NO_ROUTE:
+  default:
+    ch_http_answer_error (request, 40400, "no such route", NULL);
+    return TRUE;
+  }
+}
+
+/* ---- the body comes in ---------------------------------------------------------------
+ */
+
+static gsize body_limit (const ChRequest *request)
+{
+  return request->route != NULL && request->route->table.max_body > 0
+             ? request->route->table.max_body
+             : request->http->settings.max_body;
+}
+
+static void refuse (ChRequest *request, gint code, const char *message)
+{
+  g_autofree char *body = ch_http_envelope (request, code, message, NULL, NULL);
+  request->code = code;
+  ch_http_conn_refuse (request->conn, (guint) code / 100, body);
+}
+
+static void on_got_chunk (SoupServerMessage *msg, GBytes *chunk, ChHttpConn *conn)
+{
+  ChRequest *request = &conn->request;
+  gsize size = g_bytes_get_size (chunk);
+
+  if (conn->http == NULL)
+    return;
+  if (conn->phase == CH_HTTP_REFUSED) {
+    request->thrown += size;
+    if (request->thrown > THROWN_MAX)
+      ch_http_conn_end (conn);
+    return;
+  }
+  if (!request->looked_up)
+    look_up (request);
+  goffset announced = soup_message_headers_get_content_length (
+      soup_server_message_get_request_headers (msg));
+  gsize have = request->bytes != NULL ? request->bytes->len : 0;
+  if (announced > (goffset) body_limit (request) || have + size > body_limit (request)) {
+    refuse (request, 41300, "the body is too large");
+    return;
+  }
+  if (request->bytes == NULL)
+    request->bytes = g_byte_array_new ();
+  g_byte_array_append (request->bytes, g_bytes_get_data (chunk, NULL), (guint) size);
+}
+
+void ch_http_exchange_rejected (ChHttpConn *conn, guint status)
+{
+  ChRequest *request = &conn->request;
+  if (status < 400 || status > 599)
+    status = 400;
+  if (request->id[0] == '\0') {
+    memcpy (request->id, "req-", 4);
+    ch_ulid (conn->http->self, request->id + 4);
+  }
+  refuse (request, (gint) status * 100, "this is not an HTTP request that can be read");
+}
+
+/* ---- the handler ---------------------------------------------------------------------
+ */
+
+static void handler_failed (gpointer data, const char *reason)
+{
+  ChRequest *request = data;
+  request->reply = 0;
+  ch_http_answer_error (request, 50001, reason, NULL);
+}
+
+static void call_handler (ChRequest *request)
+{
+  ChHttpRoute *route = request->route;
+  ChPlugin *owner = route->resource.owner;
+  ChRunnerFrame frame;
+
+  if (route->node == NULL || owner == NULL
+      || !ch_runner_enter (owner, route->table.path, &frame)) {
+    ch_http_answer_error (request, 50306, "the part that serves this has stopped", NULL);
+    return;
+  }
+  request->reply_kind = CH_HTTP_REPLY;
+  request->reply = ch_replies_add (request->http->services->replies, owner, CH_HTTP_REPLY,
+                                   request, handler_failed);
+  route->table.handler (owner, request, request->reply);
+  ch_runner_leave (&frame);
+  if (request->reply != 0)
+    wait_for (request,
+              route->table.timeout_ms > 0 ? route->table.timeout_ms : HANDLER_MS);
+}
+
+/* ---- the steps -----------------------------------------------------------------------
+ */
+
+static gboolean may_mutate (ChRequest *request)
+{
+  const ChServices *services = request->http->services;
+  if (!(request->route->table.flags & CH_ROUTE_MUTATES))
+    return TRUE;
+  if (services->phase < 9 || services->draining) {
+    ch_http_answer_error (request, 50306,
+                          services->draining ? "this server is about to stop"
+                                             : "this server is starting",
+                          NULL);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+void ch_http_exchange_resume (ChRequest *request, ChHttpStep step)
+{
+  switch (step) {
+  case CH_HTTP_STEP_AUTH:
+    if (ch_http_auth_check (request) != CH_HTTP_AUTH_OK)
+      return;
+    /* fall through */
+  case CH_HTTP_STEP_CHECK:
+    if (!ch_http_rate_check (request) || !may_mutate (request)
+        || !ch_http_request_read_body (request) || !ch_http_params_check (request))
+      return;
+    if (ch_http_idempotency_begin (request) != CH_HTTP_IDEM_GO_ON)
+      return;
+    /* fall through */
+  case CH_HTTP_STEP_HANDLER:
+  default:
+    call_handler (request);
+    return;
+  }
+}
+
+static void on_request_read (SoupServer *server, SoupServerMessage *msg, ChHttp *http)
+{
+  ChHttpConn *conn = g_object_get_data (
+      G_OBJECT (soup_server_message_get_remote_address (msg)), "ch-http-conn");
+  ChRequest *request = &conn->request;
+
+  if (conn->http == NULL || request->msg != msg)
+    return;
+  request->started_us = ch_clock_monotonic_us (http->services->clock);
+  if (conn->phase == CH_HTTP_REFUSED) {
+    soup_server_message_set_status (msg, request->status, NULL);
+    soup_message_headers_replace (soup_server_message_get_response_headers (msg),
+                                  "Connection", "close");
+    return;
+  }
+  if (!request->looked_up)
+    look_up (request);
+  if (soup_server_message_get_status (msg) != 0) {
+    ch_http_answer_error (request, 40000, "this server does not serve that address",
+                          NULL);
+    return;
+  }
+  if (ch_http_cors (request) || answer_lookup (request))
+    return;
+  ch_http_exchange_resume (request, CH_HTTP_STEP_AUTH);
+}
+
+/* ---- libsoup's signals ---------------------------------------------------------------
+ */
+
+static void on_request_started (SoupServer *server, SoupServerMessage *msg, ChHttp *http)
+{
+  ChHttpConn *conn = g_object_get_data (
+      G_OBJECT (soup_server_message_get_remote_address (msg)), "ch-http-conn");
+  if (conn == NULL || conn->http == NULL)
+    return;
+  g_set_object (&conn->request.msg, msg);
+  soup_message_body_set_accumulate (soup_server_message_get_request_body (msg), FALSE);
+  g_signal_connect (msg, "got-chunk", G_CALLBACK (on_got_chunk), conn);
+}
+
+static void on_request_ended (SoupServer *server, SoupServerMessage *msg, ChHttp *http)
+{
+  ChHttpConn *conn = g_object_get_data (
+      G_OBJECT (soup_server_message_get_remote_address (msg)), "ch-http-conn");
+  if (conn == NULL || conn->http == NULL || conn->request.msg != msg)
+    return;
+  ch_http_stream_flush (conn);
+  if (conn->request.looked_up)
+    ch_http_traffic_answered (&conn->request);
+  ch_http_exchange_clear (&conn->request);
+  soup_message_body_truncate (soup_server_message_get_response_body (msg));
+  if (conn->phase == CH_HTTP_REFUSED)
+    return;
+  ch_http_conn_set_phase (conn, CH_HTTP_IDLE, http->settings.idle_ms);
+  if (http->draining)
+    ch_http_conn_end (conn);
+}
+
+void ch_http_exchange_watch (ChHttp *http, SoupServer *server)
+{
+  g_signal_connect (server, "request-started", G_CALLBACK (on_request_started), http);
+  g_signal_connect (server, "request-read", G_CALLBACK (on_request_read), http);
+  g_signal_connect (server, "request-finished", G_CALLBACK (on_request_ended), http);
+  g_signal_connect (server, "request-aborted", G_CALLBACK (on_request_ended), http);
+}

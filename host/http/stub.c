@@ -1,4 +1,0 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <glib.h>
-void ch_http_nothing (void);
-void ch_http_nothing (void) {}
