@@ -43,9 +43,9 @@ static ChKvRun *run_build (ChKv *kv, const Arguments *args)
   memset (run, 0, sizeof *run);
   run->kv = kv;
   run->argc = argc;
-  run->argv = (char **)(run + 1);
-  run->sizes = (gsize *)(run->argv + argc);
-  char *at = (char *)(run->sizes + argc);
+  run->argv = (char **) (run + 1);
+  run->sizes = (gsize *) (run->argv + argc);
+  char *at = (char *) (run->sizes + argc);
   for (gsize i = 0; i < args->argc; i++) {
     run->argv[i] = at;
     if (args->is_key != NULL && args->is_key[i])
@@ -53,7 +53,7 @@ static ChKvRun *run_build (ChKv *kv, const Arguments *args)
     if (i > 0 && i == args->pattern_at)
       at = put (at, kv->pattern_prefix, strlen (kv->pattern_prefix));
     at = put (at, args->argv[i], args->sizes[i]);
-    run->sizes[i] = (gsize)(at - run->argv[i]);
+    run->sizes[i] = (gsize) (at - run->argv[i]);
     *at++ = '\0';
   }
   if (args->add_match) {
@@ -63,7 +63,7 @@ static ChKvRun *run_build (ChKv *kv, const Arguments *args)
     run->argv[argc - 1] = at;
     at = put (at, kv->pattern_prefix, strlen (kv->pattern_prefix));
     at = put (at, "*", 2);
-    run->sizes[argc - 1] = (gsize)(at - run->argv[argc - 1]) - 1;
+    run->sizes[argc - 1] = (gsize) (at - run->argv[argc - 1]) - 1;
   }
   return run;
 }
@@ -98,9 +98,9 @@ static gint64 blocking_us (const ChKvRun *run)
 {
   gsize at = (run->info->flags & CH_KV_TIMEOUT_FIRST) != 0 ? 1 : run->argc - 1;
   double seconds = at < run->argc ? g_ascii_strtod (run->argv[at], NULL) : 0;
-  if (!(seconds > 0) || seconds > (double)G_MAXINT32)
+  if (!(seconds > 0) || seconds > (double) G_MAXINT32)
     return -1;
-  return (gint64)(seconds * (double)G_USEC_PER_SEC);
+  return (gint64) (seconds * (double) G_USEC_PER_SEC);
 }
 
 static void set_deadline (ChKvRun *run)
@@ -207,17 +207,17 @@ void ch_kv_commandv (ChPlugin *self, ChKvDone done, gpointer user_data, ...)
     if (argc == FEW) {
       many = g_ptr_array_new ();
       for (gsize i = 0; i < FEW; i++)
-        g_ptr_array_add (many, (gpointer)few[i]);
+        g_ptr_array_add (many, (gpointer) few[i]);
     }
     if (many != NULL)
-      g_ptr_array_add (many, (gpointer)arg);
+      g_ptr_array_add (many, (gpointer) arg);
     else
       few[argc] = arg;
     argc++;
   }
   va_end (args);
   ch_kv_command (self, done, user_data,
-                 many != NULL ? (const char *const *)many->pdata : few, NULL, argc);
+                 many != NULL ? (const char *const *) many->pdata : few, NULL, argc);
 }
 
 /* Decimal digits at the end of @text; g_snprintf would cost more than the call. */
@@ -226,7 +226,7 @@ static const char *digits (char text[24], gsize number)
   char *at = text + 23;
   *at = '\0';
   do {
-    *--at = (char)('0' + number % 10);
+    *--at = (char) ('0' + number % 10);
     number /= 10;
   } while (number > 0);
   return at;
@@ -254,7 +254,7 @@ void ch_kv_call (ChPlugin *self, ChKvDone done, gpointer user_data, const char *
 
 void ch_kv_set_timeout (ChPlugin *self, guint timeout_ms)
 {
-  ch_kv_caller (self->services->kv, self)->timeout_us = (gint64)timeout_ms * 1000;
+  ch_kv_caller (self->services->kv, self)->timeout_us = (gint64) timeout_ms * 1000;
 }
 
 gsize ch_kv_run_argc (const ChKvRun *run)

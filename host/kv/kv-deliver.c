@@ -107,7 +107,7 @@ static void abandon (ChKvCaller *caller, ChKvRunList *list)
 
 static void caller_revoke (ChResource *resource)
 {
-  ChKvCaller *caller = (ChKvCaller *)resource;
+  ChKvCaller *caller = (ChKvCaller *) resource;
   ChKv *kv = caller->kv;
 
   caller->is_dead = TRUE;
@@ -166,13 +166,13 @@ static void finish (ChKvRun *run)
 
 void ch_kv_run_fail (ChKvRun *run, ChKvError code, const char *message)
 {
-  run->error = g_error_new_literal (CH_KV_ERROR, (gint)code, message);
+  run->error = g_error_new_literal (CH_KV_ERROR, (gint) code, message);
   finish (run);
 }
 
 static void deadline_passed (ChWheelTimer *timer)
 {
-  ChKvRun *run = (ChKvRun *)((char *)timer - G_STRUCT_OFFSET (ChKvRun, deadline));
+  ChKvRun *run = (ChKvRun *) ((char *) timer - G_STRUCT_OFFSET (ChKvRun, deadline));
   ChKv *kv = run->kv;
 
   if (run->caller == NULL || run->completed)
@@ -189,7 +189,7 @@ void ch_kv_run_arm (ChKvRun *run)
   gint64 left_us = run->deadline_us - run->started_us;
   run->deadline.func = deadline_passed;
   ch_wheel_arm (run->kv->services->reactor, &run->deadline,
-                (guint64)(left_us / 1000) + 1);
+                (guint64) (left_us / 1000) + 1);
 }
 
 /* Keys in replies lose the prefix that the front put before them. */
@@ -293,7 +293,7 @@ static guint deliver_to (ChKvCaller *caller, guint budget)
 
 static void deliver (ChDeferred *deferred)
 {
-  ChKv *kv = (ChKv *)((char *)deferred - G_STRUCT_OFFSET (ChKv, deferred));
+  ChKv *kv = (ChKv *) ((char *) deferred - G_STRUCT_OFFSET (ChKv, deferred));
   guint budget = ANSWERS_PER_TURN;
 
   kv->turn++;

@@ -206,7 +206,7 @@ static guint hash_name (const char *upper, gsize size)
 {
   guint32 hash = 2166136261u;
   for (gsize i = 0; i < size; i++)
-    hash = (hash ^ (guint8)upper[i]) * 16777619u;
+    hash = (hash ^ (guint8) upper[i]) * 16777619u;
   return (hash ^ (hash >> 15)) % CH_KV_COMMAND_SLOTS;
 }
 
@@ -217,7 +217,7 @@ void ch_kv_command_index_init (ChKvCommandIndex *index)
     guint slot = hash_name (commands[i].name, strlen (commands[i].name));
     while (index->slots[slot] != 0)
       slot = (slot + 1) % CH_KV_COMMAND_SLOTS;
-    index->slots[slot] = (guint8)(i + 1);
+    index->slots[slot] = (guint8) (i + 1);
   }
 }
 
@@ -247,7 +247,7 @@ gsize ch_kv_command_info_count (void)
 
 gsize ch_kv_command_info_number (const ChKvCommandInfo *info)
 {
-  return (gsize)(info - commands);
+  return (gsize) (info - commands);
 }
 
 const ChKvCommandInfo *ch_kv_command_info_at (gsize index)
@@ -271,13 +271,13 @@ static gboolean mark_number (const char *const *argv, gsize argc, gsize at,
     return FALSE;
   if (n == 0)
     return TRUE;
-  return n < argc - at && mark_range (at + 1, at + (gsize)n, 1, is_key);
+  return n < argc - at && mark_range (at + 1, at + (gsize) n, 1, is_key);
 }
 
 gboolean ch_kv_command_keys (const ChKvCommandInfo *info, const char *const *argv,
                              gsize argc, gboolean *is_key)
 {
-  gsize first = (gsize)info->first;
+  gsize first = (gsize) info->first;
 
   switch (info->kind) {
   case CH_KV_KEYS_NUMBER:
@@ -299,9 +299,9 @@ gboolean ch_kv_command_keys (const ChKvCommandInfo *info, const char *const *arg
   }
   if (first == 0 || first >= argc)
     return TRUE;
-  gssize last = info->last < 0 ? (gssize)argc + info->last : info->last;
-  last = MIN (last, (gssize)argc - 1);
-  if (last < (gssize)first)
+  gssize last = info->last < 0 ? (gssize) argc + info->last : info->last;
+  last = MIN (last, (gssize) argc - 1);
+  if (last < (gssize) first)
     return TRUE;
-  return mark_range (first, (gsize)last, (gsize)info->step, is_key);
+  return mark_range (first, (gsize) last, (gsize) info->step, is_key);
 }

@@ -24,7 +24,7 @@ void ch_kv_observe (ChKvRun *run)
   if (kv->seconds == NULL || run->blocking)
     return;
   gint64 us = ch_clock_monotonic_us (kv->services->clock) - run->started_us;
-  ch_series_observe (seconds_of (kv, run->info), (double)us / (double)G_USEC_PER_SEC);
+  ch_series_observe (seconds_of (kv, run->info), (double) us / (double) G_USEC_PER_SEC);
 }
 
 void ch_kv_metrics_up (ChKv *kv)
@@ -46,8 +46,8 @@ static void collect (ChPlugin *self, gpointer user_data)
 {
   ChKv *kv = user_data;
 
-  ch_series_set (kv->memory_series, (double)MAX (ch_kv_used_memory (kv), 0));
-  ch_series_set (kv->pending_series, (double)kv->pending);
+  ch_series_set (kv->memory_series, (double) MAX (ch_kv_used_memory (kv), 0));
+  ch_series_set (kv->pending_series, (double) kv->pending);
 }
 
 void ch_kv_metrics_init (ChKv *kv)

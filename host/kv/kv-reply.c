@@ -45,7 +45,7 @@ static gboolean is_shared (const ChKvReply *reply)
 static ChKvReply *with_text (ChKvReplyKind kind, const char *text, gsize size)
 {
   ChKvReply *reply = g_malloc (sizeof (ChKvReply) + size + 1);
-  char *copy = (char *)(reply + 1);
+  char *copy = (char *) (reply + 1);
   if (size > 0)
     memcpy (copy, text, size);
   copy[size] = '\0';
@@ -55,13 +55,13 @@ static ChKvReply *with_text (ChKvReplyKind kind, const char *text, gsize size)
 
 ChKvReply *ch_kv_reply_nil (void)
 {
-  return (ChKvReply *)&shared[SHARED_NIL];
+  return (ChKvReply *) &shared[SHARED_NIL];
 }
 
 ChKvReply *ch_kv_reply_integer (gint64 value)
 {
   if (value >= SHARED_MIN && value <= SHARED_MAX)
-    return (ChKvReply *)&shared_integers[value - SHARED_MIN];
+    return (ChKvReply *) &shared_integers[value - SHARED_MIN];
   ChKvReply *reply = g_malloc (sizeof (ChKvReply));
   *reply = (ChKvReply) {.kind = CH_KV_REPLY_INTEGER, .integer = value};
   return reply;
@@ -69,16 +69,16 @@ ChKvReply *ch_kv_reply_integer (gint64 value)
 
 ChKvReply *ch_kv_reply_string (const char *text, gssize size)
 {
-  gsize n = size < 0 ? strlen (text) : (gsize)size;
+  gsize n = size < 0 ? strlen (text) : (gsize) size;
   if (n == 0)
-    return (ChKvReply *)&shared[SHARED_EMPTY_STRING];
+    return (ChKvReply *) &shared[SHARED_EMPTY_STRING];
   return with_text (CH_KV_REPLY_STRING, text, n);
 }
 
 ChKvReply *ch_kv_reply_status (const char *text)
 {
   if (text[0] == 'O' && text[1] == 'K' && text[2] == '\0')
-    return (ChKvReply *)&shared[SHARED_OK];
+    return (ChKvReply *) &shared[SHARED_OK];
   return with_text (CH_KV_REPLY_STATUS, text, strlen (text));
 }
 
@@ -94,11 +94,11 @@ ChKvReply *ch_kv_reply_error (const char *format, ...)
 ChKvReply *ch_kv_reply_array (gsize n_items)
 {
   if (n_items == 0)
-    return (ChKvReply *)&shared[SHARED_EMPTY_ARRAY];
+    return (ChKvReply *) &shared[SHARED_EMPTY_ARRAY];
   ChKvReply *reply = g_malloc0 (sizeof (ChKvReply) + n_items * sizeof (ChKvReply *));
   reply->kind = CH_KV_REPLY_ARRAY;
   reply->n_items = n_items;
-  reply->items = (ChKvReply **)(reply + 1);
+  reply->items = (ChKvReply **) (reply + 1);
   return reply;
 }
 

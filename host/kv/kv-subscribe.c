@@ -47,7 +47,7 @@ struct _ChKvMessageItem {
 static ChSubscription handle_of (const ChKv *kv, guint slot)
 {
   guint32 generation = g_array_index (kv->slots, Slot, slot).generation;
-  return ((guint64)generation << 32) | (slot + 1);
+  return ((guint64) generation << 32) | (slot + 1);
 }
 
 static Subscription *peek (const ChKv *kv, ChSubscription handle)
@@ -118,7 +118,7 @@ static void unlink_from_channel (Subscription *subscription)
 
 static void subscription_revoke (ChResource *resource)
 {
-  Subscription *subscription = (Subscription *)resource;
+  Subscription *subscription = (Subscription *) resource;
   ChKv *kv = subscription->channel->kv;
 
   g_array_index (kv->slots, Slot, subscription->slot).subscription = NULL;
@@ -199,7 +199,7 @@ void ch_kv_deliver (ChPlugin *driver, const char *pattern, const char *channel,
   }
   ChKvMessageItem *item
       = g_malloc (sizeof (ChKvMessageItem) + pattern_size + channel_size + size + 3);
-  char *at = (char *)(item + 1);
+  char *at = (char *) (item + 1);
   item->next = NULL;
   item->turn = kv->turn;
   item->pattern = pattern != NULL ? at : NULL;

@@ -75,7 +75,7 @@ static void library_free (ChKvLibrary *library)
 
 static void library_revoke (ChResource *resource)
 {
-  library_free ((ChKvLibrary *)resource);
+  library_free ((ChKvLibrary *) resource);
 }
 
 static const ChResourceKind library_kind = {"kv libraries", library_revoke};
@@ -138,7 +138,7 @@ gboolean ch_kv_open (ChKv *kv, ChPlugin *driver_plugin, const ChKvDriver *driver
     return FALSE;
   }
   if (config != NULL) {
-    kv->queue_max = (gsize)ch_config_get_int (config, "kv.queue_max");
+    kv->queue_max = (gsize) ch_config_get_int (config, "kv.queue_max");
     kv->timeout_us = ch_config_get_duration_ms (config, "kv.timeout") * 1000;
     ch_kv_set_prefix (kv, ch_config_get_string (config, "redis.key_prefix"));
   }
@@ -217,7 +217,7 @@ gsize ch_kv_pending (ChKv *kv)
 static char *library_name (const char *lua)
 {
   const char *end = strchr (lua, '\n');
-  gsize size = end != NULL ? (gsize)(end - lua) : strlen (lua);
+  gsize size = end != NULL ? (gsize) (end - lua) : strlen (lua);
   g_autofree char *line = g_strndup (lua, size);
 
   if (!g_str_has_prefix (line, "#!lua"))

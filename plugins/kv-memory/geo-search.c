@@ -145,20 +145,20 @@ static gboolean read_search (MemCall *call, gsize at, gboolean store,
       return FALSE;
     i += taken;
   }
+  g_autofree char *name
+      = g_strndup (call->argv[0].p, call->argv[0].n); /* as it was written */
   if (store && (search->with_coord || search->with_dist || search->with_hash))
     mem_out_error (call->out,
-                   "ERR %s is not compatible with WITHDIST, WITHHASH and "
-                   "WITHCOORD options",
-                   "GEOSEARCHSTORE");
+                   "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH "
+                   "and WITHCOORD options");
   else if (!search->has_centre)
     mem_out_error (call->out,
                    "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified "
                    "for %s",
-                   call->command->name);
+                   name);
   else if (!search->has_shape)
     mem_out_error (call->out,
-                   "ERR exactly one of BYRADIUS and BYBOX can be specified for %s",
-                   call->command->name);
+                   "ERR exactly one of BYRADIUS and BYBOX can be specified for %s", name);
   else if (search->any && search->count == 0)
     mem_out_error (call->out, "ERR the ANY argument requires COUNT argument");
   else

@@ -142,6 +142,62 @@ char *kv_reply_text (const ChKvReply *reply)
   return g_string_free (text, FALSE);
 }
 
+static gint compare_texts (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *) a, *(const char *const *) b);
+}
+
+char *kv_reply_sorted_text (const ChKvReply *reply, gsize group)
+{
+  g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_free);
+
+  for (gsize i = 0; i + group <= reply->n_items; i += group) {
+    g_autoptr (GString) text = g_string_new (NULL);
+    for (gsize k = 0; k < group; k++) {
+      if (k > 0)
+        g_string_append_c (text, ' ');
+      kv_reply_print (text, reply->items[i + k]);
+    }
+    g_ptr_array_add (items, g_strdup (text->str));
+  }
+  g_ptr_array_sort (items, compare_texts);
+  g_ptr_array_add (items, NULL);
+  g_autofree char *joined = g_strjoinv (" ", (char **) items->pdata);
+  return g_strdup_printf ("[%s]", joined);
+}
+
+char *kv_reply_plain_text (const ChKvReply *reply)
+{
+  char *text = kv_reply_text (reply);
+  char *tail = reply->kind == CH_KV_REPLY_ERROR ? strstr (text, " script:") : NULL;
+  if (tail != NULL)
+    *tail = '\0';
+  return text;
+}
+
+ChKvReply *kv_reply_copy (const ChKvReply *reply)
+{
+  switch (reply->kind) {
+  case CH_KV_REPLY_INTEGER:
+    return ch_kv_reply_integer (reply->integer);
+  case CH_KV_REPLY_STRING:
+    return ch_kv_reply_string (reply->text, (gssize) reply->size);
+  case CH_KV_REPLY_STATUS:
+    return ch_kv_reply_status (reply->text);
+  case CH_KV_REPLY_ERROR:
+    return ch_kv_reply_error ("%s", reply->text);
+  case CH_KV_REPLY_ARRAY: {
+    ChKvReply *copy = ch_kv_reply_array (reply->n_items);
+    for (gsize i = 0; i < reply->n_items; i++)
+      copy->items[i] = kv_reply_copy (reply->items[i]);
+    return copy;
+  }
+  case CH_KV_REPLY_NIL:
+  default:
+    return ch_kv_reply_nil ();
+  }
+}
+
 /* ---- words ------------------------------------------------------------------------ */
 
 static gint hex_digits (const char *at)
@@ -204,8 +260,7 @@ void kv_words_clear (KvWords *words)
 /* ---- commands --------------------------------------------------------------------- */
 
 typedef struct {
-  gboolean done;
-  char *text;
+  ChKvReply *reply; /* NULL until it is there */
 } Answer;
 
 static void answered (ChPlugin *self, const ChKvReply *reply, const GError *error,
@@ -213,27 +268,27 @@ static void answered (ChPlugin *self, const ChKvReply *reply, const GError *erro
 {
   Answer *answer = user_data;
 
-  answer->done = TRUE;
   if (reply != NULL)
-    answer->text = kv_reply_text (reply);
+    answer->reply = kv_reply_copy (reply);
   else
-    answer->text = g_strdup_printf ("!%d %s", error->code, error->message);
+    answer->reply = ch_kv_reply_error ("!%d %s", error->code, error->message);
 }
 
-char *kv_fixture_run (KvFixture *fixture, const char *const *argv, const gsize *sizes,
-                      gsize argc)
+ChKvReply *kv_fixture_run (KvFixture *fixture, const KvWords *words)
 {
-  Answer answer = {FALSE, NULL};
+  Answer answer = {NULL};
   gint64 until_us = g_get_monotonic_time () + PATIENCE_US;
+  gboolean may_sleep = !ch_clock_is_fake (fixture->services.clock);
 
-  ch_kv_command (fixture->caller, answered, &answer, argv, sizes, argc);
-  g_assert_false (answer.done);
-  while (!answer.done) {
+  ch_kv_command (fixture->caller, answered, &answer,
+                 (const char *const *) words->words->pdata,
+                 (const gsize *) (gpointer) words->sizes->data, words->words->len);
+  g_assert_null (answer.reply);
+  while (answer.reply == NULL) {
     g_assert_cmpint (g_get_monotonic_time (), <, until_us);
-    g_main_context_iteration (fixture->context,
-                              !ch_clock_is_fake (fixture->services.clock));
+    g_main_context_iteration (fixture->context, may_sleep);
   }
-  return answer.text;
+  return answer.reply;
 }
 
 char *kv_fixture_line (KvFixture *fixture, const char *line)
@@ -241,6 +296,6 @@ char *kv_fixture_line (KvFixture *fixture, const char *line)
   g_auto (KvWords) words;
 
   kv_words_split (&words, line);
-  return kv_fixture_run (fixture, (const char *const *) words.words->pdata,
-                         (const gsize *) (gpointer) words.sizes->data, words.words->len);
+  g_autoptr (ChKvReply) reply = kv_fixture_run (fixture, &words);
+  return kv_reply_text (reply);
 }

@@ -33,10 +33,21 @@ void kv_fixture_turn (KvFixture *fixture);
 /* With a fake clock: time passes, timers fire. */
 void kv_fixture_advance (KvFixture *fixture, gint64 ms);
 
-/* Waits for the answer; stops the test after 20 seconds. (transfer full) */
-char *kv_fixture_run (KvFixture *fixture, const char *const *argv, const gsize *sizes,
-                      gsize argc);
-/* Words as a shell has them: blanks between, quotes around, \\xHH in double quotes. */
+/* Splits a line into words, which may hold NULs. */
+typedef struct {
+  GPtrArray *words; /* of char* */
+  GArray *sizes;    /* of gsize */
+} KvWords;
+/* Blanks between, quotes around; \n, \r, \xHH in double quotes. */
+void kv_words_split (KvWords *words, const char *line);
+void kv_words_clear (KvWords *words);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (KvWords, kv_words_clear)
+
+/*
+ * Waits for the answer; stops the test after 20 seconds. An error of the kv itself comes
+ * as an error reply "!code text". (transfer full)
+ */
+ChKvReply *kv_fixture_run (KvFixture *fixture, const KvWords *words);
 char *kv_fixture_line (KvFixture *fixture, const char *line);
 /* g_assert: the line gives the reply. */
 #define kv_assert(fixture, line, expected)                                               \
@@ -52,12 +63,8 @@ char *kv_fixture_line (KvFixture *fixture, const char *line);
 /* nil, :1, "text", +OK, -ERR …, [a b]. (transfer full) */
 char *kv_reply_text (const ChKvReply *reply);
 void kv_reply_print (GString *text, const ChKvReply *reply);
-
-/* Splits a line into words, which may hold NULs. */
-typedef struct {
-  GPtrArray *words; /* of char* */
-  GArray *sizes;    /* of gsize */
-} KvWords;
-void kv_words_split (KvWords *words, const char *line);
-void kv_words_clear (KvWords *words);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (KvWords, kv_words_clear)
+/* An array's items, or groups of them, in order of their text. */
+char *kv_reply_sorted_text (const ChKvReply *reply, gsize group);
+/* An error without what stands behind ` script:`, which names lines. */
+char *kv_reply_plain_text (const ChKvReply *reply);
+ChKvReply *kv_reply_copy (const ChKvReply *reply);

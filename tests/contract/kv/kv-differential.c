@@ -26,44 +26,11 @@ typedef struct {
 /* ---- comparing ----------------------------------------------------------------------
  */
 
-static gint compare_texts (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *) a, *(const char *const *) b);
-}
-
-/* Items, or pairs of them, in the order of their text. */
-static char *sorted_text (const ChKvReply *reply, gsize group)
-{
-  g_autoptr (GPtrArray) items = g_ptr_array_new_with_free_func (g_free);
-
-  for (gsize i = 0; i + group <= reply->n_items; i += group) {
-    g_autoptr (GString) text = g_string_new (NULL);
-    for (gsize k = 0; k < group; k++) {
-      kv_reply_print (text, reply->items[i + k]);
-      g_string_append_c (text, ' ');
-    }
-    g_ptr_array_add (items, g_strdup (text->str));
-  }
-  g_ptr_array_sort (items, compare_texts);
-  g_ptr_array_add (items, NULL);
-  return g_strjoinv ("", (char **) items->pdata);
-}
-
 static gboolean is_near (const ChKvReply *a, const ChKvReply *b, gint64 most)
 {
   if (a->kind != CH_KV_REPLY_INTEGER || b->kind != CH_KV_REPLY_INTEGER)
     return FALSE;
   return ABS (a->integer - b->integer) <= most && (a->integer < 0) == (b->integer < 0);
-}
-
-/* What stands behind ` script:` names lines and differs in nothing that matters. */
-static char *plain_text (const ChKvReply *reply)
-{
-  char *text = kv_reply_text (reply);
-  char *tail = reply->kind == CH_KV_REPLY_ERROR ? strstr (text, " script:") : NULL;
-  if (tail != NULL)
-    *tail = '\0';
-  return text;
 }
 
 static gboolean is_same (const ChKvReply *a, const ChKvReply *b, KvCompare how)
@@ -75,16 +42,16 @@ static gboolean is_same (const ChKvReply *a, const ChKvReply *b, KvCompare how)
     gsize group = how == KV_PAIRS ? 2 : 1;
     if (how == KV_COUNT || a->n_items != b->n_items)
       return a->n_items == b->n_items;
-    text_a = sorted_text (a, group);
-    text_b = sorted_text (b, group);
+    text_a = kv_reply_sorted_text (a, group);
+    text_b = kv_reply_sorted_text (b, group);
     return strcmp (text_a, text_b) == 0;
   }
   if (how == KV_COUNT && a->kind != CH_KV_REPLY_ERROR)
     return a->kind == b->kind;
   if (how == KV_TIME && is_near (a, b, 3000))
     return TRUE;
-  text_a = plain_text (a);
-  text_b = plain_text (b);
+  text_a = kv_reply_plain_text (a);
+  text_b = kv_reply_plain_text (b);
   return strcmp (text_a, text_b) == 0;
 }
 
@@ -105,35 +72,12 @@ typedef struct {
   gboolean done;
 } Answer;
 
-static ChKvReply *copy_reply (const ChKvReply *reply)
-{
-  switch (reply->kind) {
-  case CH_KV_REPLY_INTEGER:
-    return ch_kv_reply_integer (reply->integer);
-  case CH_KV_REPLY_STRING:
-    return ch_kv_reply_string (reply->text, (gssize) reply->size);
-  case CH_KV_REPLY_STATUS:
-    return ch_kv_reply_status (reply->text);
-  case CH_KV_REPLY_ERROR:
-    return ch_kv_reply_error ("%s", reply->text);
-  case CH_KV_REPLY_ARRAY: {
-    ChKvReply *copy = ch_kv_reply_array (reply->n_items);
-    for (gsize i = 0; i < reply->n_items; i++)
-      copy->items[i] = copy_reply (reply->items[i]);
-    return copy;
-  }
-  case CH_KV_REPLY_NIL:
-  default:
-    return ch_kv_reply_nil ();
-  }
-}
-
 static void answered (ChPlugin *self, const ChKvReply *reply, const GError *error,
                       gpointer user_data)
 {
   Answer *answer = user_data;
   g_assert_nonnull (reply);
-  answer->reply = copy_reply (reply);
+  answer->reply = kv_reply_copy (reply);
   answer->done = TRUE;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A command is a line of words. K key, V value, M member, F score, I small integer,
- * N count, B bit offset, E end of a range of scores, X end of a range of members, L key of
- * a sorted set whose scores are all the same, O and P longitude and latitude, D digit, T
- * seconds to live, G pattern. `a|b` is one of them, `?x` may be left out, `*x` comes one to
- * three times (`*F,M`: pairs).
+ * N count, B bit offset, E end of a range of scores, X end of a range of members, L key
+ * of a sorted set whose scores are all the same, O and P longitude and latitude, D digit,
+ * T seconds to live, G pattern. `a|b` is one of them, `?x` may be left out, `*x` comes
+ * one to three times (`*F,M`: pairs).
  */
 #include "kv-grammar.h"
 
