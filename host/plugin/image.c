@@ -50,6 +50,38 @@ static char *symbol_of_name (const char *name)
   return symbol;
 }
 
+/*
+ * What a file that was renamed is really called: the entry function stands as text in
+ * its table of names. Only for the message.
+ */
+static char *find_entry (const char *path)
+{
+  static const char front[] = "ch_plugin_", back[] = "_query";
+  g_autoptr (GMappedFile) file = g_mapped_file_new (path, FALSE, NULL);
+  const char *at = file != NULL ? g_mapped_file_get_contents (file) : NULL;
+  const char *end = at != NULL ? at + g_mapped_file_get_length (file) : NULL;
+
+  while (at != NULL
+         && (at = memmem (at, (gsize) (end - at), front, strlen (front))) != NULL) {
+    gsize n = strnlen (at, MIN ((gsize) (end - at), 64));
+    if (n < 64 && n > strlen (back)
+        && memcmp (at + n - strlen (back), back, strlen (back)) == 0)
+      return g_utf8_make_valid (at, (gssize) n);
+    at += strlen (front);
+  }
+  return NULL;
+}
+
+static void refuse_entry (const char *path, const char *name, const char *symbol,
+                          GError **error)
+{
+  g_autofree char *found = find_entry (path);
+
+  g_set_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_NO_SYMBOL,
+               "%s: the file is named %s, so its entry must be %s; it has %s", path, name,
+               symbol, found != NULL ? found : "none");
+}
+
 const ChPluginInfo *ch_plugin_image_load (const char *path, const char *name,
                                           void **image, GError **error)
 {
@@ -65,9 +97,7 @@ const ChPluginInfo *ch_plugin_image_load (const char *path, const char *name,
   ChPluginQuery query;
   *(void **) &query = dlsym (*image, symbol);
   if (query == NULL) {
-    g_set_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_NO_SYMBOL,
-                 "%s has no function %s: the file is named %s, so this must be its entry",
-                 path, symbol, name);
+    refuse_entry (path, name, symbol, error);
     return NULL;
   }
   const ChPluginInfo *info = query ();
