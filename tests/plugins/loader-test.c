@@ -87,7 +87,7 @@ static const struct {
     {"test-abi-minor", TRUE, CH_PLUGIN_ERROR_ABI_MINOR, "needs a newer host"},
     {"test-wrong-name", FALSE, CH_PLUGIN_ERROR_WRONG_NAME, "calls itself another-name"},
     {"test-no-symbol", FALSE, CH_PLUGIN_ERROR_NO_SYMBOL,
-     "ch_plugin_test_no_symbol_query"},
+     "must be ch_plugin_test_no_symbol_query; it has ch_plugin_another_symbol_query"},
     {"test-unresolved", FALSE, CH_PLUGIN_ERROR_UNRESOLVED, "ch_function_of_another_time"},
     {"test-no-fields", FALSE, CH_PLUGIN_ERROR_BAD_DESCRIPTOR, "lacks version, license"},
     {"test-crash-load", FALSE, CH_PLUGIN_ERROR_CRASHED, "crashed when it was loaded"},
@@ -156,7 +156,8 @@ static void test_blocked_is_remembered (Harness *harness, gconstpointer data)
   g_assert_true (g_file_set_contents_full (path, contents, (gssize) size,
                                            G_FILE_SET_CONTENTS_CONSISTENT, 0600, NULL));
   assert_not_started (harness, "test-crash-load", CH_PLUGIN_ERROR_NO_SYMBOL);
-  harness_assert_state (harness, "test-crash-load", CH_PLUGIN_BLOCKED, "has no function");
+  harness_assert_state (harness, "test-crash-load", CH_PLUGIN_BLOCKED,
+                        "it has ch_plugin_test_good_query");
 }
 
 static void copy_plugin (Harness *harness, const char *from, const char *to)
