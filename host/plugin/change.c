@@ -29,12 +29,15 @@ static const ChTopic changed_topic = {
     .summary = "A plugin is in another state",
 };
 
-gboolean ch_plugins_register_topic (ChPlugins *plugins, GError **error)
+void ch_plugins_register_topic (ChPlugins *plugins)
 {
-  if (plugins->services->bus == NULL)
-    return TRUE;
-  plugins->changed_topic = ch_topic_register (plugins->host, &changed_topic, error);
-  return plugins->changed_topic != NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (plugins->changed_topic != NULL || plugins->services->bus == NULL)
+    return;
+  plugins->changed_topic = ch_topic_register (plugins->host, &changed_topic, &error);
+  if (plugins->changed_topic == NULL)
+    ch_error (plugins->host, "%s", error->message);
 }
 
 static void publish (ChPluginRecord *record, ChPluginState old)
@@ -42,6 +45,7 @@ static void publish (ChPluginRecord *record, ChPluginState old)
   ChPlugins *plugins = record->plugins;
   ChPluginChangedEvent event = {.event = {.socket_no = -1, .port_no = -1}};
 
+  ch_plugins_register_topic (plugins);
   if (plugins->changed_topic == NULL || !ch_topic_is_heard (plugins->changed_topic))
     return;
   event.event.time_ms = ch_clock_wall_ms (plugins->services->clock);

@@ -172,7 +172,8 @@ ChPluginRecord *ch_plugins_find (ChPlugins *plugins, const char *name, GError **
 gboolean ch_plugins_is_up (const ChPluginRecord *record); /* running or degraded */
 
 /* change.c */
-gboolean ch_plugins_register_topic (ChPlugins *plugins, GError **error);
+/* As soon as there is a bus: plugins are found before that. Idempotent. */
+void ch_plugins_register_topic (ChPlugins *plugins);
 /* Makes the step, remembers the reason, tells everybody. FALSE: not possible. */
 gboolean ch_plugins_step (ChPluginRecord *record, ChPluginEvent event,
                           const char *reason);

@@ -75,7 +75,6 @@ static void open_page (ChPlugins *plugins)
 ChPlugins *ch_plugins_new (ChServices *services, const char *state_dir)
 {
   ChPlugins *plugins = g_new0 (ChPlugins, 1);
-  g_autoptr (GError) error = NULL;
 
   plugins->services = services;
   plugins->host = ch_owner_new (services, "host", NULL);
@@ -92,8 +91,7 @@ ChPlugins *ch_plugins_new (ChServices *services, const char *state_dir)
   plugins->memory = ch_plugin_memory_new (state_dir);
   if (state_dir != NULL)
     open_page (plugins);
-  if (!ch_plugins_register_topic (plugins, &error))
-    ch_error (plugins->host, "%s", error->message);
+  ch_plugins_register_topic (plugins);
   return plugins;
 }
 

@@ -64,11 +64,11 @@ void harness_setup (Harness *harness, gconstpointer data)
   services->metrics = ch_metrics_new ();
   services->runner = ch_runner_new ();
   services->replies = ch_replies_new ();
-  services->bus = ch_bus_new (services);
   services->reactor = ch_reactor_new (services, harness->context, &error);
   g_assert_no_error (error);
   services->gateway = ch_gateway_new (services);
   open_registry (harness);
+  services->bus = ch_bus_new (services); /* after the registry, as in the daemon */
   harness->tester = ch_owner_new (services, "tester", NULL);
   harness->poked = ch_topic_register (harness->tester, &poked_topic, &error);
   g_assert_no_error (error);
