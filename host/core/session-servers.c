@@ -261,7 +261,7 @@ static gboolean run_until (ChSessions *sessions, gboolean answer, guint ms)
 
   ch_wheel_arm (reactor, &limit, ms);
   while ((!answer || sessions->open_state == 0) && ch_wheel_is_armed (&limit))
-    g_main_context_iteration (NULL, TRUE);
+    g_main_context_iteration (NULL, TRUE); /* lint: before the main loop runs */
   gboolean came = sessions->open_state != 0;
   ch_wheel_cancel (reactor, &limit);
   return came;

@@ -139,7 +139,7 @@ gsize mem_format_int (char text[MEM_NUMBER_SIZE], gint64 value)
 gsize mem_format_double (char text[MEM_NUMBER_SIZE], double value)
 {
   if (isinf (value)) {
-    strcpy (text, value > 0 ? "inf" : "-inf");
+    strcpy (text, value > 0 ? "inf" : "-inf"); /* lint: constant */
     return strlen (text);
   }
   if (value > -1e15 && value < 1e15 && value == (double) (gint64) value
@@ -154,7 +154,7 @@ gsize mem_format_long_double (char text[MEM_LONG_DOUBLE_SIZE], long double value
   locale_t old;
 
   if (isinf (value)) {
-    strcpy (text, value > 0 ? "inf" : "-inf");
+    strcpy (text, value > 0 ? "inf" : "-inf"); /* lint: constant */
     return strlen (text);
   }
   locale_t c = enter_c (&old);
@@ -167,7 +167,7 @@ gsize mem_format_long_double (char text[MEM_LONG_DOUBLE_SIZE], long double value
     end--;
   *end = '\0';
   if (strcmp (text, "-0") == 0) {
-    strcpy (text, "0");
+    strcpy (text, "0"); /* lint: constant */
     return 1;
   }
   return (gsize) (end - text);
