@@ -51,11 +51,27 @@ gboolean ch_plugins_check_requires (ChPluginRecord *record, GError **error)
   return FALSE;
 }
 
+/* The fronts of store and kv keep the driver that they opened for good. */
+static gboolean is_driver_in_use (const ChPluginRecord *record)
+{
+  const ChServices *services = record->plugins->services;
+  const ChPluginInfo *info = record->owner->info;
+
+  return (info->store_driver != NULL && services->store != NULL)
+         || (info->kv_driver != NULL && services->kv != NULL);
+}
+
 gboolean ch_plugins_check_needed (ChPluginRecord *record, GError **error)
 {
   ChPlugins *plugins = record->plugins;
   const char *const *offered = record->owner->info->provides;
 
+  if (is_driver_in_use (record)) {
+    g_set_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_STATE,
+                 "%s cannot be stopped while the daemon runs: it holds the data",
+                 record->name);
+    return FALSE;
+  }
   for (; offered != NULL && *offered != NULL; offered++) {
     if (is_offered (plugins, *offered, record))
       continue;

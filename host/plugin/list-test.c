@@ -69,10 +69,37 @@ PLUGIN (three, "three", NAMES ("b"), NAMES ("c"), start)
 PLUGIN (selfish, "selfish", NAMES ("mine"), NAMES ("mine"), start)
 PLUGIN (half, "half", NULL, NAMES ("half"), start_degraded)
 
+static void never (void)
+{
+  g_assert_not_reached ();
+}
+
+static const ChKvDriver kv_driver = {
+    .size = sizeof (ChKvDriver),
+    .name = "test",
+    .open = (gpointer) never,
+    .close = (gpointer) never,
+    .submit = (gpointer) never,
+    .library = (gpointer) never,
+    .subscribe = (gpointer) never,
+    .unsubscribe = (gpointer) never,
+    .used_memory = (gpointer) never,
+};
+
+static const ChPluginInfo *kv (void)
+{
+  static ChPluginInfo info;
+  info = *db ();
+  info.name = "kv";
+  info.provides = NULL;
+  info.kv_driver = &kv_driver;
+  return &info;
+}
+
 static void setup (Bed *bed, gconstpointer data)
 {
   static const ChPluginQuery all[]
-      = {db, cache, meter, alone, broken, orphan, one, two, three, selfish, half};
+      = {db, cache, meter, alone, broken, orphan, one, two, three, selfish, half, kv};
   bed->services.clock = ch_clock_new_fake (1700000000000);
   bed->services.runner = ch_runner_new ();
   bed->plugins = bed->services.plugins = ch_plugins_new (&bed->services, NULL);
@@ -190,6 +217,25 @@ static void test_needed (Bed *bed, gconstpointer data)
   g_assert_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_STATE);
 }
 
+/* The driver under the kv's front stays; other plugins do not care. */
+static void test_driver_in_use (Bed *bed, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  const ChKvDriver *driver;
+  g_assert_null (ch_plugins_find_kv (bed->plugins, &driver));
+  g_assert_true (ch_plugins_start_list (bed->plugins, NAMES ("kv", "alone"), NULL, NULL));
+  g_assert_nonnull (ch_plugins_find_kv (bed->plugins, &driver));
+  g_assert_cmpstr (driver->name, ==, "test");
+  bed->services.kv = (ChKv *) bed; /* the front is there */
+  g_assert_false (ch_plugins_stop (bed->plugins, "kv", &error));
+  g_assert_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_STATE);
+  g_assert_false (ch_plugins_restart (bed->plugins, "kv", NULL));
+  reason (bed, "kv", CH_PLUGIN_RUNNING);
+  g_assert_true (ch_plugins_stop (bed->plugins, "alone", NULL));
+  bed->services.kv = NULL;
+  g_assert_true (ch_plugins_stop (bed->plugins, "kv", NULL));
+}
+
 /* What a plugin says of itself while it starts is not forgotten. */
 static void test_degraded_at_start (Bed *bed, gconstpointer data)
 {
@@ -223,6 +269,7 @@ int main (int argc, char **argv)
   ADD ("circle", test_circle);
   ADD ("selfish", test_selfish);
   ADD ("needed", test_needed);
+  ADD ("driver-in-use", test_driver_in_use);
   ADD ("degraded-at-start", test_degraded_at_start);
   ADD ("duplicate", test_duplicate);
   return g_test_run ();

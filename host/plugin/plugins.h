@@ -55,7 +55,8 @@ gboolean ch_plugins_start (ChPlugins *plugins, const char *name, GError **error)
 /*
  * Stops: its `stop`, then everything it registered is revoked. While one of its
  * callbacks is on the stack it becomes `stopping` and ends at the end of the turn.
- * Refused while a running plugin needs an interface that only this one offers.
+ * Refused while a running plugin needs an interface that only this one offers, and for
+ * the driver under services->store or services->kv.
  */
 gboolean ch_plugins_stop (ChPlugins *plugins, const char *name, GError **error);
 /*

@@ -66,6 +66,29 @@ static void test_by_time (Fixture *f, gconstpointer args)
   g_assert_cmpuint (sim_violations (f->sim), ==, 0);
 }
 
+/* Each start shows in a report of its own, however near another report is. */
+static void test_two_starts (Fixture *f, gconstpointer args)
+{
+  fake_pass (f->server, 299); /* the periodic report comes soon */
+  fake_start (f->server, 1, 0, 60);
+  fake_pass (f->server, 0.6);
+  fake_start (f->server, 1, 1, 60);
+  fake_pass (f->server, 10);
+  guint reports = 0, first = 0, both = 0;
+  for (; f->server->next < f->server->frames->len; f->server->next++) {
+    const FakeFrame *frame = f->server->frames->pdata[f->server->next];
+    const BkvSocket *socket = &frame->frame.items.sockets[0];
+    if (frame->frame.kind != BKV_STATUS_REPORT || socket->socket != 1)
+      continue;
+    reports++;
+    first += socket->ports[0].status == 0x90 && socket->ports[1].status == 0x80;
+    both += socket->ports[0].status == 0x90 && socket->ports[1].status == 0x90;
+  }
+  g_assert_cmpuint (reports, ==, 3);
+  g_assert_cmpuint (first, >=, 1);
+  g_assert_cmpuint (both, >=, 1);
+}
+
 static void test_repeat (Fixture *f, gconstpointer args)
 {
   BkvFrame start;
@@ -345,6 +368,7 @@ int main (int argc, char **argv)
 #define ADD(name, args, func)                                                            \
   g_test_add ("/sim/charge/" name, Fixture, args, set_up, func, tear_down)
   ADD ("by-time", NULL, test_by_time);
+  ADD ("two-starts", NULL, test_two_starts);
   ADD ("repeat", NULL, test_repeat);
   ADD ("no-dedup", "--variant dedup=off", test_no_dedup);
   ADD ("refused", NULL, test_refused);

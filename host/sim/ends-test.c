@@ -130,6 +130,30 @@ static void test_restart (Fixture *f, gconstpointer args)
   fake_sim_end (server, sim);
 }
 
+/* Killed: what charged is gone, what was reported is not. */
+static void test_kill (Fixture *f, gconstpointer args)
+{
+  FakeServer *server = f->server;
+  Sim *sim = fake_sim (server, f->args);
+
+  fake_await (server, BKV_STATUS_REPORT);
+  server->no_ends = TRUE;
+  fake_start (server, 1, 0, 1);
+  fake_pass (server, 1);
+  fake_start (server, 1, 1, 60);
+  fake_await (server, BKV_CHARGE_END);
+  fake_sim_kill (server, sim);
+
+  server->no_ends = FALSE;
+  sim = fake_sim (server, f->args);
+  g_assert_cmpuint (fake_await (server, BKV_CHARGE_END)->frame.end.business_no, ==, 1);
+  fake_start (server, 1, 1, 1);
+  g_assert_cmpuint (fake_await (server, BKV_CONTROL_ACK)->frame.control_ack.business_no,
+                    ==, 3);
+  g_assert_cmpuint (sim->counters.ends_acked, ==, 1);
+  fake_sim_end (server, sim);
+}
+
 static void test_journal_is_checked (Fixture *f, gconstpointer args)
 {
   g_autofree char *dir = g_build_filename (f->dir, "state", NULL);
@@ -256,6 +280,7 @@ int main (int argc, char **argv)
   g_test_add ("/sim/ends/" name, Fixture, args, set_up, func, tear_down)
   ADD ("copies", NULL, test_copies);
   ADD ("restart", NULL, test_restart);
+  ADD ("kill", NULL, test_kill);
   ADD ("journal", NULL, test_journal_is_checked);
   ADD ("ack-log", NULL, test_ack_log);
   ADD ("wrong-answers", NULL, test_wrong_answers);

@@ -255,11 +255,10 @@ Sim *fake_sim (FakeServer *server, const char *args)
   return sim;
 }
 
-void fake_sim_end (FakeServer *server, Sim *sim)
+void fake_sim_kill (FakeServer *server, Sim *sim)
 {
   int fd = server->listener.fd;
 
-  sim_finish (sim);
   close_peers (server);
   loop_unwatch (sim->loop, &server->listener);
   server->listener.fd = fd;
@@ -267,6 +266,12 @@ void fake_sim_end (FakeServer *server, Sim *sim)
   server->sim = NULL;
   g_ptr_array_set_size (server->frames, 0);
   server->next = 0;
+}
+
+void fake_sim_end (FakeServer *server, Sim *sim)
+{
+  sim_finish (sim);
+  fake_sim_kill (server, sim);
 }
 
 /* ---- waiting ---------------------------------------------------------------------- */

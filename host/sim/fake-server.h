@@ -40,8 +40,9 @@ void fake_free (FakeServer *server);
 
 /* A simulator that talks to it, in steps of virtual time. @args: more options, or NULL */
 Sim *fake_sim (FakeServer *server, const char *args);
-/* Ends a run as the program does. */
+/* Ends a run as the program does, or as SIGKILL does. */
 void fake_sim_end (FakeServer *server, Sim *sim);
+void fake_sim_kill (FakeServer *server, Sim *sim);
 
 /* The next frame of this kind; earlier ones are passed over. Fails the test after half a
  * minute of real time. */

@@ -32,11 +32,16 @@ static void put_outlet (GString *text, guint socket, guint port)
     g_string_append_printf (text, "%u/%u", socket, port);
 }
 
+static void put_tenths (GString *text, guint value, const char *unit)
+{
+  g_string_append_printf (text, "  %u.%u %s", value / 10, value % 10, unit);
+}
+
 static void put_figures (GString *text, guint power, guint current, guint energy,
                          guint duration)
 {
-  g_string_append_printf (text, "  %u.%u W  %u mA  %u Wh  %u min", power / 10, power % 10,
-                          current, energy, duration);
+  put_tenths (text, power, "W");
+  g_string_append_printf (text, "  %u mA  %u Wh  %u min", current, energy, duration);
 }
 
 static void put_socket (GString *text, const BkvSocket *socket)
@@ -50,7 +55,7 @@ static void put_socket (GString *text, const BkvSocket *socket)
       continue;
     g_string_append_printf (text, " #%u", port->business_no);
     put_figures (text, port->power, port->current, port->energy, port->duration);
-    g_string_append_printf (text, "  %u.%u V", port->voltage / 10, port->voltage % 10);
+    put_tenths (text, port->voltage, "V");
   }
 }
 
@@ -64,7 +69,7 @@ static void put_steps (GString *text, const BkvStep *steps, guint n)
 {
   for (guint i = 0; i < n; i++)
     g_string_append_printf (text, "%s %u W %u/%u", i > 0 ? "," : "",
-                            steps[i].power_limit / 10, steps[i].price, steps[i].minutes);
+                            steps[i].power_limit / 10u, steps[i].price, steps[i].minutes);
 }
 
 static const char *done (guint result)

@@ -22,7 +22,9 @@ typedef struct SimGateway SimGateway;
 typedef struct {
   SimOutlet outlets[SIM_OUTLETS];
   SimParams *params; /* NULL = defaults */
-  gint64 report_at;  /* scaled time of the next status report; 0 = none */
+  /* Scaled times of status reports, 0 = none: the next one that something asked for,
+   * the last one (which shows what an earlier one cannot), and the periodic one. */
+  gint64 report_at, report_last, periodic_at;
   guint16 fw;
   guint16 counter; /* business numbers, if sockets count them */
   guint8 number;

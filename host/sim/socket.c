@@ -235,13 +235,17 @@ static void send_report (SimGateway *gateway, const SimSocket *socket)
   frame_send (gateway, &frame);
 }
 
+static gint64 sooner (gint64 a, gint64 b)
+{
+  return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
 static void arm_report (SimGateway *gateway)
 {
   gint64 next = 0;
   for (guint i = 0; i < gateway->n_sockets; i++) {
-    gint64 at = gateway->sockets[i].report_at;
-    if (at != 0 && (next == 0 || at < next))
-      next = at;
+    const SimSocket *socket = &gateway->sockets[i];
+    next = sooner (next, sooner (socket->report_at, socket->periodic_at));
   }
   if (next == 0 || gateway->phase != SIM_READY)
     timer_stop (gateway->sim->loop, &gateway->report);
@@ -254,16 +258,18 @@ void socket_report (SimGateway *gateway, SimSocket *socket, gint64 delay)
   gint64 at = sim_now (gateway) + delay;
   if (gateway->phase != SIM_READY) /* all are reported after the next connect */
     return;
-  if (socket->report_at == 0 || at < socket->report_at)
-    socket->report_at = at;
+  socket->report_at = sooner (socket->report_at, at);
+  socket->report_last = MAX (socket->report_last, at);
   arm_report (gateway);
 }
 
 void sockets_report_all (SimGateway *gateway)
 {
   gint64 now = sim_now (gateway);
-  for (guint i = 0; i < gateway->n_sockets; i++)
-    gateway->sockets[i].report_at = now + (i + 1) * REPORT_GAP;
+  for (guint i = 0; i < gateway->n_sockets; i++) {
+    SimSocket *socket = &gateway->sockets[i];
+    socket->report_at = socket->report_last = now + (i + 1) * REPORT_GAP;
+  }
   arm_report (gateway);
 }
 
@@ -275,9 +281,12 @@ void sockets_report_timer (gpointer data)
 
   for (guint i = 0; i < gateway->n_sockets && gateway->phase == SIM_READY; i++) {
     SimSocket *socket = &gateway->sockets[i];
-    if (socket->report_at == 0 || socket->report_at > now)
+    gint64 due = sooner (socket->report_at, socket->periodic_at);
+    if (due == 0 || due > now)
       continue;
-    socket->report_at = periodic ? now + PERIOD : 0;
+    if (socket->report_at <= now)
+      socket->report_at = socket->report_last > now ? socket->report_last : 0;
+    socket->periodic_at = periodic ? now + PERIOD : 0;
     send_report (gateway, socket);
   }
   arm_report (gateway);

@@ -136,7 +136,6 @@ typedef struct {
   guint8 status;
   guint16 business_no;
   gint64 reported_ms;
-  gboolean faults_known;
   guint fault_bits;
   BkvStart start;
   BkvCharge charge;
@@ -183,6 +182,7 @@ struct _BkvGateway {
   GPtrArray *outlets;  /* of BkvOutlet, sorted */
   guint32 silent[8];   /* sockets that did not answer, as bits */
   guint32 heard[8];    /* sockets that reported since the plugin started */
+  guint32 unclear[8];  /* sockets that may have been silent before it started */
   gboolean end_both;   /* answers end reports in both forms */
   gboolean power_0005; /* power steps work under 0x0005 */
   BkvQuery query;
@@ -239,6 +239,10 @@ BkvGateway *bkv_gateway_get (Bkv *bkv, const char *id);
 /* Makes a record; NULL when there are too many. */
 BkvGateway *bkv_gateway_add (Bkv *bkv, const guint8 raw[BKV_GATEWAY_SIZE]);
 void bkv_gateway_free (gpointer gateway);
+/* Takes from the core what alarms may be open since before the plugin started. */
+void bkv_gateway_recall (BkvGateway *gateway);
+/* Another connection begins: what was under way on the old one is over. */
+void bkv_gateway_reset (BkvGateway *gateway);
 /* Its connection is gone: nothing is inferred while it is off line. */
 void bkv_gateway_lost (BkvGateway *gateway);
 /* NULL when there is none and not @create, or out of range. */

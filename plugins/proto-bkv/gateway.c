@@ -61,15 +61,47 @@ BkvGateway *bkv_gateway_add (Bkv *bkv, const guint8 raw[BKV_GATEWAY_SIZE])
   return gateway;
 }
 
-void bkv_gateway_lost (BkvGateway *gateway)
+void bkv_gateway_recall (BkvGateway *gateway)
 {
-  gateway->conn = 0;
-  gateway->lost_ms = ch_now_ms (gateway->bkv->self);
+  const Bkv *bkv = gateway->bkv;
+  g_autoptr (json_t) ports = ch_core_ports_json (bkv->self, gateway->id);
+  g_autoptr (json_t) sockets = ch_core_sockets_json (bkv->self, gateway->id);
+  size_t i;
+  const json_t *row;
+
+  json_array_foreach (json_object_get (ports, "ports"), i, row)
+  {
+    gint64 status = ch_json_get_int (row, "raw_status", 0);
+    guint faults = bkv_fault_bits ((guint8) status, bkv->settings.meter_fault_mask);
+    BkvOutlet *outlet;
+
+    if (faults == 0)
+      continue;
+    outlet = bkv_outlet (gateway, (guint) ch_json_get_int (row, "socket_no", 999),
+                         (guint) ch_json_get_int (row, "port_no", 999), TRUE);
+    if (outlet != NULL)
+      outlet->fault_bits = faults;
+  }
+  json_array_foreach (json_object_get (sockets, "sockets"), i,
+                      row) if (ch_json_get_int (row, "status", 1) == 0)
+      bkv_set_bit (gateway->unclear, (guint) ch_json_get_int (row, "socket_no", 999),
+                   TRUE);
+}
+
+void bkv_gateway_reset (BkvGateway *gateway)
+{
   gateway->greeted = FALSE;
   gateway->query.msg_id = 0;
   ch_timer_cancel (gateway->bkv->self, &gateway->query.silence);
   for (guint i = 0; i < gateway->outlets->len; i++)
     bkv_charge_missing_end (g_ptr_array_index (gateway->outlets, i));
+}
+
+void bkv_gateway_lost (BkvGateway *gateway)
+{
+  gateway->conn = 0;
+  gateway->lost_ms = ch_now_ms (gateway->bkv->self);
+  bkv_gateway_reset (gateway);
 }
 
 void bkv_gateway_free (gpointer data)

@@ -2,8 +2,8 @@
 /* BKV networked sockets: what the protocol declares, start and stop. */
 #include "proto-bkv/bkv.h"
 
-#define SECONDS(n) ((n) *1000u)
-#define HOURS(n) ((n) *3600000u)
+#define SECONDS(n) (1000u * (n))
+#define HOURS(n) (3600000u * (n))
 
 /* Answer expected within, sends at most, expires after, repeat is safe (bkv 4.2). */
 static const ChAckRule acks[] = {
@@ -11,8 +11,8 @@ static const ChAckRule acks[] = {
     {CH_COMMAND_STOP_CHARGE, SECONDS (5), 5, SECONDS (180), TRUE},
     {CH_COMMAND_CANCEL_SESSION, SECONDS (5), 5, SECONDS (180), TRUE},
     {CH_COMMAND_QUERY_PORT_STATUS, SECONDS (5), 2, SECONDS (30), TRUE},
-    {CH_COMMAND_CONFIGURE_NETWORK, SECONDS (10), 3, HOURS (1), TRUE},
-    {CH_COMMAND_NETWORK_REFRESH, SECONDS (10), 3, HOURS (1), TRUE},
+    {CH_COMMAND_CONFIGURE_NETWORK, SECONDS (10), 3, HOURS (1), TRUE, 100},
+    {CH_COMMAND_NETWORK_REFRESH, SECONDS (10), 3, HOURS (1), TRUE, 100},
     {CH_COMMAND_NETWORK_ADD_NODE, SECONDS (10), 3, HOURS (1), TRUE},
     {CH_COMMAND_NETWORK_DELETE_NODE, SECONDS (10), 3, HOURS (1), TRUE},
     {0},

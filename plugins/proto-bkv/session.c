@@ -141,13 +141,13 @@ static gboolean take (BkvSession *session, BkvGateway *gateway)
 {
   ChConn old = gateway->conn;
 
-  if (old != 0)
-    bkv_gateway_lost (gateway); /* what an older connection began is over */
   gateway->conn = session->conn;
   if (ch_device_online (session->bkv->self, session->conn, gateway->id, NULL, NULL)
-      == CH_ONLINE_OK)
+      == CH_ONLINE_OK) {
+    bkv_gateway_reset (gateway);
     return TRUE;
-  gateway->conn = old;
+  }
+  gateway->conn = old; /* a refused newcomer disturbs nothing */
   return FALSE;
 }
 
@@ -170,6 +170,8 @@ static BkvGateway *bind_new (BkvSession *session, const BkvFrame *frame)
       g_hash_table_remove (bkv->gateways, gateway->id);
     return NULL;
   }
+  if (fresh)
+    bkv_gateway_recall (gateway);
   session->gateways[session->n_gateways++] = gateway;
   gateway->n_sessions++;
   if (session->n_gateways > 1)

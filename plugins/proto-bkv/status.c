@@ -25,7 +25,7 @@ static void state_faults (BkvOutlet *outlet, ChConn conn, guint bits)
 {
   BkvGateway *g = outlet->gateway;
   ChPlugin *self = g->bkv->self;
-  guint changed = outlet->faults_known ? outlet->fault_bits ^ bits : ~0u;
+  guint changed = outlet->fault_bits ^ bits;
 
   for (guint i = 0; i < G_N_ELEMENTS (faults); i++) {
     ChAlarm alarm = {.socket_no = outlet->socket,
@@ -41,7 +41,6 @@ static void state_faults (BkvOutlet *outlet, ChConn conn, guint bits)
     else
       ch_alarm_cleared (self, conn, g->id, outlet->socket, outlet->port, faults[i].code);
   }
-  outlet->faults_known = TRUE;
   outlet->fault_bits = bits;
 }
 
@@ -199,10 +198,17 @@ static void state_socket (BkvGateway *g, ChConn conn, const BkvSocket *socket)
           = (fact.status == 1 || (socket->ports[i].status & BKV_STATUS_ONLINE) != 0) ? 1
                                                                                      : 0;
   ch_socket_seen (g->bkv->self, conn, g->id, &fact);
-  if (!bkv_bit (g->heard, socket->socket) || bkv_bit (g->silent, socket->socket))
+  if (bkv_bit (g->unclear, socket->socket) || bkv_bit (g->silent, socket->socket))
     ch_alarm_cleared (g->bkv->self, conn, g->id, socket->socket, -1, "socket_silent");
   bkv_set_bit (g->heard, socket->socket, TRUE);
+  bkv_set_bit (g->unclear, socket->socket, FALSE);
   bkv_set_bit (g->silent, socket->socket, FALSE);
+}
+
+/* A gateway that has said nothing yet is asked for socket 0: only a guess (1.2). */
+static gboolean is_guess (BkvGateway *g, guint socket)
+{
+  return socket == 0 && !bkv_bit (g->heard, 0);
 }
 
 static void query_done (BkvGateway *g)
@@ -211,7 +217,23 @@ static void query_done (BkvGateway *g)
   ch_timer_cancel (g->bkv->self, &g->query.silence);
 }
 
-/* A socket's record. A query for it that was written before is answered by it. */
+/* A query that was written before is answered by a report of its socket. The guess was
+   wrong when another one reports; so that nobody waits for it, it ends. */
+static void answer_query (BkvGateway *g, guint socket)
+{
+  BkvQuery query = g->query;
+  gboolean wrong
+      = query.msg_id != 0 && query.socket != socket && is_guess (g, query.socket);
+
+  if (query.msg_id == 0 || (query.socket != socket && !wrong))
+    return;
+  query_done (g);
+  bkv_result (g, query.msg_id, query.command_id,
+              wrong ? CH_COMMAND_REJECTED : CH_COMMAND_ACKED,
+              wrong ? "no socket 0" : NULL);
+}
+
+/* A socket's record. */
 static void take_socket (BkvGateway *g, ChConn conn, const BkvSocket *socket)
 {
   if (!BKV_HAS (socket, SOCKET, socket) || socket->socket > BKV_MAX_SOCKET_NO)
@@ -223,12 +245,7 @@ static void take_socket (BkvGateway *g, ChConn conn, const BkvSocket *socket)
     if (BKV_HAS (port, PORT, port) && BKV_HAS (port, PORT, status))
       take_port (g, conn, socket, port);
   }
-  if (g->query.msg_id != 0 && g->query.socket == socket->socket) {
-    BkvQuery query = g->query;
-
-    query_done (g);
-    bkv_result (g, query.msg_id, query.command_id, CH_COMMAND_ACKED, NULL);
-  }
+  answer_query (g, socket->socket);
 }
 
 /* ---- frames ----------------------------------------------------------------------- */
@@ -266,15 +283,6 @@ gboolean bkv_on_socket_state (BkvSession *session, BkvGateway *g, const BkvFrame
 }
 
 /* ---- the query -------------------------------------------------------------------- */
-
-/* A stand-alone device that has said nothing yet is asked as socket 0: only a guess. */
-static gboolean is_guess (BkvGateway *g, guint socket)
-{
-  gint first;
-
-  return socket == 0 && !bkv_bit (g->heard, 0)
-         && ch_device_sockets (g->bkv->self, g->id, &first, 1) == 0;
-}
 
 static void silent_socket (BkvGateway *g, guint socket)
 {

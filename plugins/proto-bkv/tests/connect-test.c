@@ -211,6 +211,21 @@ static void test_takeover (void)
   fake_expect_none (fake);
 }
 
+/* A refused newcomer disturbs nothing. */
+static void test_refused_newcomer (void)
+{
+  g_autoptr (Fake) fake = bkv_fake (NULL);
+  ChConn conn = bkv_greet (fake);
+
+  fake_refuse (fake, TRUE);
+  fake_feed (fake, fake_open (fake), fake_vector ("cap-heartbeat-up"));
+  fake_expect_none (fake);
+  fake_feed (fake, conn, fake_vector ("cap-heartbeat-up"));
+  fake_expect_part (fake, "reply FCFF0018");
+  fake_expect (fake, "heartbeat rssi=-79");
+  fake_expect_none (fake);
+}
+
 /* ---- frames that are not right ------------------------------------------------------
  */
 
@@ -342,6 +357,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/bkv/second-id", test_second_id);
   g_test_add_func ("/bkv/many-ids", test_many_ids);
   g_test_add_func ("/bkv/takeover", test_takeover);
+  g_test_add_func ("/bkv/refused-newcomer", test_refused_newcomer);
   g_test_add_func ("/bkv/direction", test_direction);
   g_test_add_func ("/bkv/unknown", test_unknown);
   g_test_add_func ("/bkv/short", test_short);

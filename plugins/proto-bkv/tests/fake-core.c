@@ -294,6 +294,19 @@ json_t *ch_core_sockets_json (ChPlugin *self, const char *device)
   return json_pack ("{s:O}", "sockets", self->fake->sockets);
 }
 
+void fake_set_ports (Fake *fake, const char *json)
+{
+  json_decref (fake->ports);
+  fake->ports = json_loads (json, 0, NULL);
+  g_assert_nonnull (fake->ports);
+}
+
+json_t *ch_core_ports_json (ChPlugin *self, const char *device)
+{
+  return self->fake->ports != NULL ? json_pack ("{s:O}", "ports", self->fake->ports)
+                                   : NULL;
+}
+
 static gpointer order_key (gint socket, gint port)
 {
   return GINT_TO_POINTER (socket << 8 | port);

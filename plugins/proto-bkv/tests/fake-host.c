@@ -117,6 +117,7 @@ static void release (Fake *fake)
   g_hash_table_unref (fake->orders);
   g_hash_table_unref (fake->commands);
   json_decref (fake->sockets);
+  json_decref (fake->ports);
   for (guint i = 0; i < 2; i++)
     g_free (fake->log_row[i]);
   g_slist_free_full (fake->parsed, (GDestroyNotify) g_strfreev);

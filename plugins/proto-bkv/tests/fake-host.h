@@ -37,6 +37,8 @@ gint64 fake_now (Fake *fake);
 void fake_set_order (Fake *fake, gint socket, gint port, const ChOrderView *view);
 /* Rows of gateway_sockets: JSON array of {socket_no, socket_mac, channel}. */
 void fake_set_sockets (Fake *fake, const char *json);
+/* Ports that the core knows: JSON array of {socket_no, port_no, raw_status}. */
+void fake_set_ports (Fake *fake, const char *json);
 void fake_refuse (Fake *fake, gboolean refuse);
 /* The write queue of every connection is full. */
 void fake_block_writes (Fake *fake, gboolean blocked);

@@ -49,7 +49,7 @@ struct _Fake {
   GHashTable *series;
   GHashTable *orders;   /* socket << 8 | port → ChOrderView */
   GHashTable *commands; /* msg_id → FakeCommand */
-  json_t *sockets;
+  json_t *sockets, *ports;
   gboolean refuse, blocked, hold;
   guint seen;
   guint logged[2];

@@ -12,14 +12,8 @@ static void test_status_idle (void)
 
   fake_feed (fake, conn, fake_vector ("cap-status-idle-up"));
   fake_expect (fake, "socket 1 signal=30 status=1");
-  fake_expect (fake, "clear 1/-1 socket_silent");
-  fake_expect (fake, "clear 1/0 meter_fault");
-  fake_expect (fake, "clear 1/0 over_temp");
-  fake_expect (fake, "clear 1/0 over_current");
-  fake_expect (fake, "clear 1/0 over_power");
   fake_expect (fake, "port 1/0 status=1 raw=80 faults=0 no_load=0 power=200 current=2 "
                      "voltage=229700 temp=290 energy=0 duration=0");
-  fake_skip (fake, "clear 1/1");
   fake_expect (fake, "port 1/1 status=1 raw=80 faults=0 no_load=0 power=100 current=1 "
                      "voltage=229700 temp=290 energy=0 duration=0");
   fake_expectf (fake, "reply %s", fake_vector ("cap-status-ack-down"));
@@ -32,7 +26,6 @@ static void test_status_charging (void)
   ChConn conn = bkv_greet (fake);
 
   fake_feed (fake, conn, fake_vector ("cap-status-charging-up"));
-  fake_skip (fake, "clear");
   fake_expect (fake, "socket 1 signal=30 status=1");
   fake_expect (fake, "port 1/0 status=2 raw=90 faults=0 no_load=0 power=400 current=42 "
                      "voltage=229500 temp=290 no=0009 wire=01000009 energy=0 duration=0");
@@ -50,7 +43,6 @@ static void test_status_cluster (void)
   ChConn conn = bkv_greet (fake);
 
   fake_feed (fake, conn, fake_vector ("con-status-two-sockets-up"));
-  fake_skip (fake, "clear");
   fake_expect (fake, "socket 1 fw=5136 signal=28 status=1");
   fake_expect_part (fake, "energy=6400 duration=7680"); /* 0.01 kWh */
   fake_expect_part (fake, "progress 1/0 no=1234 wire=01001234 energy=6400");
@@ -72,7 +64,6 @@ static void test_status_partial (void)
   ChConn conn = bkv_greet (fake);
 
   fake_feed (fake, conn, fake_vector ("con-status-type-2-up"));
-  fake_skip (fake, "clear");
   fake_expect (fake, "socket 6 status=1");
   fake_expect (fake, "port 6/0 status=1 raw=80 faults=0 no_load=0");
   fake_expect_part (fake, "reply ");
@@ -93,7 +84,6 @@ static void test_status_unusable (void)
   bkv_feed (
       fake, conn, "status_report", 0,
       "{'sockets':[{'socket':9,'ports':[{'port':2,'status':128},{'status':128}]}]}");
-  fake_skip (fake, "clear");
   fake_expect_part (fake, "socket 9");
   fake_expect_part (fake, "reply FCFF002F");
   fake_expect_none (fake);
@@ -124,6 +114,31 @@ static void test_faults (void)
   fake_expect_part (fake, "port 1/0 status=3 raw=C0 faults=1");
 }
 
+/* Alarms that were open when the plugin stopped are cleared after it has started. */
+static void test_recall (void)
+{
+  g_autoptr (Fake) fake = bkv_fake (NULL);
+  ChConn conn;
+
+  fake_set_ports (fake, "[{\"socket_no\":1,\"port_no\":0,\"raw_status\":130},"
+                        "{\"socket_no\":1,\"port_no\":1,\"raw_status\":132},"
+                        "{\"socket_no\":2,\"port_no\":0,\"raw_status\":null}]");
+  fake_set_sockets (fake,
+                    "[{\"socket_no\":1,\"status\":0},{\"socket_no\":2,\"status\":1}]");
+  conn = bkv_greet (fake);
+  bkv_feed (fake, conn, "status_report", 0,
+            "{'sockets':[{'socket':1,'ports':[{'port':0,'status':128},"
+            "{'port':1,'status':132}]},{'socket':2,'ports':[]}]}");
+  fake_expect (fake, "socket 1 status=1");
+  fake_expect (fake, "clear 1/-1 socket_silent");
+  fake_expect (fake, "clear 1/0 over_current");
+  fake_expect_part (fake, "port 1/0");
+  fake_expect_part (fake, "port 1/1");
+  fake_expect (fake, "socket 2");
+  fake_expect_part (fake, "reply");
+  fake_expect_none (fake);
+}
+
 static void test_meter_mask (void)
 {
   g_autoptr (Fake) fake = bkv_fake ((const char *[]) {"meter_fault_mask", "0", NULL});
@@ -146,7 +161,6 @@ static void test_query (void)
       CH_COMMAND_SENT);
   fake_expectf (fake, "command %s", fake_vector ("con-query-socket-0-down"));
   fake_feed (fake, conn, fake_vector ("con-socket-state-1d-up"));
-  fake_skip (fake, "clear");
   fake_expect (fake, "socket 0 fw=5136 signal=26 status=1");
   fake_expect (fake,
                "port 0/0 status=2 raw=90 faults=0 no_load=0 power=50000 current=220 "
@@ -227,6 +241,15 @@ static void test_silent_guess (void)
   fake_skip (fake, NULL);
   fake_advance (fake, 10000);
   fake_expect_none (fake);
+  fake_give_up (fake, 99);
+  /* Another socket reports: nobody needs to wait for it. */
+  fake_command (fake, conn, CH_COMMAND_QUERY_PORT_STATUS, 0, -1, 100, 1, NULL);
+  fake_skip (fake, NULL);
+  bkv_feed (fake, conn, "status_report", 0, "{'sockets':[{'socket':1,'ports':[]}]}");
+  fake_expect (fake, "socket 1");
+  fake_expect (fake, "result 100 rejected code=0 detail=no socket 0");
+  fake_expect_part (fake, "reply");
+  fake_expect_none (fake);
 }
 
 static void test_lost_query (void)
@@ -250,6 +273,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/bkv/status-partial", test_status_partial);
   g_test_add_func ("/bkv/status-unusable", test_status_unusable);
   g_test_add_func ("/bkv/faults", test_faults);
+  g_test_add_func ("/bkv/recall", test_recall);
   g_test_add_func ("/bkv/meter-mask", test_meter_mask);
   g_test_add_func ("/bkv/query", test_query);
   g_test_add_func ("/bkv/query-by-report", test_query_by_report);

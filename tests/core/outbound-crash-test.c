@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Lost connections, restarts, other servers: what was sent, and what may be sent again.
+ */
+#include "queue-fixture.h"
+#include <chargehost/chargehost.h>
+#include <chargehost/json.h>
+
+#include <string.h>
+#include <unistd.h>
+
+#define DEV "82241218000382"
+
+static char *joined (GPtrArray *lines)
+{
+  GString *text = g_string_new (NULL);
+  for (guint i = 0; i < lines->len; i++)
+    g_string_append_printf (text, "%s%s", i > 0 ? "; " : "",
+                            (const char *) g_ptr_array_index (lines, i));
+  g_ptr_array_set_size (lines, 0);
+  return g_string_free (text, FALSE);
+}
+
+#define ASSERT_VIEWS(text)                                                               \
+  do {                                                                                   \
+    g_autofree char *_lines = joined (queue->views);                                     \
+    g_assert_cmpstr (_lines, ==, text);                                                  \
+  } while (0)
+#define ASSERT_KV(line, text)                                                            \
+  do {                                                                                   \
+    g_autofree char *_answer = queue_kv (queue, line);                                   \
+    g_assert_cmpstr (_answer, ==, text);                                                 \
+  } while (0)
+#define ASSERT_SQL(sql, text)                                                            \
+  do {                                                                                   \
+    g_autofree char *_value = queue_sql (queue, sql);                                    \
+    g_assert_cmpstr (_value, ==, text);                                                  \
+  } while (0)
+
+static int device_on (Queue *queue)
+{
+  int fd = queue_connect (queue);
+  queue_say (queue, fd, "@on " DEV);
+  return fd;
+}
+
+static ChOutboundRequest order_command (Queue *queue, ChCommandType type)
+{
+  return (ChOutboundRequest) {.type = type,
+                              .device = queue_device (queue, DEV),
+                              .order_no = "ORD1",
+                              .durable = TRUE};
+}
+
+/* A start that is on its way; the row says so. */
+static int start_sent (Queue *queue, char *id)
+{
+  int fd = device_on (queue);
+  ChOutboundRequest r = order_command (queue, CH_COMMAND_START_CHARGE);
+  queue_send (queue, &r, id);
+  g_autofree char *heard = queue_heard (queue, fd);
+  g_assert_true (g_str_has_prefix (heard, "StartCharge "));
+  queue_advance (queue, 100);
+  ASSERT_SQL ("SELECT status FROM outbound_queue", "1");
+  ASSERT_VIEWS ("sent StartCharge 1");
+  return fd;
+}
+
+static void expect_type (Queue *queue, int fd, const char *type, const char *attempt)
+{
+  g_autofree char *heard = queue_heard (queue, fd);
+  g_auto (GStrv) words = g_strsplit (heard, " ", 4);
+  g_assert_cmpuint (g_strv_length (words), ==, 4);
+  g_assert_cmpstr (words[0], ==, type);
+  g_assert_cmpstr (words[2], ==, attempt);
+}
+
+/* ---- lost connections ---- */
+
+static void lost_stop_goes_again (void)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = device_on (queue);
+  char id[CH_COMMAND_ID_SIZE];
+
+  ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
+  queue_send (queue, &r, id);
+  expect_type (queue, fd, "StopCharge", "1");
+  close (fd);
+  queue_settle (queue);
+  g_assert_cmpstr (queue_state (queue, id), ==, "queued");
+  fd = device_on (queue);
+  expect_type (queue, fd, "StopCharge", "2");
+  close (fd);
+  queue_free (queue);
+}
+
+static void lost_start_asks_first (void)
+{
+  Queue *queue = queue_new (NULL);
+  char id[CH_COMMAND_ID_SIZE];
+  int fd = start_sent (queue, id);
+
+  close (fd);
+  queue_settle (queue);
+  ASSERT_KV ("ZCARD outbound:inflight:gw-1", "0");
+  ASSERT_KV ("HLEN outbound:processing:" DEV, "1"); /* kept */
+  fd = device_on (queue);
+  expect_type (queue, fd, "QueryPortStatus", "1");
+  queue_advance (queue, 1000);
+  queue_expect (queue, fd, "");
+  queue_say (queue, fd, "@port " DEV " 0 2 77");
+  g_assert_cmpstr (queue_state (queue, id), ==, "acked");
+  ASSERT_VIEWS ("sent QueryPortStatus 1; finished StartCharge acked 1");
+  close (fd);
+  queue_free (queue);
+}
+
+static void lost_start_again_when_idle (void)
+{
+  Queue *queue = queue_new (NULL);
+  char id[CH_COMMAND_ID_SIZE];
+  int fd = start_sent (queue, id);
+
+  close (fd);
+  fd = device_on (queue);
+  g_autofree char *heard = queue_heard (queue, fd);
+  queue_say (queue, fd, "@port " DEV " 1 1"); /* another port says nothing */
+  queue_expect (queue, fd, "");
+  queue_say (queue, fd, "@port " DEV " 0 1");
+  queue_say (queue, fd, "@ack " DEV " %u", queue_number (heard));
+  queue_advance (queue, 500);
+  expect_type (queue, fd, "StartCharge", "2");
+  close (fd);
+  queue_free (queue);
+}
+
+static void lost_start_expires (void)
+{
+  Queue *queue = queue_new (NULL);
+  char id[CH_COMMAND_ID_SIZE];
+  int fd = start_sent (queue, id);
+
+  close (fd);
+  queue_advance (queue, 19000);
+  ASSERT_VIEWS ("finished StartCharge no_ack 1");
+  fd = device_on (queue);
+  queue_expect (queue, fd, "");
+  queue_say (queue, fd, "@port " DEV " 0 1");
+  queue_advance (queue, 2000);
+  queue_expect (queue, fd, ""); /* never late */
+  close (fd);
+  queue_free (queue);
+}
+
+/* bkv 9.4: a report of the charge takes the place of the answer. */
+static void report_instead_of_answer (void)
+{
+  Queue *queue = queue_new (NULL);
+  char id[CH_COMMAND_ID_SIZE];
+  int fd = start_sent (queue, id);
+
+  queue_say (queue, fd, "@port " DEV " 0 2 77");
+  g_assert_cmpstr (queue_state (queue, id), ==, "sent");
+  queue_advance (queue, 5000);
+  queue_expect (queue, fd, "");
+  g_assert_cmpstr (queue_state (queue, id), ==, "acked");
+  close (fd);
+  queue_free (queue);
+}
+
+static void charge_of_another (void)
+{
+  Queue *queue = queue_new (NULL);
+  char id[CH_COMMAND_ID_SIZE];
+  int fd = device_on (queue);
+  ChOutboundRequest r = order_command (queue, CH_COMMAND_START_CHARGE);
+
+  r.business_no = 9;
+  queue_send (queue, &r, id);
+  expect_type (queue, fd, "StartCharge", "1");
+  queue_say (queue, fd, "@port " DEV " 0 2 77");
+  queue_advance (queue, 5000);
+  expect_type (queue, fd, "StartCharge", "2");
+  close (fd);
+  queue_free (queue);
+}
+
+/* ---- restarts ---- */
+
+/* F24: committed and never pushed. */
+static void committed_only (gint64 away_ms, gboolean late)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = device_on (queue);
+  ChOutboundRequest r = order_command (queue, CH_COMMAND_START_CHARGE);
+  char id[CH_COMMAND_ID_SIZE];
+  gboolean merged;
+
+  ChTx *tx = ch_tx_new (queue->services.core->self);
+  g_assert_true (
+      ch_outbound_prepare (queue->services.core->outbound, &r, tx, id, &merged, NULL));
+  ch_tx_submit (tx, 0, NULL, NULL);
+  queue_settle (queue);
+  ASSERT_SQL ("SELECT status FROM outbound_queue", "0");
+  close (fd);
+  ch_clock_advance_ms (queue->services.clock, away_ms);
+  queue_restart (queue);
+  if (late) {
+    ASSERT_VIEWS ("finished StartCharge expired 1");
+    ASSERT_SQL ("SELECT 1 FROM outbound_queue WHERE status = 3", "none");
+    queue_advance (queue, 100);
+    ASSERT_SQL ("SELECT 1 FROM outbound_queue WHERE status = 3", "1");
+  }
+  fd = device_on (queue);
+  if (!late) {
+    g_autofree char *heard = queue_heard (queue, fd);
+    g_assert_true (g_str_has_prefix (heard, "QueryPortStatus "));
+    queue_say (queue, fd, "@ack " DEV " %u", queue_number (heard));
+    queue_say (queue, fd, "@port " DEV " 0 1");
+    queue_advance (queue, 500);
+    expect_type (queue, fd, "StartCharge", "1");
+  } else {
+    queue_say (queue, fd, "@port " DEV " 0 1");
+    queue_advance (queue, 2000);
+    queue_expect (queue, fd, "");
+  }
+  close (fd);
+  queue_free (queue);
+}
+
+static void committed_in_time (void)
+{
+  committed_only (3000, FALSE);
+}
+
+static void committed_too_late (void)
+{
+  committed_only (30000, TRUE);
+}
+
+/* F25: written, then killed. */
+static void killed_after_sending (void)
+{
+  Queue *queue = queue_new (NULL);
+  char id[CH_COMMAND_ID_SIZE];
+  int fd = start_sent (queue, id);
+
+  close (fd);
+  queue_restart (queue);
+  g_free (joined (queue->views));
+  g_assert_true (ch_outbound_was_sent (queue->services.core->outbound, id));
+  fd = device_on (queue);
+  expect_type (queue, fd, "QueryPortStatus", "1");
+  queue_say (queue, fd, "@port " DEV " 0 2 77");
+  ASSERT_VIEWS ("sent QueryPortStatus 1; finished StartCharge acked 1");
+  queue_advance (queue, 100);
+  ASSERT_SQL ("SELECT status FROM outbound_queue", "2");
+  ASSERT_SQL ("SELECT json_extract (result, '$.result.state') FROM outbound_queue",
+              "acked");
+  close (fd);
+  queue_free (queue);
+}
+
+static void stop_survives_restart (void)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = device_on (queue);
+  ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
+
+  queue_send (queue, &r, NULL);
+  expect_type (queue, fd, "StopCharge", "1");
+  queue_advance (queue, 100);
+  close (fd);
+  queue_restart (queue);
+  fd = device_on (queue);
+  expect_type (queue, fd, "StopCharge", "2");
+  close (fd);
+  queue_free (queue);
+}
+
+static void got (ChPlugin *self, const json_t *data, const GError *error,
+                 gpointer user_data)
+{
+  g_string_append (user_data, error != NULL ? error->message
+                                            : ch_json_get_string (data, "state", "?"));
+}
+
+static void result_from_row (void)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = device_on (queue);
+  ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
+  char id[CH_COMMAND_ID_SIZE];
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  queue_send (queue, &r, id);
+  g_autofree char *heard = queue_heard (queue, fd);
+  queue_say (queue, fd, "@ack " DEV " %u", queue_number (heard));
+  queue_advance (queue, 100);
+  queue_restart (queue);
+  ch_core_get_command (queue->caller, id, got, text);
+  queue_settle (queue);
+  g_assert_cmpstr (text->str, ==, "acked");
+  g_string_truncate (text, 0);
+  ch_core_get_command (queue->caller, "cmd_NONE", got, text);
+  queue_settle (queue);
+  g_assert_cmpstr (text->str, ==, "no command cmd_NONE");
+  close (fd);
+  queue_free (queue);
+}
+
+/* Rows of finished commands go after their time. */
+static void retention (void)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = device_on (queue);
+  ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
+
+  queue_send (queue, &r, NULL);
+  g_autofree char *heard = queue_heard (queue, fd);
+  queue_say (queue, fd, "@ack " DEV " %u", queue_number (heard));
+  queue_advance (queue, 100);
+  ASSERT_SQL ("SELECT COUNT(*) FROM outbound_queue", "1");
+  close (fd);
+  ch_clock_advance_ms (queue->services.clock, G_GINT64_CONSTANT (3 * 24 * 3600 * 1000));
+  queue_restart (queue);
+  queue_advance (queue, 12000);
+  ASSERT_SQL ("SELECT COUNT(*) FROM outbound_queue", "0");
+  queue_free (queue);
+}
+
+/* ---- other servers ---- */
+
+static char *message (Queue *queue, const char *id, const char *type, const char *device)
+{
+  char created[CH_TIME_TEXT_SIZE], expires[CH_TIME_TEXT_SIZE];
+  gint64 now = ch_wall_ms (queue->caller);
+  ch_format_time (now, created);
+  ch_format_time (now + 18000, expires);
+  return g_strdup_printf (
+      "{\"id\":\"%s\",\"phy_id\":\"%s\",\"type\":\"%s\",\"socket_no\":0,"
+      "\"port_no\":0,\"priority\":2,\"max_retry\":3,\"timeout\":5000,"
+      "\"created_at\":\"%s\",\"expires_at\":\"%s\","
+      "\"origin\":{\"server_id\":\"gw-2\"}}",
+      id, device, type, created, expires);
+}
+
+/* A command that another server accepted for a device of ours. */
+static void accepted_elsewhere (void)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = device_on (queue);
+  g_autofree char *text = message (queue, "cmd_1", "ReadParams", DEV);
+  g_autofree char *set = g_strconcat ("SET outbound:msg:cmd_1 ", text, NULL);
+
+  ASSERT_KV (set, "OK");
+  ASSERT_KV ("ZADD outbound:dev:" DEV " 21704528000123 cmd_1", "1");
+  ASSERT_KV ("ZADD outbound:queue 21704528000123 cmd_1", "1");
+  ASSERT_KV ("ZADD outbound:ready:gw-1 1 " DEV, "1");
+  g_free (queue_kv (queue, "PUBLISH outbound:wake:gw-1 nothing"));
+  queue_expect (queue, fd, "");
+  queue_advance (queue, 1100); /* the safety net finds it without a word */
+  g_autofree char *heard = queue_heard (queue, fd);
+  g_assert_true (g_str_has_prefix (heard, "ReadParams "));
+  ASSERT_KV ("ZCARD outbound:ready:gw-1", "0");
+  queue_say (queue, fd, "@ack " DEV " %u", queue_number (heard));
+  ASSERT_KV ("EXISTS outbound:result:cmd_1", "1");
+  ASSERT_KV ("ZCARD outbound:inflight:gw-1", "0");
+  close (fd);
+  queue_free (queue);
+}
+
+static void waits_for_its_bind (void)
+{
+  Queue *queue = queue_new (NULL);
+  g_autofree char *text = message (queue, "cmd_1", "ReadParams", DEV);
+  g_autofree char *set = g_strconcat ("SET outbound:msg:cmd_1 ", text, NULL);
+
+  ASSERT_KV (set, "OK");
+  ASSERT_KV ("ZADD outbound:dev:" DEV " 21704528000123 cmd_1", "1");
+  int fd = device_on (queue);
+  expect_type (queue, fd, "ReadParams", "1");
+  close (fd);
+  queue_free (queue);
+}
+
+/* A device of another server: the command goes to that server's list. */
+static void sent_elsewhere (void)
+{
+  Queue *queue = queue_new (NULL);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  ch_device_add (queue->services.core, DEV);
+  ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}",
+             "OK");
+  g_autofree char *alive = g_strdup_printf ("ZADD servers %" G_GINT64_FORMAT " gw-2",
+                                            ch_wall_ms (queue->caller) + 30000);
+  ASSERT_KV (alive, "1");
+  queue_advance (queue, 5500);
+  ch_core_send (queue->caller, DEV, CH_COMMAND_READ_PARAMS, 0, 0, NULL, FALSE, NULL, 5000,
+                got, text);
+  queue_settle (queue);
+  g_assert_cmpstr (text->str, ==, "");
+  ASSERT_KV ("ZRANGE outbound:ready:gw-2 0 -1", DEV);
+  g_autofree char *id = queue_kv (queue, "ZRANGE outbound:dev:" DEV " 0 -1");
+  g_autofree char *result
+      = g_strdup_printf ("SET outbound:result:%s {\"state\":\"acked\",\"attempts\":[{}],"
+                         "\"result\":{\"state\":\"acked\"}}",
+                         id);
+  ASSERT_KV (result, "OK");
+  g_autofree char *wake = g_strconcat ("PUBLISH outbound:wake:gw-1 ", id, NULL);
+  g_free (queue_kv (queue, wake));
+  g_assert_cmpstr (text->str, ==, "acked");
+  queue_free (queue);
+}
+
+static void handed_over (void)
+{
+  Queue *queue = queue_new (NULL);
+
+  ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}",
+             "OK");
+  ASSERT_KV ("ZADD outbound:ready:gw-1 1 " DEV, "1");
+  queue_advance (queue, 1100);
+  ASSERT_KV ("ZCARD outbound:ready:gw-1", "0");
+  ASSERT_KV ("ZRANGE outbound:ready:gw-2 0 -1", DEV);
+  queue_free (queue);
+}
+
+/* F30, F31: the kv knows another owner; nothing is sent from here. */
+static void not_ours_any_more (void)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = device_on (queue);
+  ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
+
+  ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}",
+             "OK");
+  queue_send (queue, &r, NULL);
+  g_assert_true (queue_is_closed (queue, fd));
+  ASSERT_KV ("ZCARD outbound:dev:" DEV, "1");
+  ASSERT_KV ("ZRANGE outbound:ready:gw-2 0 -1", DEV);
+  close (fd);
+  queue_free (queue);
+}
+
+static void dead_server (void)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = device_on (queue);
+  g_autofree char *start = message (queue, "cmd_1", "StartCharge", DEV);
+  g_autofree char *set = g_strconcat ("SET outbound:msg:cmd_1 ", start, NULL);
+
+  ASSERT_KV (set, "OK");
+  ASSERT_KV ("HSET outbound:processing:" DEV " cmd_1 {\"server_id\":\"gw-9\"}", "1");
+  ASSERT_KV ("ZADD outbound:inflight:gw-9 1 cmd_1", "1");
+  ASSERT_KV ("ZADD servers 1 gw-9", "1");
+  queue_advance (queue, 5500);
+  expect_type (queue, fd, "QueryPortStatus", "1"); /* never again without asking */
+  queue_say (queue, fd, "@port " DEV " 0 2 77");
+  ASSERT_VIEWS ("sent QueryPortStatus 1; finished StartCharge acked 1");
+  ASSERT_KV ("HEXISTS outbound:processing:" DEV " cmd_1", "0");
+  close (fd);
+  queue_free (queue);
+}
+
+int main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/crash/lost-stop-goes-again", lost_stop_goes_again);
+  g_test_add_func ("/crash/lost-start-asks-first", lost_start_asks_first);
+  g_test_add_func ("/crash/lost-start-again-when-idle", lost_start_again_when_idle);
+  g_test_add_func ("/crash/lost-start-expires", lost_start_expires);
+  g_test_add_func ("/crash/report-instead-of-answer", report_instead_of_answer);
+  g_test_add_func ("/crash/charge-of-another", charge_of_another);
+  g_test_add_func ("/crash/committed-in-time", committed_in_time);
+  g_test_add_func ("/crash/committed-too-late", committed_too_late);
+  g_test_add_func ("/crash/killed-after-sending", killed_after_sending);
+  g_test_add_func ("/crash/stop-survives-restart", stop_survives_restart);
+  g_test_add_func ("/crash/result-from-row", result_from_row);
+  g_test_add_func ("/crash/retention", retention);
+  g_test_add_func ("/crash/accepted-elsewhere", accepted_elsewhere);
+  g_test_add_func ("/crash/waits-for-its-bind", waits_for_its_bind);
+  g_test_add_func ("/crash/sent-elsewhere", sent_elsewhere);
+  g_test_add_func ("/crash/handed-over", handed_over);
+  g_test_add_func ("/crash/not-ours-any-more", not_ours_any_more);
+  g_test_add_func ("/crash/dead-server", dead_server);
+  return g_test_run ();
+}
