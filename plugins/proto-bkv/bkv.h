@@ -11,8 +11,10 @@
 
 #define BKV_MAX_SOCKET_NO 250
 #define BKV_MAX_PORT_NO 1
-#define BKV_MAX_CONN_GATEWAYS 8      /* ids that one connection may carry */
-#define BKV_MAX_RECORDS 200000       /* gateways remembered at once */
+#define BKV_MAX_CONN_GATEWAYS 8 /* ids that one connection may carry */
+#ifndef BKV_MAX_RECORDS
+#define BKV_MAX_RECORDS 200000 /* gateways remembered at once */
+#endif
 #define BKV_KEEP_MS (8 * 86400000LL) /* a record without connection */
 
 typedef struct _Bkv Bkv;

@@ -341,6 +341,41 @@ static void test_executed_twice (void)
   fake_expect_part (fake, "reply FCFF00160015");
 }
 
+/* The counter of the device has begun anew: the number of the last end runs again. */
+static void test_number_again (void)
+{
+  g_autoptr (Fake) fake = bkv_fake (NULL);
+  ChConn conn = bkv_greet (fake);
+
+  bkv_feed (fake, conn, "charge_end", 0,
+            "{'socket':1,'port':0,'status':176,'business_no':4,'energy':1,'duration':1}");
+  START (by_time);
+  fake_skip (fake, NULL);
+  bkv_feed (fake, conn, "control_ack", 0x12,
+            "{'result':1,'socket':1,'port':0,'business_no':4}");
+  fake_expect (fake, "started 1/0 order=ORD10 no=0004 wire=01000004");
+  fake_skip (fake, NULL);
+  bkv_feed (fake, conn, "charge_end", 0,
+            "{'socket':1,'port':0,'status':176,'business_no':4,'energy':1,'duration':1}");
+  fake_advance (fake, 1000);
+  g_assert_cmpuint (fake_lines (fake, "reply"), ==, 1); /* no doubt about the answer */
+  g_assert_cmpfloat (fake_counter (fake, "chargehost_bkv_end_reports_total", "new"), ==,
+                     2);
+}
+
+/* The command was written by an earlier run of the plugin. */
+static void test_earlier_run (void)
+{
+  g_autoptr (Fake) fake = bkv_fake (NULL);
+  ChConn conn = bkv_greet (fake);
+
+  fake_in_flight (fake, CH_COMMAND_START_CHARGE, 1, 0, 0x12);
+  bkv_feed (fake, conn, "control_ack", 0x12,
+            "{'result':1,'socket':1,'port':0,'business_no':4}");
+  fake_expect (fake, "started 1/0 order=ORD10 no=0004 wire=01000004");
+  fake_expect (fake, "result 18 acked detail=0004");
+}
+
 /* ---- repeats and adoption ------------------------------------------------------------
  */
 
@@ -493,6 +528,8 @@ int main (int argc, char **argv)
   g_test_add_func ("/bkv/answer/crossed", test_crossed_answers);
   g_test_add_func ("/bkv/answer/late", test_late_answer);
   g_test_add_func ("/bkv/answer/twice", test_executed_twice);
+  g_test_add_func ("/bkv/answer/number-again", test_number_again);
+  g_test_add_func ("/bkv/answer/earlier-run", test_earlier_run);
   g_test_add_func ("/bkv/repeat/adoption", test_adoption);
   g_test_add_func ("/bkv/repeat/no-adoption", test_no_adoption);
   g_test_add_func ("/bkv/repeat/same-bytes", test_repeat);

@@ -2,6 +2,7 @@
 /* Binding, heartbeats, status reports, queries, frames that are not right (bkv 3, 4, 6,
  * 8). */
 #include "bkv-test.h"
+#include <glib/gstdio.h>
 #include <string.h>
 
 static void test_declaration (void)
@@ -126,6 +127,25 @@ static void test_reconnect (void)
   fake_expect_none (fake);
 }
 
+/* Without rows of the core: the sockets that were seen. */
+static void test_reconnect_seen (void)
+{
+  g_autoptr (Fake) fake = bkv_fake (NULL);
+  ChConn conn = bkv_greet (fake);
+
+  fake_feed (fake, conn, fake_vector ("con-status-two-sockets-up"));
+  fake_close (fake, conn, CH_CLOSE_PEER);
+  fake_skip (fake, NULL);
+  fake_feed (fake, fake_open (fake), fake_vector ("cap-heartbeat-up"));
+  fake_skip (fake, "reply");
+  fake_expect (fake, "online " GATEWAY);
+  fake_expect_part (fake, "ports=4");
+  fake_expect (fake, "heartbeat rssi=-79");
+  fake_expect (fake, "request QueryPortStatus 1/-1 2");
+  fake_expect (fake, "request QueryPortStatus 2/-1 2");
+  fake_expect_none (fake);
+}
+
 static void test_refresh_on_connect (void)
 {
   g_autoptr (Fake) fake
@@ -226,6 +246,53 @@ static void test_refused_newcomer (void)
   fake_expect_none (fake);
 }
 
+/* Gateways without connection make room, those with one stay (16 in this test). */
+static void test_many_records (void)
+{
+  g_autoptr (Fake) fake = bkv_fake (NULL);
+  g_autofree BkvFrame *frame = g_new (BkvFrame, 1);
+  ChConn first = bkv_greet (fake);
+
+  for (guint i = 0; i < 40; i++) {
+    guint8 gateway[7] = {1, 2, 3, 4, 5, 6, (guint8) i};
+    ChConn conn = fake_open (fake);
+    guint8 bytes[64];
+    char hex[129];
+
+    bkv_init (frame, BKV_HEARTBEAT, gateway, 0);
+    bkv_hex (bytes, bkv_encode (frame, bytes, sizeof bytes), hex);
+    fake_feed (fake, conn, hex);
+    if (i < 10)
+      fake_close (fake, conn, CH_CLOSE_PEER);
+  }
+  /* 10 went, 15 beside the first have room, the others are not taken. */
+  g_assert_cmpuint (fake_lines (fake, "online"), ==, 25);
+  fake_skip (fake, NULL);
+  fake_feed (fake, first, fake_vector ("cap-heartbeat-up"));
+  fake_expect_part (fake, "reply FCFF0018");
+  fake_expect (fake, "heartbeat rssi=-79");
+  fake_expect_none (fake);
+}
+
+/* The plugin stops before its connections are closed. */
+static void test_stop_first (void)
+{
+  Fake *fake = bkv_fake (NULL);
+  ChConn conn = bkv_greet (fake);
+
+  bkv_feed (fake, conn, "status_report", 0,
+            "{'sockets':[{'socket':1,'ports':[{'port':0,'status':128}]}]}");
+  fake_command (fake, conn, CH_COMMAND_QUERY_PORT_STATUS, 1, -1, 99, 2, NULL);
+  fake_stop (fake);
+  fake_skip (fake, NULL);
+  fake_feed (fake, conn, fake_vector ("cap-heartbeat-up"));
+  g_assert_cmpint (
+      fake_command (fake, conn, CH_COMMAND_QUERY_PORT_STATUS, 1, -1, 9, 1, NULL), ==,
+      CH_COMMAND_NOT_SENT);
+  fake_expect_none (fake);
+  fake_free (fake);
+}
+
 /* ---- frames that are not right ------------------------------------------------------
  */
 
@@ -258,6 +325,10 @@ static void test_unknown (void)
   g_assert_cmpfloat (
       fake_counter (fake, "chargehost_bkv_bad_frames_total", "unknown_command"), ==, 2);
   g_assert_cmpfloat (fake_counter (fake, "bkv_route_total", "other"), ==, 1);
+  bkv_feed (fake, conn, "card_order_ack", 5, "{'socket':1,'port':0,'result':1}");
+  fake_feed (fake, conn, fake_vector ("con-ota-ack-up"));
+  g_assert_cmpuint (fake_lines (fake, "reply"), ==, 0);
+  g_assert_cmpfloat (fake_counter (fake, "bkv_route_total", "0007"), ==, 1);
 }
 
 static void test_short (void)
@@ -344,6 +415,27 @@ static void test_settings (void)
   }
 }
 
+static void test_reason_files (void)
+{
+  static const char *const texts[] = {
+      "reasons:\n  1: 2\n", "map:\n  1\n",    "  1: 2\nmap:\n",
+      "map:\n  1: 40\n",    "map:\n  x: 1\n",
+  };
+  g_autofree char *folder = g_dir_make_tmp ("bkv-XXXXXX", NULL);
+  g_autofree char *path = g_build_filename (folder, "map.yaml", NULL);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++) {
+    g_autofree char *message = NULL;
+
+    g_assert_true (g_file_set_contents (path, texts[i], -1, NULL));
+    message = fake_start_error (ch_plugin_proto_bkv_query (),
+                                (const char *[]) {"reason_map_path", path, NULL});
+    g_assert_nonnull (strstr (message, "reason_map_path"));
+  }
+  g_assert_cmpint (g_remove (path), ==, 0);
+  g_assert_cmpint (g_rmdir (folder), ==, 0);
+}
+
 int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
@@ -352,11 +444,14 @@ int main (int argc, char **argv)
   g_test_add_func ("/bkv/heartbeat-offset", test_heartbeat_offset);
   g_test_add_func ("/bkv/heartbeat-short", test_heartbeat_short);
   g_test_add_func ("/bkv/reconnect", test_reconnect);
+  g_test_add_func ("/bkv/reconnect-seen", test_reconnect_seen);
   g_test_add_func ("/bkv/refresh-on-connect", test_refresh_on_connect);
   g_test_add_func ("/bkv/refused", test_refused);
   g_test_add_func ("/bkv/second-id", test_second_id);
   g_test_add_func ("/bkv/many-ids", test_many_ids);
   g_test_add_func ("/bkv/takeover", test_takeover);
+  g_test_add_func ("/bkv/many-records", test_many_records);
+  g_test_add_func ("/bkv/stop-first", test_stop_first);
   g_test_add_func ("/bkv/refused-newcomer", test_refused_newcomer);
   g_test_add_func ("/bkv/direction", test_direction);
   g_test_add_func ("/bkv/unknown", test_unknown);
@@ -364,5 +459,6 @@ int main (int argc, char **argv)
   g_test_add_func ("/bkv/quirks", test_quirks);
   g_test_add_func ("/bkv/log-masks-cards", test_log_masks_cards);
   g_test_add_func ("/bkv/settings", test_settings);
+  g_test_add_func ("/bkv/reason-files", test_reason_files);
   return g_test_run ();
 }

@@ -358,18 +358,13 @@ void fake_command_free (gpointer data)
   g_free (command);
 }
 
-ChCommandState fake_command (Fake *fake, ChConn conn, ChCommandType type, gint socket,
-                             gint port, guint32 msg_id, guint attempt,
-                             const char *payload)
+static FakeCommand *add_command (Fake *fake, ChCommandType type, gint socket, gint port,
+                                 guint32 msg_id)
 {
   FakeCommand *f = g_new0 (FakeCommand, 1);
-  FakeConn *c = g_ptr_array_index (fake->conns, (guint) conn - 1);
-  ChCommandState state;
 
   f->id = g_strdup_printf ("cmd_%u", msg_id);
   f->order_no = g_strdup_printf ("ORD%d%d", socket, port);
-  f->payload = payload != NULL ? json_loads (payload, 0, NULL) : NULL;
-  g_assert_true (payload == NULL || f->payload != NULL);
   f->command = (ChCommand) {.id = f->id,
                             .type = type,
                             .device = "82241218000382",
@@ -378,10 +373,29 @@ ChCommandState fake_command (Fake *fake, ChConn conn, ChCommandType type, gint s
                             .order_no = f->order_no,
                             .wire_order = "",
                             .priority = 2,
-                            .attempt = attempt,
-                            .msg_id = msg_id,
-                            .payload = f->payload};
+                            .msg_id = msg_id};
   g_hash_table_insert (fake->commands, GUINT_TO_POINTER (msg_id), f);
+  return f;
+}
+
+void fake_in_flight (Fake *fake, ChCommandType type, gint socket, gint port,
+                     guint32 msg_id)
+{
+  add_command (fake, type, socket, port, msg_id);
+}
+
+ChCommandState fake_command (Fake *fake, ChConn conn, ChCommandType type, gint socket,
+                             gint port, guint32 msg_id, guint attempt,
+                             const char *payload)
+{
+  FakeCommand *f = add_command (fake, type, socket, port, msg_id);
+  FakeConn *c = g_ptr_array_index (fake->conns, (guint) conn - 1);
+  ChCommandState state;
+
+  f->payload = payload != NULL ? json_loads (payload, 0, NULL) : NULL;
+  g_assert_true (payload == NULL || f->payload != NULL);
+  f->command.payload = f->payload;
+  f->command.attempt = attempt;
   state = fake->info->protocol->command (&fake->self, c->session, conn, &f->command);
   if (state != CH_COMMAND_SENT)
     g_hash_table_remove (fake->commands, GUINT_TO_POINTER (msg_id));

@@ -148,12 +148,19 @@ char *fake_start_error (const ChPluginInfo *info, const char *const *config)
   return message;
 }
 
+void fake_stop (Fake *fake)
+{
+  if (!fake->stopped)
+    fake->info->stop (&fake->self);
+  fake->stopped = TRUE;
+  g_assert_null (fake->self.data);
+}
+
 void fake_free (Fake *fake)
 {
   for (guint i = 0; i < fake->conns->len; i++)
     fake_close (fake, i + 1, CH_CLOSE_SHUTDOWN);
-  fake->info->stop (&fake->self);
-  g_assert_null (fake->self.data);
+  fake_stop (fake);
   release (fake);
   g_clear_pointer (&vectors, json_decref);
 }

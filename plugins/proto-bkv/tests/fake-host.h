@@ -18,6 +18,8 @@ typedef struct _Fake Fake;
 Fake *fake_new (const ChPluginInfo *info, const char *const *config);
 /* A start that must fail. Returns: the message (transfer full) */
 char *fake_start_error (const ChPluginInfo *info, const char *const *config);
+/* Stops the plugin; its connections are still open. */
+void fake_stop (Fake *fake);
 void fake_free (Fake *fake);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Fake, fake_free)
 
@@ -51,6 +53,9 @@ void fake_store (Fake *fake, gboolean failed);
 ChCommandState fake_command (Fake *fake, ChConn conn, ChCommandType type, gint socket,
                              gint port, guint32 msg_id, guint attempt,
                              const char *payload);
+/* A command that was sent before the plugin started. */
+void fake_in_flight (Fake *fake, ChCommandType type, gint socket, gint port,
+                     guint32 msg_id);
 /* The core waits no more for it. */
 void fake_give_up (Fake *fake, guint32 msg_id);
 

@@ -50,7 +50,7 @@ struct _Fake {
   GHashTable *orders;   /* socket << 8 | port → ChOrderView */
   GHashTable *commands; /* msg_id → FakeCommand */
   json_t *sockets, *ports;
-  gboolean refuse, blocked, hold;
+  gboolean refuse, blocked, hold, stopped;
   guint seen;
   guint logged[2];
   char *log_row[2];

@@ -72,6 +72,27 @@ static void test_unreadable_items (void)
   bkv_expect (fake, "reply", "fee_charge_end_ack", 0, "{'result':1,'socket':1,'port':0}");
 }
 
+/* Cut behind the card number: its digits do not show. */
+static void test_unreadable_card (void)
+{
+  g_autoptr (Fake) fake = bkv_fake (NULL);
+  ChConn conn = bkv_greet (fake);
+  g_autofree BkvFrame *frame = g_new (BkvFrame, 1);
+  static const guint8 payload[]
+      = {0, 23, 0x0C, 1, 0, 1, 20, 30,   0,    0x98, 0,    9,    0,
+         0, 0,  0,    0, 5, 0, 2,  0x12, 0x34, 0x56, 0x78, 0x90, 0x12};
+  guint8 gateway[7], bytes[64];
+  char hex[129];
+
+  bkv_gateway_parse (GATEWAY, gateway);
+  bkv_init (frame, BKV_CARD_CHARGE_END, gateway, 0);
+  bkv_hex (bytes, bkv_wrap (frame, payload, sizeof payload, bytes, sizeof bytes), hex);
+  for (guint i = 0; i < 3; i++)
+    fake_feed (fake, conn, hex);
+  fake_skip (fake, "bad");
+  fake_expect_part (fake, "00050002********9012\"}");
+}
+
 /* ---- missing -------------------------------------------------------------------------
  */
 
@@ -205,6 +226,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/bkv/end/unreadable", test_unreadable);
   g_test_add_func ("/bkv/end/unreadable-changes", test_unreadable_changes);
   g_test_add_func ("/bkv/end/unreadable-items", test_unreadable_items);
+  g_test_add_func ("/bkv/end/unreadable-card", test_unreadable_card);
   g_test_add_func ("/bkv/missing/inferred", test_missing);
   g_test_add_func ("/bkv/missing/other-number", test_missing_other_number);
   g_test_add_func ("/bkv/missing/stops", test_missing_stops);

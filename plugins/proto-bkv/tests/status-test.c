@@ -252,6 +252,28 @@ static void test_silent_guess (void)
   fake_expect_none (fake);
 }
 
+/* The core ends the last attempt a moment before the plugin does. */
+static void test_silent_by_next (void)
+{
+  g_autoptr (Fake) fake = bkv_fake (NULL);
+  ChConn conn = bkv_greet (fake);
+
+  fake_command (fake, conn, CH_COMMAND_QUERY_PORT_STATUS, 1, -1, 99, 2, NULL);
+  fake_advance (fake, 4999);
+  fake_give_up (fake, 99);
+  fake_skip (fake, NULL);
+  fake_command (fake, conn, CH_COMMAND_QUERY_PORT_STATUS, 2, -1, 100, 1, NULL);
+  fake_expect_part (fake, "command");
+  fake_expect (fake, "socket 1 status=0");
+  fake_expect (fake, "raise 1/-1 socket_silent warning");
+  /* Its own answer names another socket: none. */
+  bkv_feed (fake, conn, "socket_state", 100, "{'socket':3,'ports':[]}");
+  fake_expect_part (fake, "socket 3 ");
+  fake_expect_none (fake);
+  g_assert_cmpfloat (
+      fake_counter (fake, "chargehost_bkv_quirks_total", "answer_mismatch"), ==, 1);
+}
+
 static void test_lost_query (void)
 {
   g_autoptr (Fake) fake = bkv_fake (NULL);
@@ -280,6 +302,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/bkv/query-refused", test_query_refused);
   g_test_add_func ("/bkv/silent-socket", test_silent_socket);
   g_test_add_func ("/bkv/silent-guess", test_silent_guess);
+  g_test_add_func ("/bkv/silent-by-next", test_silent_by_next);
   g_test_add_func ("/bkv/lost-query", test_lost_query);
   return g_test_run ();
 }
