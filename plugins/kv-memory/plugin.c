@@ -4,19 +4,43 @@
 #include "engine.h"
 #include "memory.h"
 #include "pubsub.h"
+#include "snapshot.h"
 #include <chargehost/error.h>
 #include <chargehost/plugin.h>
 
 #include <string.h>
 
 static const ChConfigKey config_keys[]
-    = {{"max_memory", CH_CONFIG_SIZE, CH_CONFIG_LIVE, "0", 0, 1e15, NULL, NULL,
+    = {{"max_memory", CH_CONFIG_SIZE, CH_CONFIG_FLAGS_NONE, "0", 0, 1e15, NULL, NULL,
         "Bytes of data beyond which writes are refused; 0 sets no limit."},
        {"lua_max_memory", CH_CONFIG_SIZE, CH_CONFIG_FLAGS_NONE, "256M", 4e6, 1e12, NULL,
         NULL, "Bytes that Lua functions may use together."},
        {"lua_time_limit_ms", CH_CONFIG_INT, CH_CONFIG_FLAGS_NONE, "5000", 10, 3600000,
         NULL, NULL, "Milliseconds after which a Lua function is stopped with an error."},
+       {"snapshot_path", CH_CONFIG_STRING, CH_CONFIG_FLAGS_NONE, "", 0, 0, NULL, NULL,
+        "File that keeps the data over a restart; empty keeps nothing."},
+       {"snapshot_interval", CH_CONFIG_DURATION_MS, CH_CONFIG_FLAGS_NONE, "5m", 0,
+        86400000, NULL, NULL,
+        "How often changed data is written to the file; 0 writes only at the end."},
        {NULL}};
+
+static void load_snapshot (Mem *mem)
+{
+  const char *path = ch_config_string (mem->self, "snapshot_path");
+  g_autofree char *problem = NULL;
+
+  if (path == NULL || path[0] == '\0')
+    return;
+  mem->now_ms = ch_wall_ms (mem->self);
+  if (!mem_snapshot_load (mem, path, &problem))
+    ch_warning (mem->self, "the snapshot %s is not usable, the kv starts empty: %s", path,
+                problem);
+  else if (mem_dict_count (&mem->keys) > 0)
+    ch_notice (mem->self, "%" G_GSIZE_FORMAT " keys from the snapshot %s",
+               mem_dict_count (&mem->keys), path);
+  mem->snapshot = mem_snapshot_new (
+      mem, path, ch_config_duration_ms (mem->self, "snapshot_interval"));
+}
 
 static gboolean driver_open (ChPlugin *self, GError **error)
 {
@@ -29,6 +53,7 @@ static gboolean driver_open (ChPlugin *self, GError **error)
     g_set_error (error, CH_KV_ERROR, CH_KV_ERROR_FAILED, "Lua does not start");
     return FALSE;
   }
+  load_snapshot (mem);
   ch_kv_set_up (self, TRUE);
   return TRUE;
 }
@@ -38,6 +63,10 @@ static void driver_close (ChPlugin *self)
   Mem *mem = ch_plugin_data (self);
 
   mem_blocking_fail_all (mem, "the kv is being closed");
+  if (mem->snapshot != NULL)
+    mem_snapshot_finish (mem->snapshot);
+  g_clear_pointer (&mem->snapshot, mem_snapshot_free);
+  mem_delete_all (mem);
   g_clear_pointer (&mem->engine, mem_engine_free);
   ch_kv_set_up (self, FALSE);
 }
