@@ -131,6 +131,7 @@ gboolean ch_out_rule (ChOutbound *outbound, const ChDevice *device, ChCommandTyp
     rule->sends = declared->sends > 0 ? declared->sends : rule->sends;
     rule->expires_ms = declared->expires_ms > 0 ? declared->expires_ms : rule->expires_ms;
     rule->resend_safe = declared->resend_safe;
+    rule->ack_item_ms = declared->ack_item_ms;
   }
   gint64 ack_ms = ch_config_int (outbound->self, "gateway.ack_timeout_ms");
   gint64 sends = ch_config_int (outbound->self, "gateway.retry_max");

@@ -172,6 +172,21 @@ typedef struct {
   ChReply reply;
 } ChOutCall;
 
+/* ---- outbound-sdk.c ---- */
+/* An answer that is owed to a caller; dropped when the caller stops. */
+typedef struct {
+  ChPlugin *self;
+  ChCoreDone done;
+  gpointer user_data;
+  char id[CH_COMMAND_ID_SIZE];
+} ChOutAnswer;
+ChOutAnswer *ch_out_answer_new (ChPlugin *self, ChCoreDone done, gpointer user_data);
+/* Gives it into the care of the table of replies; what it returns is for a callback … */
+gpointer ch_out_answer_owe (ChOutbound *outbound, ChOutAnswer *answer);
+/* … which takes it back: NULL when the caller has stopped. */
+ChOutAnswer *ch_out_answer_take (ChOutbound *outbound, gpointer owed);
+void ch_out_answer_give (ChOutAnswer *answer, const json_t *data, const GError *error);
+
 /* ---- outbound.c ---- */
 /* Puts a command that comes from elsewhere (row, kv) into the lists. Takes @cmd. */
 void ch_out_enter (ChOutCommand *cmd, ChDevice *device, ChOutPhase phase);

@@ -204,40 +204,53 @@ void ch_core_send (ChPlugin *self, const char *device, ChCommandType type, gint 
   ch_sessions_locate (core->sessions, send->device, located, owe_send (send));
 }
 
-/* ---- ch_core_get_command ---- */
+/* ---- answers that are owed ---- */
 
-typedef struct {
-  ChPlugin *self;
-  char id[CH_COMMAND_ID_SIZE];
-  ChCoreDone done;
-  gpointer user_data;
-} Get;
+ChOutAnswer *ch_out_answer_new (ChPlugin *self, ChCoreDone done, gpointer user_data)
+{
+  ChOutAnswer *answer = g_new0 (ChOutAnswer, 1);
+  answer->self = self;
+  answer->done = done;
+  answer->user_data = user_data;
+  return answer;
+}
 
-static void get_failed (gpointer data, const char *reason)
+static void answer_failed (gpointer data, const char *reason)
 {
   g_free (data);
 }
 
-static void answer_get (Get *get, const json_t *data)
+gpointer ch_out_answer_owe (ChOutbound *outbound, ChOutAnswer *answer)
+{
+  ChReply reply = ch_replies_add (outbound->core->services->replies, answer->self,
+                                  "core answer", answer, answer_failed);
+  return handle_of (outbound, reply);
+}
+
+ChOutAnswer *ch_out_answer_take (ChOutbound *outbound, gpointer owed)
+{
+  return take (outbound->core, "core answer", owed);
+}
+
+void ch_out_answer_give (ChOutAnswer *answer, const json_t *data, const GError *error)
 {
   ChRunnerFrame frame;
-  g_autoptr (GError) error = NULL;
+  if (ch_runner_enter (answer->self, "core answer", &frame)) {
+    answer->done (answer->self, data, error, answer->user_data);
+    ch_runner_leave (&frame);
+  }
+  g_free (answer);
+}
 
+/* ---- ch_core_get_command ---- */
+
+static void answer_get (ChOutAnswer *get, const json_t *data)
+{
+  g_autoptr (GError) error = NULL;
   if (data == NULL)
     error = g_error_new (CH_CORE_ERROR, CH_CORE_ERROR_COMMAND_NOT_FOUND, "no command %s",
                          get->id);
-  if (ch_runner_enter (get->self, "core answer", &frame)) {
-    get->done (get->self, data, error, get->user_data);
-    ch_runner_leave (&frame);
-  }
-  g_free (get);
-}
-
-static gpointer owe (ChOutbound *outbound, Get *get)
-{
-  ChReply reply = ch_replies_add (outbound->core->services->replies, get->self,
-                                  "core get", get, get_failed);
-  return handle_of (outbound, reply);
+  ch_out_answer_give (get, data, error);
 }
 
 static json_t *row_json (const ChTxResult *r)
@@ -266,7 +279,7 @@ static json_t *row_json (const ChTxResult *r)
 static void row_read (ChPlugin *self, const ChTxResult *result, const GError *error,
                       gpointer user_data)
 {
-  Get *get = take (self->services->core, "core get", user_data);
+  ChOutAnswer *get = ch_out_answer_take (self->services->core->outbound, user_data);
   if (get == NULL)
     return;
   g_autoptr (json_t) data
@@ -274,7 +287,7 @@ static void row_read (ChPlugin *self, const ChTxResult *result, const GError *er
   answer_get (get, data);
 }
 
-static void ask_store (ChOutbound *outbound, Get *get)
+static void ask_store (ChOutbound *outbound, ChOutAnswer *get)
 {
   if (outbound->core->services->store == NULL) {
     answer_get (get, NULL);
@@ -283,13 +296,13 @@ static void ask_store (ChOutbound *outbound, Get *get)
   ChTx *tx = ch_tx_new (outbound->self);
   ch_tx_add (tx, outbound->self, "outbound.get");
   ch_tx_bind_text (tx, "command_id", get->id);
-  ch_tx_submit (tx, 0, row_read, owe (outbound, get));
+  ch_tx_submit (tx, 0, row_read, ch_out_answer_owe (outbound, get));
 }
 
 static void kv_read (ChPlugin *self, const ChKvReply *reply, const GError *error,
                      gpointer user_data)
 {
-  Get *get = take (self->services->core, "core get", user_data);
+  ChOutAnswer *get = ch_out_answer_take (self->services->core->outbound, user_data);
   if (get == NULL)
     return;
   g_autoptr (json_t) data = error == NULL && reply->kind == CH_KV_REPLY_STRING
@@ -305,18 +318,16 @@ void ch_outbound_get (ChOutbound *outbound, ChPlugin *self, const char *command_
                       ChCoreDone done, gpointer user_data)
 {
   const ChOutCommand *cmd = ch_out_find (outbound, command_id);
-  Get *get = g_new0 (Get, 1);
+  ChOutAnswer *get = ch_out_answer_new (self, done, user_data);
 
-  get->self = self;
-  get->done = done;
-  get->user_data = user_data;
   g_strlcpy (get->id, command_id, sizeof get->id);
   if (cmd != NULL) {
     g_autoptr (json_t) data = ch_out_state_json (cmd);
     answer_get (get, data);
   } else if (ch_out_kv_ok (outbound)) {
     g_autofree char *key = g_strconcat ("outbound:result:", get->id, NULL);
-    ch_kv_commandv (outbound->self, kv_read, owe (outbound, get), "GET", key, NULL);
+    ch_kv_commandv (outbound->self, kv_read, ch_out_answer_owe (outbound, get), "GET",
+                    key, NULL);
   } else {
     ask_store (outbound, get);
   }

@@ -72,6 +72,16 @@ const ChStatement ch_outbound_statements[] = {
     {.name = "outbound.dead_clean",
      .sql = "DELETE FROM outbound_dead_letters WHERE id IN (SELECT id FROM"
             " outbound_dead_letters WHERE failed_at < :before LIMIT 1000)"},
+    {.name = "outbound.dead_list",
+     .sql = "SELECT id, message_id, phy_id, message, attempts, last_error, failed_at"
+            " FROM outbound_dead_letters WHERE id < :before ORDER BY id DESC LIMIT :n",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "outbound.dead_get",
+     .sql = "SELECT id, message_id, phy_id, message FROM outbound_dead_letters"
+            " WHERE id = :id",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "outbound.dead_delete",
+     .sql = "DELETE FROM outbound_dead_letters WHERE failed_at < :before"},
     {.name = "outbound.dead_count",
      .sql = "SELECT COUNT(*) AS n FROM outbound_dead_letters",
      .flags = CH_STATEMENT_READ_ONLY},

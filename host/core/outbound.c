@@ -64,7 +64,8 @@ static ChOutCommand *make (ChOutbound *outbound, const ChOutboundRequest *reques
                                          : ch_outbound_priority (request->type);
   cmd->business_no = request->business_no;
   cmd->durable = request->durable;
-  cmd->ack_ms = rule->ack_ms;
+  gsize n_nodes = json_array_size (json_object_get (request->payload, "nodes"));
+  cmd->ack_ms = rule->ack_ms + rule->ack_item_ms * (guint32) MIN (n_nodes, 250);
   cmd->max_sends = MAX (rule->sends, 1);
   cmd->resend_safe = rule->resend_safe;
   cmd->expires_ms = request->expires_ms != 0 ? request->expires_ms : rule->expires_ms;

@@ -87,7 +87,7 @@ typedef struct {
   ChCommandState state;
   gint64 device_code;
   guint attempts; /* sends so far; at least 1 when a restart hides whether one was made */
-  gint64 sent_ms;    /* monotonic, of the first sending; CH_UNSET */
+  gint64 sent_ms; /* monotonic, of the first sending; CH_UNSET */
   gint64 expires_at; /* wall ms */
   gboolean late;     /* answer after the final result */
   const char *detail;
@@ -104,6 +104,26 @@ void ch_outbound_get (ChOutbound *outbound, ChPlugin *self, const char *command_
 /* "data" of gateway 4.11. (transfer full) */
 json_t *ch_outbound_accepted_json (ChOutbound *outbound, const char *command_id,
                                    gboolean deduplicated);
+
+/*
+ * For operators (gateway 4.10, 7.7). All but the first are asynchronous; @done gets the
+ * data of the answer. ch_outbound_cancel_by_hand() is for people: the hook `finished`
+ * hears of it.
+ */
+/* {"queue":[queue_item…],"total"}; of @device or, when NULL, of all. (transfer full) */
+json_t *ch_outbound_queue_json (ChOutbound *outbound, const ChDevice *device,
+                                guint limit);
+gboolean ch_outbound_cancel_by_hand (ChOutbound *outbound, const char *command_id);
+/* {"dead":[dead_letter…]}, newest first; @before_id 0 begins. */
+void ch_outbound_dead_list (ChOutbound *outbound, ChPlugin *self, gint64 before_id,
+                            guint limit, ChCoreDone done, gpointer user_data);
+/* A new command like the dead one; refused when its order is over. */
+void ch_outbound_dead_resend (ChOutbound *outbound, ChPlugin *self, gint64 id,
+                              const ChOrigin *origin, ChCoreDone done,
+                              gpointer user_data);
+/* {"deleted":n}: those that failed before a wall-clock time. */
+void ch_outbound_dead_delete (ChOutbound *outbound, ChPlugin *self, gint64 before_ms,
+                              ChCoreDone done, gpointer user_data);
 
 /* From session.c: a device has a (new) connection / lost it. */
 void ch_outbound_device_bound (ChOutbound *outbound, ChDevice *device);

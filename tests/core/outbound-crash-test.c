@@ -10,32 +10,6 @@
 
 #define DEV "82241218000382"
 
-static char *joined (GPtrArray *lines)
-{
-  GString *text = g_string_new (NULL);
-  for (guint i = 0; i < lines->len; i++)
-    g_string_append_printf (text, "%s%s", i > 0 ? "; " : "",
-                            (const char *) g_ptr_array_index (lines, i));
-  g_ptr_array_set_size (lines, 0);
-  return g_string_free (text, FALSE);
-}
-
-#define ASSERT_VIEWS(text)                                                               \
-  do {                                                                                   \
-    g_autofree char *_lines = joined (queue->views);                                     \
-    g_assert_cmpstr (_lines, ==, text);                                                  \
-  } while (0)
-#define ASSERT_KV(line, text)                                                            \
-  do {                                                                                   \
-    g_autofree char *_answer = queue_kv (queue, line);                                   \
-    g_assert_cmpstr (_answer, ==, text);                                                 \
-  } while (0)
-#define ASSERT_SQL(sql, text)                                                            \
-  do {                                                                                   \
-    g_autofree char *_value = queue_sql (queue, sql);                                    \
-    g_assert_cmpstr (_value, ==, text);                                                  \
-  } while (0)
-
 static int device_on (Queue *queue)
 {
   int fd = queue_connect (queue);
@@ -61,7 +35,7 @@ static int start_sent (Queue *queue, char *id)
   g_assert_true (g_str_has_prefix (heard, "StartCharge "));
   queue_advance (queue, 100);
   ASSERT_SQL ("SELECT status FROM outbound_queue", "1");
-  ASSERT_VIEWS ("sent StartCharge 1");
+  ASSERT_LINES (queue->views, "sent StartCharge 1");
   return fd;
 }
 
@@ -110,7 +84,7 @@ static void lost_start_asks_first (void)
   queue_expect (queue, fd, "");
   queue_say (queue, fd, "@port " DEV " 0 2 77");
   g_assert_cmpstr (queue_state (queue, id), ==, "acked");
-  ASSERT_VIEWS ("sent QueryPortStatus 1; finished StartCharge acked 1");
+  ASSERT_LINES (queue->views, "sent QueryPortStatus 1; finished StartCharge acked 1");
   close (fd);
   queue_free (queue);
 }
@@ -142,7 +116,7 @@ static void lost_start_expires (void)
 
   close (fd);
   queue_advance (queue, 19000);
-  ASSERT_VIEWS ("finished StartCharge no_ack 1");
+  ASSERT_LINES (queue->views, "finished StartCharge no_ack 1");
   fd = device_on (queue);
   queue_expect (queue, fd, "");
   queue_say (queue, fd, "@port " DEV " 0 1");
@@ -206,7 +180,7 @@ static void committed_only (gint64 away_ms, gboolean late)
   ch_clock_advance_ms (queue->services.clock, away_ms);
   queue_restart (queue);
   if (late) {
-    ASSERT_VIEWS ("finished StartCharge expired 1");
+    ASSERT_LINES (queue->views, "finished StartCharge expired 1");
     ASSERT_SQL ("SELECT 1 FROM outbound_queue WHERE status = 3", "none");
     queue_advance (queue, 100);
     ASSERT_SQL ("SELECT 1 FROM outbound_queue WHERE status = 3", "1");
@@ -247,12 +221,12 @@ static void killed_after_sending (void)
 
   close (fd);
   queue_restart (queue);
-  g_free (joined (queue->views));
+  g_free (queue_lines (queue->views));
   g_assert_true (ch_outbound_was_sent (queue->services.core->outbound, id));
   fd = device_on (queue);
   expect_type (queue, fd, "QueryPortStatus", "1");
   queue_say (queue, fd, "@port " DEV " 0 2 77");
-  ASSERT_VIEWS ("sent QueryPortStatus 1; finished StartCharge acked 1");
+  ASSERT_LINES (queue->views, "sent QueryPortStatus 1; finished StartCharge acked 1");
   queue_advance (queue, 100);
   ASSERT_SQL ("SELECT status FROM outbound_queue", "2");
   ASSERT_SQL ("SELECT json_extract (result, '$.result.state') FROM outbound_queue",
@@ -458,7 +432,7 @@ static void dead_server (void)
   queue_advance (queue, 5500);
   expect_type (queue, fd, "QueryPortStatus", "1"); /* never again without asking */
   queue_say (queue, fd, "@port " DEV " 0 2 77");
-  ASSERT_VIEWS ("sent QueryPortStatus 1; finished StartCharge acked 1");
+  ASSERT_LINES (queue->views, "sent QueryPortStatus 1; finished StartCharge acked 1");
   ASSERT_KV ("HEXISTS outbound:processing:" DEV " cmd_1", "0");
   close (fd);
   queue_free (queue);

@@ -545,3 +545,13 @@ char *queue_sql (Queue *queue, const char *sql)
   sqlite3_close (db);
   return value != NULL ? value : g_strdup ("none");
 }
+
+char *queue_lines (GPtrArray *lines)
+{
+  GString *text = g_string_new (NULL);
+  for (guint i = 0; i < lines->len; i++)
+    g_string_append_printf (text, "%s%s", i > 0 ? "; " : "",
+                            (const char *) g_ptr_array_index (lines, i));
+  g_ptr_array_set_size (lines, 0);
+  return g_string_free (text, FALSE);
+}

@@ -67,3 +67,21 @@ const char *queue_state (Queue *queue, const char *id);
 char *queue_kv (Queue *queue, const char *line);
 /* First column of the first row. (transfer full) */
 char *queue_sql (Queue *queue, const char *sql);
+/* "a; b; c", and forgets them. (transfer full) */
+char *queue_lines (GPtrArray *lines);
+
+#define ASSERT_LINES(list, wanted)                                                       \
+  do {                                                                                   \
+    g_autofree char *_lines = queue_lines (list);                                        \
+    g_assert_cmpstr (_lines, ==, wanted);                                                \
+  } while (0)
+#define ASSERT_KV(line, wanted)                                                          \
+  do {                                                                                   \
+    g_autofree char *_answer = queue_kv (queue, line);                                   \
+    g_assert_cmpstr (_answer, ==, wanted);                                               \
+  } while (0)
+#define ASSERT_SQL(sql, wanted)                                                          \
+  do {                                                                                   \
+    g_autofree char *_value = queue_sql (queue, sql);                                    \
+    g_assert_cmpstr (_value, ==, wanted);                                                \
+  } while (0)

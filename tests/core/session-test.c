@@ -7,27 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *joined (GPtrArray *lines)
-{
-  GString *text = g_string_new (NULL);
-  for (guint i = 0; i < lines->len; i++)
-    g_string_append_printf (text, "%s%s", i > 0 ? "; " : "",
-                            (const char *) g_ptr_array_index (lines, i));
-  g_ptr_array_set_size (lines, 0);
-  return g_string_free (text, FALSE);
-}
-
-#define ASSERT_EVENTS(queue, text)                                                       \
-  do {                                                                                   \
-    g_autofree char *_lines = joined ((queue)->events);                                  \
-    g_assert_cmpstr (_lines, ==, text);                                                  \
-  } while (0)
-#define ASSERT_KV(line, text)                                                            \
-  do {                                                                                   \
-    g_autofree char *_answer = queue_kv (queue, line);                                   \
-    g_assert_cmpstr (_answer, ==, text);                                                 \
-  } while (0)
-
 static int device_on (Queue *queue, const char *id)
 {
   int fd = queue_connect (queue);
@@ -53,7 +32,7 @@ static void life (void)
   Queue *queue = queue_new (NULL);
   int fd = device_on (queue, "A");
 
-  ASSERT_EVENTS (queue, "device.online A ");
+  ASSERT_LINES (queue->events, "device.online A ");
   g_assert_cmpint (presence (queue, "A"), ==, CH_PRESENCE_ONLINE);
   g_autoptr (json_t) session = session_of (queue, "A");
   g_assert_cmpstr (ch_json_get_string (session, "server_id", ""), ==, "gw-1");
@@ -71,7 +50,7 @@ static void life (void)
   close (fd);
   queue_settle (queue);
   g_assert_cmpint (presence (queue, "A"), ==, CH_PRESENCE_UNSTABLE);
-  ASSERT_EVENTS (queue, "");
+  ASSERT_LINES (queue->events, "");
   g_autoptr (json_t) after = session_of (queue, "A");
   g_assert_cmpstr (ch_json_get_string (after, "server_id", "x"), ==, "");
   g_assert_nonnull (ch_json_get_string (after, "last_tcp_down", NULL));
@@ -81,15 +60,15 @@ static void life (void)
 
   queue_advance (queue, 30000);
   fd = device_on (queue, "A"); /* within the grace time: nobody hears of it */
-  ASSERT_EVENTS (queue, "");
+  ASSERT_LINES (queue->events, "");
   close (fd);
   queue_advance (queue, 59000);
-  ASSERT_EVENTS (queue, "");
+  ASSERT_LINES (queue->events, "");
   queue_advance (queue, 2000);
-  ASSERT_EVENTS (queue, "device.offline A peer");
+  ASSERT_LINES (queue->events, "device.offline A peer");
   g_assert_cmpint (presence (queue, "A"), ==, CH_PRESENCE_OFFLINE);
   fd = device_on (queue, "A");
-  ASSERT_EVENTS (queue, "device.online A ");
+  ASSERT_LINES (queue->events, "device.online A ");
   g_autoptr (json_t) again = session_of (queue, "A");
   g_assert_cmpint (ch_json_get_int (again, "gen", 0), ==, 3);
   close (fd);
@@ -116,7 +95,7 @@ static void newest_wins (void)
   }
   g_assert_false (queue_is_closed (queue, old));
   g_assert_cmpint (presence (queue, "A"), ==, CH_PRESENCE_ONLINE);
-  ASSERT_EVENTS (queue, "device.online A ");
+  ASSERT_LINES (queue->events, "device.online A ");
   g_autoptr (json_t) session = session_of (queue, "A");
   g_assert_cmpint (ch_json_get_int (session, "gen", 0), ==, 1001);
   g_assert_cmpstr (ch_json_get_string (session, "server_id", ""), ==, "gw-1");
@@ -134,9 +113,9 @@ static void ping_pong (void)
 
   for (guint i = 0; i < 6; i++)
     fds[i] = device_on (queue, "A");
-  ASSERT_EVENTS (queue, "device.online A ");
+  ASSERT_LINES (queue->events, "device.online A ");
   fds[6] = device_on (queue, "A");
-  g_autofree char *events = joined (queue->events);
+  g_autofree char *events = queue_lines (queue->events);
   g_assert_nonnull (strstr (events, "alarm.reported A duplicate_identity"));
   g_assert_nonnull (strstr (events, "device.refused A"));
   g_assert_true (queue_is_closed (queue, fds[6]));
@@ -199,7 +178,7 @@ static void shared_connection (void)
   int fd = device_on (queue, "A");
 
   queue_say (queue, fd, "@on B");
-  ASSERT_EVENTS (queue, "device.online A ; device.online B ");
+  ASSERT_LINES (queue->events, "device.online A ; device.online B ");
   ChOutboundRequest r = {.type = CH_COMMAND_READ_PARAMS, .socket_no = 1};
   r.device = queue_device (queue, "A");
   queue_send (queue, &r, NULL);
@@ -215,7 +194,7 @@ static void shared_connection (void)
   ASSERT_KV (key, "[\"A\",\"B\"]");
   close (fd);
   queue_advance (queue, 61000);
-  g_autofree char *events = joined (queue->events);
+  g_autofree char *events = queue_lines (queue->events);
   g_assert_nonnull (strstr (events, "device.offline A peer"));
   g_assert_nonnull (strstr (events, "device.offline B peer"));
   queue_free (queue);
@@ -249,7 +228,7 @@ static void several_devices_alarm (void)
   int fd = device_on (queue, "A");
 
   queue_say (queue, fd, "@on B");
-  g_autofree char *events = joined (queue->events);
+  g_autofree char *events = queue_lines (queue->events);
   g_assert_nonnull (strstr (events, "alarm.reported B several_devices"));
   close (fd);
   queue_free (queue);
@@ -265,10 +244,10 @@ static void silence_closes (void)
   queue_say (queue, fd, "@hb A");
   queue_advance (queue, 149000);
   g_assert_false (queue_is_closed (queue, fd));
-  ASSERT_EVENTS (queue, "device.online A ");
+  ASSERT_LINES (queue->events, "device.online A ");
   queue_advance (queue, 2000);
   g_assert_true (queue_is_closed (queue, fd));
-  ASSERT_EVENTS (queue, "device.offline A heartbeat");
+  ASSERT_LINES (queue->events, "device.offline A heartbeat");
   close (fd);
   queue_free (queue);
 }
@@ -287,11 +266,11 @@ static void silence_of_one (void)
     queue_advance (queue, 60000);
     queue_say (queue, fd, "@hb B");
   }
-  ASSERT_EVENTS (queue, "device.offline A heartbeat");
+  ASSERT_LINES (queue->events, "device.offline A heartbeat");
   g_assert_false (queue_is_closed (queue, fd));
   g_assert_cmpint (presence (queue, "B"), ==, CH_PRESENCE_ONLINE);
   queue_say (queue, fd, "@hb A"); /* its next frame binds it again */
-  ASSERT_EVENTS (queue, "device.online A ");
+  ASSERT_LINES (queue->events, "device.online A ");
   close (fd);
   queue_free (queue);
 }
