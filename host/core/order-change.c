@@ -253,6 +253,25 @@ static void publish (ChChange *change)
     ch_order_publish_ended (order);
 }
 
+/*
+ * What an ended order still has in the queue: its start must never be sent again, and its
+ * stop would end the next charge of the port.
+ */
+static void take_back_commands (ChChange *change)
+{
+  const ChOrderData *d = &change->order->d;
+  ChOutbound *outbound = change->order->device->core->outbound;
+  gboolean reported = change->event == CH_ORDER_EVENT_END
+                      || change->event == CH_ORDER_EVENT_END_STOPPED;
+
+  if (ch_order_status_is_active ((ChOrderStatus) d->status))
+    return;
+  if (d->start_command_id[0] != '\0')
+    ch_outbound_cancel (outbound, d->start_command_id);
+  if (reported && d->stop_command_id[0] != '\0')
+    ch_outbound_cancel (outbound, d->stop_command_id);
+}
+
 static void committed (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
 {
@@ -282,6 +301,7 @@ static void committed (ChPlugin *self, const ChTxResult *result, const GError *e
   count (change);
   if (change->stop_prepared)
     ch_outbound_push (core->outbound, order->d.stop_command_id);
+  take_back_commands (change);
   change->done (change, NULL, change->data);
   publish (change);
   if (ch_order_status_is_active ((ChOrderStatus) order->d.status))

@@ -23,9 +23,11 @@ static void sent (ChCore *core, const ChCommandView *view)
   if (order == NULL)
     return;
   gint64 now_ms = ch_now_ms (core->self);
-  if (view->type == CH_COMMAND_START_CHARGE && order->start_written_ms == 0) {
-    order->start_written_ms = now_ms;
-    order->d.sent_at = ch_wall_ms (core->self); /* stored with the next change */
+  if (view->type == CH_COMMAND_START_CHARGE) {
+    if (order->start_written_ms == 0)
+      order->start_written_ms = now_ms;
+    if (order->d.sent_at == CH_UNSET) /* stored with the next change */
+      order->d.sent_at = ch_wall_ms (core->self);
   } else if (is_stop (view->type)) {
     order->stop_written_ms = now_ms;
     ch_order_arm (order);
@@ -36,11 +38,12 @@ static void sent (ChCore *core, const ChCommandView *view)
 static gboolean start_too_late (ChDevice *device, const ChCommandView *view,
                                 ChOrder *order)
 {
-  if (order != NULL && order->d.status != CH_ORDER_CANCELLING)
+  if (order == NULL) {
+    ch_order_acked_late (device, view->order_no);
     return FALSE;
+  }
   ch_order_compensate (device, view->socket_no, view->port_no, view->order_no,
-                       order != NULL ? order->d.business_no : 0,
-                       order != NULL ? order->d.wire_order : NULL,
+                       order->d.business_no, order->d.wire_order,
                        "late_start_compensated");
   return TRUE;
 }
@@ -53,7 +56,9 @@ static gboolean start_finished (ChDevice *device, const ChCommandView *view)
 
   switch (view->state) {
   case CH_COMMAND_ACKED:
-    if (start_too_late (device, view, order) || status != CH_ORDER_PENDING)
+    if (order == NULL || status == CH_ORDER_CANCELLING)
+      return start_too_late (device, view, order);
+    if (status != CH_ORDER_PENDING)
       return TRUE; /* charging already: the fact came first */
     return !ch_order_apply (order,
                             ch_device_props (device)->ack_means_on
@@ -83,6 +88,17 @@ static gboolean start_finished (ChDevice *device, const ChCommandView *view)
   }
 }
 
+/*
+ * Whether the stop of a cancelled order ended a charge: then its end report comes (T25).
+ * A device that numbers its charges itself refuses a stop when it has nothing to stop.
+ */
+static gboolean had_started (const ChOrder *order, const ChCommandView *view)
+{
+  return view->state == CH_COMMAND_ACKED
+         && ch_device_props (order->device)->order_key == CH_ORDER_KEY_DEVICE
+         && order->start_written_ms != 0;
+}
+
 static gboolean stop_finished (ChDevice *device, const ChCommandView *view)
 {
   ChOrder *order = ch_orders_find (device->core->orders, view->order_no);
@@ -94,7 +110,7 @@ static gboolean stop_finished (ChDevice *device, const ChCommandView *view)
   }
   gboolean answered
       = view->state == CH_COMMAND_ACKED || view->state == CH_COMMAND_REJECTED;
-  if (order->d.status == CH_ORDER_CANCELLING && answered)
+  if (order->d.status == CH_ORDER_CANCELLING && answered && !had_started (order, view))
     return !ch_order_apply (order, CH_ORDER_EVENT_CANCELLED, "device", "stop_ack");
   if (view->state == CH_COMMAND_REJECTED)
     ch_order_query_port (device, order->d.socket_no, 2); /* T20 to T22 decide */

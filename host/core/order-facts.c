@@ -161,6 +161,15 @@ static void amend_number (Pending *p, ChOrder *order)
   ch_change_commit (change, changed, p);
 }
 
+static void started_while_cancelling (ChChange *change, const GError *error,
+                                      gpointer data)
+{
+  const ChOrderData *d = &change->next;
+  ch_order_compensate (change->order->device, d->socket_no, d->port_no, d->order_no,
+                       d->business_no, d->wire_order, "late_start_compensated");
+  changed (change, error, data);
+}
+
 static void start_order (Pending *p, ChOrder *order)
 {
   gboolean other_number = order->d.wire_order[0] != '\0' && wire_of (p) != NULL
@@ -178,13 +187,14 @@ static void start_order (Pending *p, ChOrder *order)
     ch_change_commit (change, changed, p);
     return;
   }
-  case CH_ORDER_CANCELLING: /* C5 */
-    ch_order_compensate (p->device, order->d.socket_no, order->d.port_no,
-                         order->d.order_no,
-                         (guint16) (number_of (p) == CH_UNSET ? 0 : number_of (p)),
-                         wire_of (p), "late_start_compensated");
-    settle_fact (p, NULL);
+  case CH_ORDER_CANCELLING: { /* C5: its end report is to find it */
+    ChChange *change
+        = ch_change_amend (order, &SAME_STATE, "device", "started_while_cancelling");
+    take_numbers (p, &change->next);
+    order->number_is_device = TRUE;
+    ch_change_commit (change, started_while_cancelling, p);
     return;
+  }
   default:
     if (other_number)
       amend_number (p, order);
@@ -384,6 +394,23 @@ static void started_before (Pending *p, ChOrder *order)
   settle_fact (p, NULL);
 }
 
+/* The start that was answered is that of an order which has ended. */
+static gboolean started_late (Pending *p, const ChTxResult *result)
+{
+  if (p->started == NULL || p->started->order_no == NULL
+      || ch_tx_result_rows (result, 2) == 0)
+    return FALSE;
+  ChOrder *order = ch_order_new (p->device);
+  ch_order_read (order, result, 2, 0);
+  if (ch_order_status_is_active ((ChOrderStatus) order->d.status)) {
+    ch_order_free (order);
+    return FALSE;
+  }
+  ch_order_started_late (order, p->started, p->next, p->data);
+  g_free (p);
+  return TRUE;
+}
+
 static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
 {
@@ -392,6 +419,8 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
     settle_fact (p, error);
     return;
   }
+  if (started_late (p, result))
+    return;
   for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
     ChOrder *order = ch_order_new (p->device);
     ch_order_read (order, result, 0, row);
@@ -439,6 +468,10 @@ static void look_up (Pending *p)
   ch_tx_bind_text (tx, "phy_id", device->id);
   ch_tx_bind_text (tx, "wire_order", wire_of (p) != NULL ? wire_of (p) : "");
   ch_tx_bind_time (tx, "since", since);
+  if (p->started != NULL && p->started->order_no != NULL) {
+    ch_tx_add (tx, self, "orders.by_no");
+    ch_tx_bind_text (tx, "order_no", p->started->order_no);
+  }
   ch_tx_submit (tx, 0, looked_up, p);
 }
 
@@ -464,7 +497,7 @@ void ch_orders_started (ChOrders *orders, ChDevice *device, const ChOrderStarted
   ChOrder *order = active_by_key (p, fact->order_no);
   if (order != NULL)
     start_order (p, order);
-  else if (has_key (p))
+  else if (has_key (p) || fact->order_no != NULL)
     look_up (p);
   else
     not_in_store (p);

@@ -30,6 +30,14 @@ void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no,
  * @order, which is not in memory; decides as a job of its own.
  */
 void ch_order_charges_again (ChOrder *order);
+/*
+ * order-late.c: the device acknowledged the start of @order, which has ended and is not
+ * in memory (taken). Within the running job, which it finishes after @next.
+ */
+void ch_order_started_late (ChOrder *order, const ChOrderStarted *fact, ChFactNext next,
+                            gpointer data);
+/* The same when only the end of the command tells it. */
+void ch_order_acked_late (ChDevice *device, const char *order_no);
 /* Writes the figures of charging orders now. */
 void ch_orders_flush_progress (ChOrders *orders);
 /* order-commands.c: what the outbound queue tells. */

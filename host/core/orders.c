@@ -71,6 +71,25 @@ void ch_orders_remove_active (ChOrders *orders, ChOrder *order)
 
 /* ---- loading ---- */
 
+/*
+ * When start and stop were written. That of a start is stored with the change that
+ * follows it, so before that change it may have been written at any time.
+ */
+static void recall_writes (ChOrder *order)
+{
+  const ChOrderData *d = &order->d;
+  gint64 since = d->sent_at != CH_UNSET ? d->sent_at : d->created_at;
+  gboolean stops
+      = d->status == CH_ORDER_STOPPING || d->status == CH_ORDER_CANCELLING
+        || (d->status == CH_ORDER_INTERRUPTED && d->resume_status == CH_ORDER_STOPPING);
+
+  if (d->start_command_id[0] != '\0')
+    order->start_written_ms = MAX (
+        1, order->state_ms - MAX (0, ch_wall_ms (order->device->core->self) - since));
+  if (stops && d->stop_command_id[0] != '\0')
+    order->stop_written_ms = order->state_ms;
+}
+
 static void loaded (ChPlugin *self, const ChTxResult *result, const GError *error,
                     gpointer data)
 {
@@ -86,9 +105,7 @@ static void loaded (ChPlugin *self, const ChTxResult *result, const GError *erro
     ch_order_read (order, result, 0, row);
     /* Deadlines count from this start: no order fails because we were away. */
     order->state_ms = order->progress_ms = ch_now_ms (self);
-    if (order->d.sent_at != CH_UNSET)
-      order->start_written_ms
-          = MAX (1, order->state_ms - MAX (0, ch_wall_ms (self) - order->d.sent_at));
+    recall_writes (order);
     ch_orders_add_active (orders, order);
   }
   if (ch_tx_result_rows (result, 0) > 0)
