@@ -293,6 +293,10 @@ class TestCase(unittest.TestCase):
             self.log.seek(0)
             print(''.join(self.log.readlines()[-200:]), file=sys.stderr)
         self.log.close()
+        keep = os.environ.get('CHARGEHOST_TEST_KEEP')
+        if failed and keep:     # the log and the database, to look at
+            shutil.copytree(self.folder, keep, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns('bus', 'control'))
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def bus(self):
