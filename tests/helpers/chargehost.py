@@ -100,15 +100,21 @@ class Process:
             tail = '\n'.join(self.lines[-30:])
             raise Timeout(f'did not end within {seconds} s; last lines:\n{tail}') from None
         finally:
-            if self.child.stdin:
-                self.child.stdin.close()
-        self.reader.join(5)
+            self._close()
         return status
 
     def kill(self):
         self.signal(signal.SIGKILL)
         self.child.wait()
+        self._close()
+
+    def _close(self):
         self.reader.join(5)
+        for pipe in (self.child.stdin, self.child.stdout):
+            try:
+                pipe.close()
+            except OSError:     # what was to be written finds nobody
+                pass
 
 
 class Bus:
