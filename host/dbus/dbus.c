@@ -50,7 +50,7 @@ void ch_dbus_free (ChDbus *dbus)
     g_dbus_connection_close_sync (dbus->connection, NULL, NULL);
     g_clear_object (&dbus->connection);
   }
-  /* lint: callbacks of cancelled calls come in the next turns; they find what they need */
+  /* lint: callbacks of cancelled calls come in next turns; they find what they need */
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_clear_object (&dbus->cancellable);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The ABI is frozen: what plugins were compiled with must stay as it is. abi-1.txt is the
- * list for 64 bits; a line of it that changes or goes needs a new major, a line that comes
- * a new minor. CHARGEHOST_ABI_UPDATE=1 writes the list anew.
+ * list for 64 bits; a line of it that changes or goes needs a new major, a line that
+ * comes a new minor. CHARGEHOST_ABI_UPDATE=1 writes the list anew.
  */
 #include "abi.h"
 
@@ -22,13 +22,14 @@ void offset (const char *name, const char *member, gsize bytes)
 
 void value (const char *name, const char *enumerator, gint64 number)
 {
-  g_string_append_printf (list, "%s %s = %" G_GINT64_FORMAT "\n", name, enumerator, number);
+  g_string_append_printf (list, "%s %s = %" G_GINT64_FORMAT "\n", name, enumerator,
+                          number);
 }
 
 static char *golden_path (void)
 {
-  return g_build_filename (g_getenv ("CHARGEHOST_TEST_SOURCE"), "tests", "lint", "abi-1.txt",
-                           NULL);
+  return g_build_filename (g_getenv ("CHARGEHOST_TEST_SOURCE"), "tests", "lint",
+                           "abi-1.txt", NULL);
 }
 
 /* Says which lines differ; the order of headers does not matter. */

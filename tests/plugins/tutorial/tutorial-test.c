@@ -18,8 +18,8 @@ static struct {
   ChPlugin *plugin;
 } said;
 
-ChOnline ch_device_online (ChPlugin *self, ChConn conn, const char *device, ChFactDone done,
-                           gpointer user_data)
+ChOnline ch_device_online (ChPlugin *self, ChConn conn, const char *device,
+                           ChFactDone done, gpointer user_data)
 {
   g_string_append_printf (said.facts, "online %s; ", device);
   ch_gateway_set_bound (self->services->gateway, conn, TRUE);
@@ -34,16 +34,18 @@ void ch_device_registered (ChPlugin *self, ChConn conn, const char *device,
   g_string_append_printf (said.facts, "registered %d; ", (gint) fact->port_count);
 }
 
-void ch_port_update (ChPlugin *self, ChConn conn, const char *device, const ChPortUpdate *fact)
+void ch_port_update (ChPlugin *self, ChConn conn, const char *device,
+                     const ChPortUpdate *fact)
 {
-  g_string_append_printf (said.facts, "port %d %d %d; ", fact->port_no, (gint) fact->status,
-                          (gint) fact->power_mw);
+  g_string_append_printf (said.facts, "port %d %d %d; ", fact->port_no,
+                          (gint) fact->status, (gint) fact->power_mw);
 }
 
-void ch_order_ended (ChPlugin *self, ChConn conn, const char *device, const ChOrderEnded *fact,
-                     ChFactDone done, gpointer user_data)
+void ch_order_ended (ChPlugin *self, ChConn conn, const char *device,
+                     const ChOrderEnded *fact, ChFactDone done, gpointer user_data)
 {
-  g_string_append_printf (said.facts, "ended %s %d; ", fact->order_no, (gint) fact->energy_wh);
+  g_string_append_printf (said.facts, "ended %s %d; ", fact->order_no,
+                          (gint) fact->energy_wh);
   said.done = done;
   said.done_data = user_data;
 }
@@ -72,7 +74,8 @@ static void assert_answer (Harness *harness, int fd, const char *text)
 
 static void send_text (Harness *harness, int fd, const char *text)
 {
-  g_assert_cmpint (send (fd, text, strlen (text), MSG_NOSIGNAL), ==, (gint) strlen (text));
+  g_assert_cmpint (send (fd, text, strlen (text), MSG_NOSIGNAL), ==,
+                   (gint) strlen (text));
   harness_turn (harness);
 }
 
@@ -80,10 +83,10 @@ static int connect_meter (Harness *harness)
 {
   g_autoptr (GError) error = NULL;
   int ends[2];
-  g_assert_cmpint (socketpair (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends),
-                   ==, 0);
-  g_assert_cmpuint (ch_gateway_adopt (harness->services.gateway, ends[0], "1.2.3.4:5", &error),
-                    !=, 0);
+  g_assert_cmpint (
+      socketpair (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), ==, 0);
+  g_assert_cmpuint (
+      ch_gateway_adopt (harness->services.gateway, ends[0], "1.2.3.4:5", &error), !=, 0);
   g_assert_no_error (error);
   return ends[1];
 }
@@ -91,9 +94,8 @@ static int connect_meter (Harness *harness)
 static void setup (Harness *harness, gconstpointer data)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *path
-      = g_build_filename (g_getenv ("CHARGEHOST_TEST_BUILD"), "tests", "plugins", "tutorial",
-                          "proto-toy.so", NULL);
+  g_autofree char *path = g_build_filename (g_getenv ("CHARGEHOST_TEST_BUILD"), "tests",
+                                            "plugins", "tutorial", "proto-toy.so", NULL);
   harness_setup (harness, data);
   said.facts = g_string_new (NULL);
   ch_plugins_provide (harness->plugins, "core");
@@ -212,7 +214,8 @@ static void test_stop (Harness *harness, gconstpointer data)
   harness_turn (harness);
 }
 
-#define ADD(path, func) g_test_add ("/tutorial/" path, Harness, NULL, setup, func, teardown)
+#define ADD(path, func)                                                                  \
+  g_test_add ("/tutorial/" path, Harness, NULL, setup, func, teardown)
 
 int main (int argc, char **argv)
 {
