@@ -350,6 +350,7 @@ void ch_out_kv_requeue (ChOutCommand *cmd, guint ready_in_ms)
   g_autofree char *attempt = ch_out_attempt_json (cmd, my_id (outbound));
   const char *args[]
       = {cmd->id, cmd->device_id, score, message, life, where, due_text, attempt};
+  cmd->pushed = TRUE;
   cmd->kv_dirty = FALSE;
   ch_kv_call (outbound->self, told, ch_out_call_new (outbound, cmd), "outbound_requeue",
               keys.v, keys.n, args, G_N_ELEMENTS (args));

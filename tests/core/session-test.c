@@ -315,6 +315,32 @@ static void kv_lost_its_memory (void)
   queue_free (queue);
 }
 
+static void heard (ChPlugin *self, const char *channel, const char *message, gsize size,
+                   gpointer user_data)
+{
+  g_string_append (user_data, message);
+}
+
+/* Taken from another server: that one is told to close its connection. */
+static void taken_from_another (void)
+{
+  Queue *queue = queue_new (NULL);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  ch_kv_subscribe (queue->caller, "session:evict:gw-2", heard, text);
+  ASSERT_KV (
+      "SET session:device:A {\"conn_id\":\"01X\",\"server_id\":\"gw-2\",\"gen\":7}",
+      "OK");
+  ASSERT_KV ("SET session:gen:A 7", "OK");
+  int fd = device_on (queue, "A");
+  g_assert_cmpstr (text->str, ==, "{\"phy_id\":\"A\",\"conn_id\":\"01X\"}");
+  g_autoptr (json_t) session = session_of (queue, "A");
+  g_assert_cmpint (ch_json_get_int (session, "gen", 0), ==, 8);
+  g_assert_cmpuint (queue_device (queue, "A")->generation, ==, 8);
+  close (fd);
+  queue_free (queue);
+}
+
 /* Another server took the device. */
 static void evicted (void)
 {
@@ -419,6 +445,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/session/silence-of-one", silence_of_one);
   g_test_add_func ("/session/touches", touches);
   g_test_add_func ("/session/kv-lost-its-memory", kv_lost_its_memory);
+  g_test_add_func ("/session/taken-from-another", taken_from_another);
   g_test_add_func ("/session/evicted", evicted);
   g_test_add_func ("/session/stale", stale);
   g_test_add_func ("/session/reaper", reaper);
