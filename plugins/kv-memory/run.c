@@ -94,24 +94,40 @@ static gint trampoline (lua_State *lua)
   return 0;
 }
 
-/* The error on the top of the stack as one line; it is popped. */
-static char *take_error (lua_State *lua, const char *name)
+/* Without metamethods, which would be a script's code outside of its protection. */
+static void push_raw (lua_State *lua, gint table, const char *field)
 {
-  g_autoptr (GString) text = g_string_new (NULL);
+  lua_pushstring (lua, field);
+  lua_rawget (lua, table);
+}
 
+static void describe (lua_State *lua, gint table, const char *name, GString *text)
+{
+  push_raw (lua, table, "err");
+  push_raw (lua, table, "source");
+  push_raw (lua, table, "line");
+  g_string_append (text, lua_type (lua, -3) == LUA_TSTRING ? lua_tostring (lua, -3)
+                                                           : "ERR unknown error");
+  if (name != NULL) {
+    g_string_append_printf (text, " script: %s", name);
+    if (lua_type (lua, -2) == LUA_TSTRING && lua_type (lua, -1) == LUA_TNUMBER)
+      g_string_append_printf (text, ", on %s:%d.", lua_tostring (lua, -2),
+                              (gint) lua_tointeger (lua, -1));
+  }
+  lua_pop (lua, 3);
+}
+
+/* The error on the top of the stack as one line; it is popped. Nothing protects this, so
+   the limit of memory does not hold meanwhile. */
+static char *take_error (MemEngine *engine, const char *name)
+{
+  lua_State *lua = engine->lua;
+  g_autoptr (GString) text = g_string_new (NULL);
+  gsize max = engine->heap.max;
+
+  engine->heap.max = 0;
   if (lua_istable (lua, -1)) {
-    lua_getfield (lua, -1, "err");
-    lua_getfield (lua, -2, "source");
-    lua_getfield (lua, -3, "line");
-    g_string_append (text, lua_isstring (lua, -3) ? lua_tostring (lua, -3)
-                                                  : "ERR unknown error");
-    if (name != NULL) {
-      g_string_append_printf (text, " script: %s", name);
-      if (lua_type (lua, -2) == LUA_TSTRING && lua_type (lua, -1) == LUA_TNUMBER)
-        g_string_append_printf (text, ", on %s:%d.", lua_tostring (lua, -2),
-                                (gint) lua_tointeger (lua, -1));
-    }
-    lua_pop (lua, 3);
+    describe (lua, lua_gettop (lua), name, text);
   } else {
     const char *message
         = lua_type (lua, -1) == LUA_TSTRING ? lua_tostring (lua, -1) : "error";
@@ -120,6 +136,7 @@ static char *take_error (lua_State *lua, const char *name)
       g_string_append_printf (text, " script: %s", name);
   }
   lua_pop (lua, 1);
+  engine->heap.max = max;
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
@@ -156,7 +173,7 @@ void mem_run (MemRun *run)
   gint status = protected_call (lua, 1, -3);
   engine->running = FALSE;
   if (status != 0) {
-    g_autofree char *text = take_error (lua, run->name);
+    g_autofree char *text = take_error (engine, run->name);
     run->out->used = mark;
     mem_out_error_bytes (run->out, text, strlen (text));
   }
@@ -173,7 +190,7 @@ char *mem_run_chunk (MemEngine *engine)
   lua_insert (lua, -2);
   engine->running = TRUE; /* for the time limit; `redis` has no call there */
   if (protected_call (lua, 0, -2) != 0)
-    error = take_error (lua, NULL);
+    error = take_error (engine, NULL);
   engine->running = FALSE;
   lua_pop (lua, 1);
   return error;

@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+#define MAX_SCRIPTS                                                                      \
+  10000 /* then all are forgotten; who sends only the SHA1 hears NOSCRIPT */
+
 typedef struct {
   char sha[41];
   gint ref;
@@ -87,6 +90,8 @@ static Script *script_get (MemEngine *engine, MemCall *call, MemBytes code)
     g_free (compile.error);
     return NULL;
   }
+  if (g_hash_table_size (engine->scripts) >= MAX_SCRIPTS)
+    mem_scripts_flush (engine);
   script = g_new0 (Script, 1);
   memcpy (script->sha, sha, sizeof sha);
   script->ref = compile.ref;

@@ -79,7 +79,7 @@ static gboolean total (const Plan *plan, Operation operation, MemBytes member,
   gboolean any = FALSE;
 
   for (gsize i = 0; i < plan->n; i++) {
-    double score;
+    double score = 0;
     if (!score_in (plan->sources[i], member, &score)) {
       if (operation == INTER)
         return FALSE;
@@ -105,7 +105,7 @@ static void collect (const Plan *plan, Operation operation, const MemEntry *sour
                      MemZset *result)
 {
   MemDictIter iter;
-  double score;
+  double score = 0;
 
   if (source == NULL)
     return;

@@ -152,6 +152,23 @@ static char *answer (KvFixture *kv, const char *line)
   return kv_fixture_line (kv, line);
 }
 
+/* An error's metamethods do not run outside of the script's protection. */
+static void test_strange_errors (void)
+{
+  g_autoptr (KvFixture) kv = open_kv ();
+
+  kv_assert (kv,
+             "EVAL 'error(setmetatable({}, {__index = function() error(\"x\") end}))' 0",
+             "-ERR unknown error script: 2e360b44c8691e7aecf0dc4214ea607694d3c427, on "
+             "@user_script:1.");
+  kv_assert (
+      kv, "EVAL 'error()' 0",
+      "-ERR nil script: aca90d914519fdb9825352bdc0befb59f7c8510f, on @user_script:1.");
+  kv_assert (kv, "EVAL 'error({err = {}})' 0",
+             "-ERR unknown error script: dc30d6601d6569e65c71b652dca3d0dccce0fb6d, on "
+             "@user_script:1.");
+}
+
 static void test_limits (void)
 {
   g_autoptr (KvFixture) kv = open_kv ();
@@ -180,6 +197,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/kv-memory/functions/errors", test_errors);
   g_test_add_func ("/kv-memory/functions/load", test_load);
   g_test_add_func ("/kv-memory/functions/conversion", test_conversion);
+  g_test_add_func ("/kv-memory/functions/strange-errors", test_strange_errors);
   g_test_add_func ("/kv-memory/functions/limits", test_limits);
   return g_test_run ();
 }
