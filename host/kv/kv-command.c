@@ -80,17 +80,19 @@ static void find_pattern (const ChKvCommandInfo *info, Arguments *args)
   args->add_match = args->pattern_at == 0 && args->argc > 1;
 }
 
-static ChKvRun *run_prefixed (ChKv *kv, const ChKvCommandInfo *info, Arguments *args)
+static ChKvRun *run_prefixed (ChKv *kv, const ChKvCommandInfo *info,
+                              const Arguments *given)
 {
   gboolean few[FEW] = {FALSE};
-  g_autofree gboolean *many = args->argc > FEW ? g_new0 (gboolean, args->argc) : NULL;
+  g_autofree gboolean *many = given->argc > FEW ? g_new0 (gboolean, given->argc) : NULL;
   gboolean *is_key = many != NULL ? many : few;
+  Arguments args = *given;
 
   if (info->kind == CH_KV_KEYS_PATTERN || info->kind == CH_KV_KEYS_SCAN)
-    find_pattern (info, args);
-  else if (ch_kv_command_keys (info, args->argv, args->argc, is_key))
-    args->is_key = is_key;
-  return run_build (kv, args);
+    find_pattern (info, &args);
+  else if (ch_kv_command_keys (info, args.argv, args.argc, is_key))
+    args.is_key = is_key;
+  return run_build (kv, &args);
 }
 
 /* A command that blocks has its own time besides; 0 is for ever. */

@@ -100,7 +100,8 @@ static void scan_while (gint before, gint after)
         drop (&dict, name);
       n += n < after ? 1 : -1;
     }
-    g_assert_cmpuint (++calls, <, 1000000);
+    calls++;
+    g_assert_cmpuint (calls, <, 1000000);
   } while (cursor != 0);
   for (gint i = 0; i < MIN (before, after); i++) {
     name_of (name, i);
