@@ -68,6 +68,28 @@ static void lost_stop_goes_again (void)
   queue_free (queue);
 }
 
+/* The kernel never had all of it: as if it had not been sent. */
+static void lost_in_our_queue (void)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = device_on (queue);
+  char id[CH_COMMAND_ID_SIZE];
+
+  queue->padding = 60000;
+  ChOutboundRequest r = order_command (queue, CH_COMMAND_START_CHARGE);
+  queue_send (queue, &r, id);
+  g_assert_cmpstr (queue_state (queue, id), ==, "sent");
+  close (fd);
+  queue_settle (queue);
+  g_assert_cmpstr (queue_state (queue, id), ==, "queued");
+  g_assert_false (ch_outbound_was_sent (queue->services.core->outbound, id));
+  queue->padding = 0;
+  fd = device_on (queue);
+  expect_type (queue, fd, "StartCharge", "1");
+  close (fd);
+  queue_free (queue);
+}
+
 static void lost_start_asks_first (void)
 {
   Queue *queue = queue_new (NULL);
@@ -442,6 +464,7 @@ int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/crash/lost-stop-goes-again", lost_stop_goes_again);
+  g_test_add_func ("/crash/lost-in-our-queue", lost_in_our_queue);
   g_test_add_func ("/crash/lost-start-asks-first", lost_start_asks_first);
   g_test_add_func ("/crash/lost-start-again-when-idle", lost_start_again_when_idle);
   g_test_add_func ("/crash/lost-start-expires", lost_start_expires);

@@ -96,6 +96,28 @@ static void waiting (void)
   finish (queue, fd);
 }
 
+/* TCP-31: a device that does not read is left alone until its connection has room. */
+static void back_pressure (void)
+{
+  const char *const options[]
+      = {"proto-lines.window=20", "proto-lines.min_spacing_ms=0", NULL};
+  Queue *queue = queue_new (options);
+  int fd = queue_connect (queue);
+  guint before = 0;
+
+  queue_say (queue, fd, "@on " DEV);
+  queue->padding = 50000;
+  for (gint port = 0; port < 10; port++)
+    send_type (queue, CH_COMMAND_READ_PARAMS, port, NULL);
+  before = queue_device (queue, DEV)->in_flight;
+  g_assert_cmpuint (before, >, 2);
+  g_assert_cmpuint (before, <, 8);
+  for (guint i = 0; i < 300; i++)
+    g_free (queue_heard (queue, fd));
+  g_assert_cmpuint (queue_device (queue, DEV)->in_flight, ==, 10);
+  finish (queue, fd);
+}
+
 static void drained (gpointer data)
 {
   (*(guint *) data)++;
@@ -262,6 +284,7 @@ int main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/outbound-use/overload", overload);
   g_test_add_func ("/outbound-use/waiting", waiting);
+  g_test_add_func ("/outbound-use/back-pressure", back_pressure);
   g_test_add_func ("/outbound-use/draining", draining);
   g_test_add_func ("/outbound-use/kv-outage", kv_outage);
   g_test_add_func ("/outbound-use/sdk", sdk);

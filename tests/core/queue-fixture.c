@@ -87,7 +87,9 @@ static ChCommandState command (ChPlugin *self, gpointer session, ChConn conn,
 
   if (queue->next_state != CH_COMMAND_SENT)
     return queue->next_state;
-  if (!ch_conn_write (self, conn, line, strlen (line), CH_WRITE_COMMAND))
+  g_autofree char *padding = g_strnfill (queue->padding, 'x');
+  g_autofree char *bytes = g_strconcat (line, padding, NULL);
+  if (!ch_conn_write (self, conn, bytes, strlen (bytes), CH_WRITE_COMMAND))
     return CH_COMMAND_NOT_SENT;
   ch_frame_log (self, conn, c->device, &log);
   return CH_COMMAND_SENT;
@@ -245,7 +247,6 @@ void queue_start (Queue *queue)
   ch_subscribe (queue->caller, "*", NULL, on_event, queue);
   ch_outbound_start (core->outbound);
   s->phase = 9;
-  queue->with_core = TRUE;
   queue_settle (queue);
 }
 
@@ -253,7 +254,6 @@ void queue_stop (Queue *queue)
 {
   ChServices *s = &queue->services;
 
-  queue->with_core = FALSE;
   ch_owner_free (queue->caller);
   ch_gateway_free (s->gateway);
   s->gateway = NULL;
@@ -399,11 +399,12 @@ void queue_advance (Queue *queue, gint64 ms)
 
 int queue_connect (Queue *queue)
 {
-  int pair[2];
+  int pair[2], small = 4096;
   g_autoptr (GError) error = NULL;
 
   g_assert_cmpint (
       socketpair (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), ==, 0);
+  setsockopt (pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
   g_assert_cmpuint (
       ch_gateway_adopt (queue->services.gateway, pair[0], "10.1.2.3:4000", &error), !=,
       0);

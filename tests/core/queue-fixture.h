@@ -28,8 +28,7 @@ typedef struct {
   GPtrArray *events;         /* text of what was published */
   GPtrArray *views;          /* text of what the hooks heard */
   ChCommandState next_state; /* what the protocol answers to a command, SENT by default */
-  gboolean kv_closed;
-  gboolean with_core;
+  gsize padding;             /* bytes added to each command, to fill a connection */
 } Queue;
 
 /* @options: NULL-terminated settings `outbound.warning=5`. */
