@@ -85,6 +85,13 @@ void ch_http_header (ChRequest *request, const char *name, const char *value)
                                 name, value);
 }
 
+/* libsoup takes a 204 for an answer that only the end of the connection ends. */
+static void on_wrote_headers (SoupServerMessage *msg, gpointer data)
+{
+  soup_message_headers_set_encoding (soup_server_message_get_response_headers (msg),
+                                     SOUP_ENCODING_NONE);
+}
+
 void ch_http_answer_now (ChRequest *request, guint status, const char *type, char *body,
                          gsize size)
 {
@@ -106,6 +113,8 @@ void ch_http_answer_now (ChRequest *request, guint status, const char *type, cha
     conn->hold = strcmp (request->method, "HEAD") != 0 && status != 204 && status != 304;
   } else
     g_free (body);
+  if (status == 204)
+    g_signal_connect (msg, "wrote-headers", G_CALLBACK (on_wrote_headers), NULL);
   ch_http_conn_set_phase (conn, CH_HTTP_WRITE, request->http->settings.write_ms);
   if (request->paused) {
     request->paused = FALSE;

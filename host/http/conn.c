@@ -95,6 +95,7 @@ void ch_http_conn_closed (ChHttpConn *conn)
   g_clear_object (&conn->request.msg);
   ch_http_match_clear (&conn->request.match);
   g_clear_pointer (&conn->request.bytes, g_byte_array_unref);
+  g_clear_pointer (&conn->request.query, g_ptr_array_unref);
 }
 
 void ch_http_conn_refuse (ChHttpConn *conn, guint status, const char *body)
@@ -138,21 +139,48 @@ static void turn_away (ChHttp *http, int fd, const char *reason)
   close (fd);
 }
 
-static void set_remote (ChHttpConn *conn, GSocketAddress *address)
+/* IPv4 on a socket for both is shown, and compared, as IPv4. */
+static GInetAddress *host_of (GSocketAddress *address)
 {
-  GInetSocketAddress *inet = G_INET_SOCKET_ADDRESS (address);
-  GInetAddress *host = g_inet_socket_address_get_address (inet);
+  GInetAddress *host
+      = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address));
   const guint8 *bytes = g_inet_address_to_bytes (host);
   static const guint8 mapped[12] = {[10] = 0xff, [11] = 0xff};
 
-  /* IPv4 on a socket for both is shown, and compared, as IPv4. */
   if (g_inet_address_get_family (host) == G_SOCKET_FAMILY_IPV6
       && memcmp (bytes, mapped, sizeof mapped) == 0)
-    conn->address = g_inet_address_new_from_bytes (bytes + 12, G_SOCKET_FAMILY_IPV4);
-  else
-    conn->address = g_object_ref (host);
-  g_autofree char *text = g_inet_address_to_string (conn->address);
+    return g_inet_address_new_from_bytes (bytes + 12, G_SOCKET_FAMILY_IPV4);
+  return g_object_ref (host);
+}
+
+/* Why a new connection is not wanted, NULL when it is. */
+static const char *objection (ChHttp *http, GInetAddress *host, int fd)
+{
+  if (ch_http_n_conns (http) >= http->settings.max_connections)
+    return "max_connections";
+  if (!ch_http_rate_may_connect (http, host))
+    return "malformed";
+  return fds_are_short (fd) ? "descriptors" : NULL;
+}
+
+static ChHttpConn *conn_new (ChHttpListener *listener, GInetAddress *host)
+{
+  ChHttp *http = ch_http_listener_http (listener);
+  ChHttpConn *conn = g_new0 (ChHttpConn, 1);
+  g_autofree char *text = g_inet_address_to_string (host);
+
+  conn->http = http;
+  conn->timer.func = on_timer;
+  conn->ending.func = on_ending;
+  conn->link.data = conn;
+  conn->metrics_only = ch_http_listener_metrics_only (listener);
+  conn->phase = CH_HTTP_IDLE;
+  conn->request.http = http;
+  conn->request.conn = conn;
+  conn->request.method = "";
+  conn->address = g_object_ref (host);
   g_strlcpy (conn->remote, text, sizeof conn->remote);
+  return conn;
 }
 
 void ch_http_conn_accept (ChHttpListener *listener, int fd,
@@ -163,27 +191,18 @@ void ch_http_conn_accept (ChHttpListener *listener, int fd,
       = g_socket_address_new_from_native ((gpointer) (guintptr) native, sizeof *native);
 
   fd = ch_reactor_move_fd (fd);
-  if (http->settings.max_connections > 0)
-    ch_http_conn_trim (http, http->settings.max_connections - 1);
-  if (remote == NULL || !G_IS_INET_SOCKET_ADDRESS (remote)
-      || ch_http_n_conns (http) >= http->settings.max_connections) {
-    turn_away (http, fd, "max_connections");
+  ch_http_conn_trim (http, http->settings.max_connections - 1);
+  if (remote == NULL || !G_IS_INET_SOCKET_ADDRESS (remote)) {
+    close (fd);
     return;
   }
-  if (fds_are_short (fd)) {
-    turn_away (http, fd, "descriptors");
+  g_autoptr (GInetAddress) host = host_of (remote);
+  const char *why_not = objection (http, host, fd);
+  if (why_not != NULL) {
+    turn_away (http, fd, why_not);
     return;
   }
-  ChHttpConn *conn = g_new0 (ChHttpConn, 1);
-  conn->http = http;
-  conn->timer.func = on_timer;
-  conn->ending.func = on_ending;
-  conn->link.data = conn;
-  conn->metrics_only = ch_http_listener_metrics_only (listener);
-  conn->phase = CH_HTTP_IDLE;
-  conn->request.http = http;
-  conn->request.conn = conn;
-  set_remote (conn, remote);
+  ChHttpConn *conn = conn_new (listener, host);
   g_queue_push_tail_link (&http->idle, &conn->link);
   g_autoptr (GIOStream) stream = ch_http_stream_new (conn, fd);
   /* libsoup hands this object back with every request of the connection. */

@@ -172,6 +172,33 @@ static void refuse (ChRequest *request, gint code, const char *message)
   ch_http_conn_refuse (request->conn, (guint) code / 100, body);
 }
 
+/*
+ * A length that is no number, or two of them, is how requests are smuggled past a proxy;
+ * libsoup would read it in its own way.
+ */
+static gboolean length_is_good (SoupMessageHeaders *headers)
+{
+  const char *length = soup_message_headers_get_list (headers, "Content-Length");
+  return length == NULL
+         || (g_ascii_isdigit (*length) && length[strspn (length, "0123456789")] == '\0'
+             && strlen (length) < 19
+             && soup_message_headers_get_one (headers, "Transfer-Encoding") == NULL);
+}
+
+static void on_got_headers (SoupServerMessage *msg, ChHttpConn *conn)
+{
+  SoupMessageHeaders *headers = soup_server_message_get_request_headers (msg);
+  if (conn->http == NULL
+      || soup_message_headers_get_encoding (headers) == SOUP_ENCODING_NONE)
+    return;
+  look_up (&conn->request);
+  if (length_is_good (headers))
+    return;
+  refuse (&conn->request, 40000, "the length of the body cannot be read");
+  soup_server_message_pause (msg);
+  ch_http_conn_end (conn);
+}
+
 static void on_got_chunk (SoupServerMessage *msg, GBytes *chunk, ChHttpConn *conn)
 {
   ChRequest *request = &conn->request;
@@ -185,8 +212,6 @@ static void on_got_chunk (SoupServerMessage *msg, GBytes *chunk, ChHttpConn *con
       ch_http_conn_end (conn);
     return;
   }
-  if (!request->looked_up)
-    look_up (request);
   goffset announced = soup_message_headers_get_content_length (
       soup_server_message_get_request_headers (msg));
   gsize have = request->bytes != NULL ? request->bytes->len : 0;
@@ -204,6 +229,7 @@ void ch_http_exchange_rejected (ChHttpConn *conn, guint status)
   ChRequest *request = &conn->request;
   if (status < 400 || status > 599)
     status = 400;
+  ch_http_rate_malformed (conn);
   if (request->id[0] == '\0') {
     memcpy (request->id, "req-", 4);
     ch_ulid (conn->http->self, request->id + 4);
@@ -319,6 +345,7 @@ static void on_request_started (SoupServer *server, SoupServerMessage *msg, ChHt
     return;
   g_set_object (&conn->request.msg, msg);
   soup_message_body_set_accumulate (soup_server_message_get_request_body (msg), FALSE);
+  g_signal_connect (msg, "got-headers", G_CALLBACK (on_got_headers), conn);
   g_signal_connect (msg, "got-chunk", G_CALLBACK (on_got_chunk), conn);
 }
 

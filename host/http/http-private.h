@@ -121,10 +121,9 @@ struct _ChHttpConn {
   ChDeferred ending;
   GInetAddress *address;
   char remote[CH_ADDRESS_SIZE]; /* without port */
-  char port[8];
-  gboolean metrics_only; /* of the listener */
-  gboolean gone;         /* the peer closed while idle */
-  gboolean hold;         /* headers wait for the body, to go out together */
+  gboolean metrics_only;        /* of the listener */
+  gboolean gone;                /* the peer closed while idle */
+  gboolean hold;                /* headers wait for the body, to go out together */
   GByteArray *held;
   gsize held_done;
   ChRequest request;
@@ -202,6 +201,8 @@ void ch_http_rate_init (ChHttp *http);
 void ch_http_rate_clear (ChHttp *http);
 gboolean ch_http_rate_may_try (ChHttp *http, const char *address, gint64 *wait_us);
 void ch_http_rate_failed (ChHttp *http, const char *address);
+void ch_http_rate_malformed (ChHttpConn *conn);
+gboolean ch_http_rate_may_connect (ChHttp *http, GInetAddress *address);
 gboolean ch_http_rate_check (ChRequest *request);
 
 /* answer.c: the end of every request. */
@@ -276,7 +277,7 @@ struct _ChHttp {
   gboolean draining;
   ChHttpRouter *router;
   ChHttpKeys *keys;
-  GHashTable *failures; /* address → Failures */
+  GHashTable *failures, *malformed; /* address → ChBucket */
   ChBucket global;
   ChHttpTraffic *traffic;
   ChHttpHealth *health;

@@ -14,12 +14,28 @@ static gint64 now_us (ChHttp *http)
   return ch_reactor_now_us (http->services->reactor);
 }
 
-/* ---- failed authentication -----------------------------------------------------------
+/* ---- failures of an address -----------------------------------------------------------
  */
 
 static gboolean is_full (gpointer name, gpointer value, gpointer data)
 {
   return ch_bucket_wait_us (value, FAILURES_PER_MIN, *(gint64 *) data) == 0;
+}
+
+static void count (ChHttp *http, GHashTable *table, const char *address)
+{
+  gint64 now = now_us (http);
+  ChBucket *bucket = g_hash_table_lookup (table, address);
+  if (bucket == NULL) {
+    if (g_hash_table_size (table) >= MAX_ADDRESSES)
+      g_hash_table_foreach_remove (table, is_full, &now);
+    if (g_hash_table_size (table) >= MAX_ADDRESSES)
+      g_hash_table_remove_all (table); /* better than growing */
+    bucket = g_new0 (ChBucket, 1);
+    ch_bucket_init (bucket, FAILURES_PER_MIN / 60, FAILURES_PER_MIN, now);
+    g_hash_table_insert (table, g_strdup (address), bucket);
+  }
+  ch_bucket_take (bucket, 1, now);
 }
 
 gboolean ch_http_rate_may_try (ChHttp *http, const char *address, gint64 *wait_us)
@@ -31,18 +47,26 @@ gboolean ch_http_rate_may_try (ChHttp *http, const char *address, gint64 *wait_u
 
 void ch_http_rate_failed (ChHttp *http, const char *address)
 {
-  gint64 now = now_us (http);
-  ChBucket *bucket = g_hash_table_lookup (http->failures, address);
-  if (bucket == NULL) {
-    if (g_hash_table_size (http->failures) >= MAX_ADDRESSES)
-      g_hash_table_foreach_remove (http->failures, is_full, &now);
-    if (g_hash_table_size (http->failures) >= MAX_ADDRESSES)
-      g_hash_table_remove_all (http->failures); /* better than growing */
-    bucket = g_new0 (ChBucket, 1);
-    ch_bucket_init (bucket, FAILURES_PER_MIN / 60, FAILURES_PER_MIN, now);
-    g_hash_table_insert (http->failures, g_strdup (address), bucket);
-  }
-  ch_bucket_take (bucket, 1, now);
+  count (http, http->failures, address);
+}
+
+/*
+ * libsoup 3.2 leaks the path of a request whose headers it refuses: nobody may send many
+ * of them. A proxy that is trusted speaks for others.
+ */
+void ch_http_rate_malformed (ChHttpConn *conn)
+{
+  if (!ch_http_networks_have (conn->http->settings.trusted_proxies, conn->address))
+    count (conn->http, conn->http->malformed, conn->remote);
+}
+
+gboolean ch_http_rate_may_connect (ChHttp *http, GInetAddress *address)
+{
+  if (g_hash_table_size (http->malformed) == 0)
+    return TRUE;
+  g_autofree char *text = g_inet_address_to_string (address);
+  ChBucket *bucket = g_hash_table_lookup (http->malformed, text);
+  return bucket == NULL || ch_bucket_wait_us (bucket, 1, now_us (http)) == 0;
 }
 
 /* ---- requests ------------------------------------------------------------------------
@@ -126,6 +150,7 @@ void ch_http_rate_init (ChHttp *http)
   double rate = http->settings.global_per_min / 60;
   if (http->failures == NULL) {
     http->failures = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+    http->malformed = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
     ch_bucket_init (&http->global, rate, rate * GLOBAL_BURST_S, now_us (http));
   } else
     ch_bucket_set (&http->global, rate, rate * GLOBAL_BURST_S, now_us (http));
@@ -134,4 +159,5 @@ void ch_http_rate_init (ChHttp *http)
 void ch_http_rate_clear (ChHttp *http)
 {
   g_clear_pointer (&http->failures, g_hash_table_unref);
+  g_clear_pointer (&http->malformed, g_hash_table_unref);
 }

@@ -174,7 +174,7 @@ static gboolean parse_path (ChHttpRoute *route, gboolean make, ChHttpNode **node
     gsize size = strcspn (++p, "/");
     if (++depth > CH_HTTP_MAX_SEGMENTS)
       return refuse (error, &route->table, "too many segments");
-    if (size == 0)
+    if (size == 0 && route->table.path[1] != '\0')
       return refuse (error, &route->table, "an empty segment");
     if (make)
       *node = node_child (*node, p, size);
