@@ -6,7 +6,7 @@
 
 MemEngine *mem_api_engine (lua_State *lua)
 {
-  return lua_touserdata (lua, lua_upvalueindex (1));
+  return lua_touserdata (lua, lua_upvalueindex (MEM_UPVALUE_ENGINE));
 }
 
 gint mem_api_raise (lua_State *lua, const char *text)
@@ -56,6 +56,24 @@ static gboolean read_arguments (MemEngine *engine, lua_State *lua, gsize argc)
   return TRUE;
 }
 
+/* The address may belong to another text by now, so the text is compared, too. */
+static const MemCommand *find_command (MemEngine *engine, MemBytes name)
+{
+  guint slot = (guint) (((gsize) name.p >> 4) % MEM_KNOWN);
+
+  if (engine->known[slot].p == name.p && engine->known[slot].n == name.n
+      && memcmp (engine->known[slot].name, name.p, name.n) == 0)
+    return engine->known[slot].command;
+  const MemCommand *command = mem_command_find (engine->mem, name);
+  if (command != NULL && name.n < MEM_KNOWN_NAME) {
+    engine->known[slot].p = name.p;
+    engine->known[slot].n = name.n;
+    memcpy (engine->known[slot].name, name.p, name.n);
+    engine->known[slot].command = command;
+  }
+  return command;
+}
+
 /* Why a script may not run this, or NULL. */
 static const char *refusal (const MemEngine *engine, const MemCommand *command,
                             gsize argc)
@@ -88,7 +106,7 @@ static gint call_generic (lua_State *lua, gboolean raises)
   else if (!read_arguments (engine, lua, argc))
     error = "ERR Lua redis lib command arguments must be strings or integers";
   if (error == NULL) {
-    MemCall call = {.command = mem_command_find (engine->mem, engine->args[0]),
+    MemCall call = {.command = find_command (engine, engine->args[0]),
                     .argv = engine->args,
                     .argc = argc,
                     .out = engine->out};
@@ -238,7 +256,9 @@ void mem_api_push_functions (MemEngine *engine, const luaL_Reg *functions)
 
   for (; functions->name != NULL; functions++) {
     lua_pushlightuserdata (lua, engine);
-    lua_pushcclosure (lua, functions->func, 1);
+    lua_pushliteral (lua, "ok");
+    lua_pushliteral (lua, "err");
+    lua_pushcclosure (lua, functions->func, MEM_UPVALUES);
     lua_setfield (lua, -2, functions->name);
   }
 }

@@ -4,19 +4,29 @@
 
 #define DEEPEST 100
 
-static void push_field (lua_State *lua, const char *name, MemBytes text)
+/* The names are upvalues of the caller: pushing them costs nothing. */
+static void push_field (lua_State *lua, gint name, MemBytes text)
 {
   lua_createtable (lua, 0, 1);
-  lua_pushstring (lua, name);
+  lua_pushvalue (lua, lua_upvalueindex (name));
   lua_pushlstring (lua, text.p, text.n);
   lua_rawset (lua, -3);
+}
+
+static void push_items (lua_State *lua, const MemOut *out, gsize *at, gint64 count)
+{
+  luaL_checkstack (lua, 4, "reply is nested too deeply");
+  lua_createtable (lua, (int) MIN (count, G_MAXINT32), 0);
+  for (gint64 i = 0; i < count; i++) {
+    mem_convert_to_lua (lua, out, at);
+    lua_rawseti (lua, -2, (int) (i + 1));
+  }
 }
 
 void mem_convert_to_lua (lua_State *lua, const MemOut *out, gsize *at)
 {
   MemValue value = mem_out_read (out, at);
 
-  luaL_checkstack (lua, 4, "reply is nested too deeply");
   switch (value.kind) {
   case CH_KV_REPLY_INTEGER:
     lua_pushnumber (lua, (lua_Number) value.integer);
@@ -25,17 +35,13 @@ void mem_convert_to_lua (lua_State *lua, const MemOut *out, gsize *at)
     lua_pushlstring (lua, value.text.p, value.text.n);
     break;
   case CH_KV_REPLY_STATUS:
-    push_field (lua, "ok", value.text);
+    push_field (lua, MEM_UPVALUE_OK, value.text);
     break;
   case CH_KV_REPLY_ERROR:
-    push_field (lua, "err", value.text);
+    push_field (lua, MEM_UPVALUE_ERR, value.text);
     break;
   case CH_KV_REPLY_ARRAY:
-    lua_createtable (lua, (int) MIN (value.integer, G_MAXINT32), 0);
-    for (gint64 i = 0; i < value.integer; i++) {
-      mem_convert_to_lua (lua, out, at);
-      lua_rawseti (lua, -2, (int) (i + 1));
-    }
+    push_items (lua, out, at, value.integer);
     break;
   case CH_KV_REPLY_NIL:
   default:

@@ -9,6 +9,9 @@
 #include <lua.h>
 #include <lualib.h>
 
+#define MEM_KNOWN 64
+#define MEM_KNOWN_NAME 16
+
 struct _MemEngine {
   Mem *mem;
   lua_State *lua;
@@ -36,6 +39,14 @@ struct _MemEngine {
   gint64 started_us; /* 0: the time limit was not looked at yet */
   MemOut *out;
 
+  /* commands by the address of their name, which Lua has only once */
+  struct {
+    const char *p;
+    gsize n;
+    char name[MEM_KNOWN_NAME];
+    const MemCommand *command;
+  } known[MEM_KNOWN];
+
   /* arguments of redis.call, used again and again */
   MemBytes *args;
   gsize args_room;
@@ -62,6 +73,8 @@ void mem_run_init (MemEngine *engine);
  */
 char *mem_run_chunk (MemEngine *engine);
 void mem_run_begin (MemEngine *engine);
+/* Collects all and chooses how long the collector may sleep. */
+void mem_run_collect (MemEngine *engine);
 
 /* sandbox.c */
 void mem_sandbox_open (MemEngine *engine);
@@ -82,7 +95,10 @@ MemEngine *mem_api_engine (lua_State *lua);
 /* Raises the text without a position. */
 gint mem_api_raise (lua_State *lua, const char *text);
 
-/* convert.c */
+/* Upvalues of every function that mem_api_push_functions() makes. */
+enum { MEM_UPVALUE_ENGINE = 1, MEM_UPVALUE_OK, MEM_UPVALUE_ERR, MEM_UPVALUES = 3 };
+
+/* convert.c; called by such a function only */
 void mem_convert_to_lua (lua_State *lua, const MemOut *out, gsize *at);
 /* The value on the top of the stack, which is popped. */
 void mem_convert_from_lua (lua_State *lua, MemOut *out);

@@ -31,6 +31,7 @@ MemEngine *mem_engine_new (Mem *mem, gsize memory_max, gint64 time_limit_ms)
     return NULL;
   }
   engine->heap.max = memory_max;
+  mem_run_collect (engine);
   return engine;
 }
 

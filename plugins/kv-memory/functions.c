@@ -328,6 +328,7 @@ MemLibrary *mem_library_load (MemEngine *engine, MemBytes code, gboolean replace
   if (replaced != NULL)
     forget (engine, replaced);
   remember (engine, library);
+  mem_run_collect (engine);
   return library;
 }
 

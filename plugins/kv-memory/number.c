@@ -29,6 +29,13 @@ gboolean mem_parse_int (MemBytes text, gint64 *value)
   }
   if (p == end || *p < '1' || *p > '9')
     return FALSE;
+  gsize safe = MIN ((gsize) (end - p), 18); /* so many digits cannot be too many */
+  for (const char *stop = p + safe; p != stop; p++) {
+    guint digit = (guint) (*p - '0');
+    if (digit > 9)
+      return FALSE;
+    sum = sum * 10 + digit;
+  }
   for (; p != end; p++) {
     guint digit = (guint) (*p - '0');
     if (digit > 9 || sum > (G_MAXUINT64 - digit) / 10)

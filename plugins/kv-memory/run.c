@@ -9,6 +9,9 @@
 #include <string.h>
 
 #define HOOK_EVERY 100000 /* instructions */
+#define LONG_PAUSE 1000   /* per cent of what lives */
+#define SHORT_PAUSE 200
+#define ROOMY 16 /* what lives is at most one part in so many of the limit */
 
 /* The registry holds the engine for the hook, which has no upvalues. */
 static const char engine_key = 0;
@@ -148,11 +151,24 @@ void mem_run_begin (MemEngine *engine)
   engine->started_us = 0;
 }
 
-static gint protected_call (lua_State *lua, gint n_arguments, gint handler)
+/*
+ * The collector begins again when memory has grown by its pause. What lives is small, so
+ * a short pause would mean that each few calls pay for a look at all of it. But Lua gives
+ * up at the limit without collecting, so there must be room for what is dead.
+ */
+void mem_run_collect (MemEngine *engine)
 {
-  gint status = lua_pcall (lua, n_arguments, 0, handler);
-  if (status == LUA_ERRMEM)
-    lua_gc (lua, LUA_GCCOLLECT, 0);
+  lua_gc (engine->lua, LUA_GCCOLLECT, 0);
+  gboolean roomy = engine->heap.max == 0 || engine->heap.used <= engine->heap.max / ROOMY;
+  lua_gc (engine->lua, LUA_GCSETPAUSE, roomy ? LONG_PAUSE : SHORT_PAUSE);
+}
+
+static gint protected_call (MemEngine *engine, gint n_arguments, gint handler)
+{
+  gint status = lua_pcall (engine->lua, n_arguments, 0, handler);
+  if (status == LUA_ERRMEM
+      || (engine->heap.max > 0 && engine->heap.used > engine->heap.max / 2))
+    mem_run_collect (engine);
   return status;
 }
 
@@ -170,7 +186,7 @@ void mem_run (MemRun *run)
   lua_rawgeti (lua, LUA_REGISTRYINDEX, engine->ref_on_error);
   lua_rawgeti (lua, LUA_REGISTRYINDEX, engine->ref_trampoline);
   lua_pushlightuserdata (lua, run);
-  gint status = protected_call (lua, 1, -3);
+  gint status = protected_call (engine, 1, -3);
   engine->running = FALSE;
   if (status != 0) {
     g_autofree char *text = take_error (engine, run->name);
@@ -189,7 +205,7 @@ char *mem_run_chunk (MemEngine *engine)
   lua_rawgeti (lua, LUA_REGISTRYINDEX, engine->ref_on_error);
   lua_insert (lua, -2);
   engine->running = TRUE; /* for the time limit; `redis` has no call there */
-  if (protected_call (lua, 0, -2) != 0)
+  if (protected_call (engine, 0, -2) != 0)
     error = take_error (engine, NULL);
   engine->running = FALSE;
   lua_pop (lua, 1);
