@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "helpers/kv-fixture.h"
+#include "base/metrics-private.h"
 
 #include <string.h>
 
@@ -37,6 +38,7 @@ KvFixture *kv_fixture_new (ChPluginQuery query, ChClock *clock,
   services->clock = clock != NULL ? clock : ch_clock_new ();
   services->runner = ch_runner_new ();
   services->config = ch_config_new ();
+  services->metrics = ch_metrics_new ();
   services->reactor = ch_reactor_new (services, fixture->context, &error);
   g_assert_no_error (error);
   ch_kv_new (services);
@@ -61,6 +63,7 @@ void kv_fixture_free (KvFixture *fixture)
   ch_kv_free (fixture->services.kv);
   ch_reactor_free (fixture->services.reactor);
   ch_config_free (fixture->services.config);
+  ch_metrics_free (fixture->services.metrics);
   ch_runner_free (fixture->services.runner);
   ch_clock_free (fixture->services.clock);
   g_main_context_unref (fixture->context);
