@@ -47,6 +47,7 @@ struct _ChCore {
   ChFrameLogs *frame_logs;
   ChCoreMetrics *metrics;
   GPtrArray *dirty_orders;   /* numbers of orders with new figures; owned */
+  ChTimer save_timer;       /* identities wait for a batch */
   GPtrArray *dirty_devices;  /* with ports or last_seen to be written; borrowed */
   GPtrArray *guards;         /* of ChGuardEntry, borrowed */
   GPtrArray *starts_waiting; /* starts that wait for a snapshot */

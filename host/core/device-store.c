@@ -8,6 +8,7 @@
 
 #define BATCH_MS 1000
 #define BATCH_ROWS 500
+#define SAVE_MS 20 /* identities: soon, but many at once */
 
 const ChStatement ch_device_statements[] = {
     {.name = "devices.save",
@@ -27,7 +28,7 @@ const ChStatement ch_device_statements[] = {
        " last_seen_at = CASE WHEN devices.last_seen_at IS NULL"
        " OR excluded.last_seen_at > devices.last_seen_at THEN excluded.last_seen_at"
        " ELSE devices.last_seen_at END, updated_at = excluded.updated_at"
-       " RETURNING id"},
+       " RETURNING id, phy_id"},
     {.name = "devices.seen",
      .sql
      = "UPDATE devices SET last_seen_at = :last_seen_at, rssi = coalesce (:rssi, rssi)"
@@ -107,9 +108,9 @@ static gint64 or_null (gint64 value, gint64 unknown)
   return value == unknown ? CH_UNSET : value;
 }
 
-void ch_device_store (ChDevice *device, ChTx *tx)
+guint ch_device_store (ChDevice *device, ChTx *tx)
 {
-  ch_tx_add (tx, device->core->self, "devices.save");
+  guint index = ch_tx_add (tx, device->core->self, "devices.save");
   ch_tx_bind_text (tx, "phy_id", device->id);
   ch_tx_bind_text (tx, "protocol", device->protocol);
   ch_tx_bind_text (tx, "iccid", device->iccid);
@@ -124,6 +125,7 @@ void ch_device_store (ChDevice *device, ChTx *tx)
   ch_tx_bind_time (tx, "last_seen_at", or_null (device->last_seen_at, 0));
   ch_tx_bind_time (tx, "created_at", device->created_at);
   ch_tx_bind_time (tx, "now", ch_wall_ms (device->core->self));
+  return index;
 }
 
 static void bind_flag (ChTx *tx, const char *name, gint8 flag)
@@ -212,9 +214,24 @@ static void save_done (ChPlugin *self, const ChTxResult *result, const GError *e
   g_free (save);
 }
 
+static void save_soon (ChPlugin *self, gpointer data)
+{
+  ChCore *core = data;
+  core->save_timer = 0;
+  ch_facts_flush (core);
+}
+
 void ch_device_save (ChDevice *device, ChPlugin *self, ChConn conn, ChFactDone done,
                      gpointer user_data)
 {
+  if (done == NULL) { /* nobody waits: a fleet that connects makes few transactions */
+    ChCore *core = device->core;
+    device->identity_dirty = TRUE;
+    ch_device_seen_dirty (device);
+    if (core->save_timer == 0)
+      core->save_timer = ch_timer_add (core->self, SAVE_MS, save_soon, core);
+    return;
+  }
   Save *save = g_new0 (Save, 1);
   save->core = device->core;
   save->id = g_strdup (device->id);
@@ -248,20 +265,45 @@ void ch_device_seen_dirty (ChDevice *device)
   mark_dirty (device);
 }
 
+/* One batch on its way: the devices whose whole row is in it. */
+typedef struct {
+  ChCore *core;
+  GPtrArray *ids;  /* of devices, owned */
+  GArray *indexes; /* their statements, of guint */
+} Batch;
+
 static void batch_done (ChPlugin *self, const ChTxResult *result, const GError *error,
                         gpointer data)
 {
+  Batch *sent = data;
   if (error != NULL)
-    ch_warning (self, "state of ports not stored, the next report will: %s",
-                error->message);
+    ch_warning (self, "state of devices not stored, trying again: %s", error->message);
+  for (guint i = 0; i < sent->ids->len; i++) {
+    ChDevice *device = ch_device_find (sent->core, g_ptr_array_index (sent->ids, i));
+    guint index = g_array_index (sent->indexes, guint, i);
+    if (device == NULL)
+      continue;
+    if (error == NULL && ch_tx_result_rows (result, index) > 0)
+      device->db_id = ch_tx_result_int (result, index, 0, "id");
+    else if (error != NULL) {
+      device->identity_dirty = TRUE;
+      mark_dirty (device);
+    }
+  }
+  g_ptr_array_unref (sent->ids);
+  g_array_unref (sent->indexes);
+  g_free (sent);
 }
 
-static guint add_device (ChDevice *device, ChTx *tx)
+static guint add_device (ChDevice *device, ChTx *tx, Batch *sent)
 {
   guint rows = 1;
-  if (device->db_id == 0)
-    ch_device_store (device, tx);
-  else {
+  if (device->db_id == 0 || device->identity_dirty) {
+    device->identity_dirty = FALSE;
+    guint index = ch_device_store (device, tx);
+    g_ptr_array_add (sent->ids, g_strdup (device->id));
+    g_array_append_val (sent->indexes, index);
+  } else {
     ch_tx_add (tx, device->core->self, "devices.seen");
     ch_tx_bind_time (tx, "last_seen_at", device->last_seen_at);
     ch_tx_bind_int (tx, "rssi", or_null (device->rssi, G_MININT16));
@@ -280,14 +322,18 @@ void ch_facts_flush (ChCore *core)
 {
   while (core->dirty_devices->len > 0) {
     ChTx *tx = ch_tx_new (core->self);
+    Batch *sent = g_new0 (Batch, 1);
     guint rows = 0;
+    sent->core = core;
+    sent->ids = g_ptr_array_new_with_free_func (g_free);
+    sent->indexes = g_array_new (FALSE, FALSE, sizeof (guint));
     while (core->dirty_devices->len > 0 && rows < BATCH_ROWS) {
       ChDevice *device = g_ptr_array_steal_index_fast (core->dirty_devices,
                                                        core->dirty_devices->len - 1);
       device->last_seen_dirty = FALSE;
-      rows += add_device (device, tx);
+      rows += add_device (device, tx, sent);
     }
-    ch_tx_submit (tx, 0, batch_done, NULL);
+    ch_tx_submit (tx, 0, batch_done, sent);
   }
 }
 

@@ -108,6 +108,7 @@ struct _ChDevice {
   gpointer outbound; /* what outbound.c keeps of its commands; NULL when there are none */
   guint32 heartbeats_logged; /* frame-log.c: for sampling */
   gboolean last_seen_dirty;
+  gboolean identity_dirty; /* the whole row is to be written */
 };
 
 /* From session.c: sets all ports off line (PORT-02). */
@@ -126,8 +127,11 @@ gboolean ch_device_is_connected (const ChDevice *device);
  * run. */
 const ChProtocolProperties *ch_device_props (ChDevice *device);
 
-/* Appends the statement that inserts the device or takes its new identity. */
-void ch_device_store (ChDevice *device, ChTx *tx);
+/*
+ * Appends the statement that inserts the device or takes its new identity. Returns: its
+ * index in the result, with columns id and phy_id
+ */
+guint ch_device_store (ChDevice *device, ChTx *tx);
 /* Appends the upsert of a port's row. */
 void ch_port_store (ChDevice *device, const ChPort *port, ChTx *tx);
 /* Sets the shown status and publishes port.changed when something changed. */

@@ -168,6 +168,8 @@ static gboolean submit (ChStart *start)
   }
   g_strlcpy (order->d.start_command_id, start->command_id,
              sizeof order->d.start_command_id);
+  if (start->device->db_id == 0)
+    ch_device_store (start->device, tx); /* before the rows that refer to it */
   ChPort *port
       = ch_device_port (start->device, order->d.socket_no, order->d.port_no, TRUE);
   if (port != NULL)

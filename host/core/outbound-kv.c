@@ -296,7 +296,9 @@ void ch_out_kv_finish (ChOutCommand *cmd)
   add (&keys, "outbound:dead", "");
 
   gboolean dead = ch_out_is_dead (cmd) && !cmd->late;
-  g_autofree char *result = ch_out_dump (ch_out_state_json (cmd));
+  /* 24 hours of a fleet's periodic queries would fill the memory of any kv. */
+  g_autofree char *result
+      = ch_out_is_internal (cmd) ? g_strdup ("") : ch_out_dump (ch_out_state_json (cmd));
   g_autofree char *ready = cmd->device != NULL && cmd->device->conn != 0
                                ? number (ch_wall_ms (outbound->self))
                                : g_strdup ("");

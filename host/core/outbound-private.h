@@ -212,6 +212,8 @@ guint32 ch_out_next_msg_id (ChOutDevice *od);
 gboolean ch_out_expired (const ChOutCommand *cmd);
 void ch_out_view (const ChOutCommand *cmd, ChCommandView *view);
 /* Forgets finished commands beyond the limit of age and number. */
+/* Made by the core or a protocol for itself: its result is not kept. */
+gboolean ch_out_is_internal (const ChOutCommand *cmd);
 void ch_out_trim_finals (ChOutbound *outbound);
 
 /* ---- command-json.c ---- */

@@ -8,6 +8,7 @@
 
 #define FINALS_MAX 4096
 #define FINALS_AGE_MS (10 * 60 * 1000)
+#define FINALS_AGE_INTERNAL_MS (10 * 1000)
 
 double ch_out_score (guint priority, gint64 created_at)
 {
@@ -256,13 +257,22 @@ void ch_out_view (const ChOutCommand *cmd, ChCommandView *view)
   view->detail = cmd->detail;
 }
 
+/* Queries of the core and of protocols: a fleet makes thousands, nobody asks for them. */
+gboolean ch_out_is_internal (const ChOutCommand *cmd)
+{
+  static const char *const people[] = {"api", "admin", "dbus", "card", "rule", NULL};
+  return cmd->type == CH_COMMAND_QUERY_PORT_STATUS && cmd->request_id == NULL
+         && (cmd->by == NULL || !g_strv_contains (people, cmd->by));
+}
+
 void ch_out_trim_finals (ChOutbound *outbound)
 {
-  gint64 oldest = ch_wall_ms (outbound->self) - FINALS_AGE_MS;
+  gint64 now = ch_wall_ms (outbound->self);
 
   while (!g_queue_is_empty (&outbound->finals)) {
     ChOutCommand *cmd = g_queue_peek_head (&outbound->finals);
-    if (outbound->finals.length <= FINALS_MAX && cmd->finished_at > oldest)
+    gint64 age_ms = ch_out_is_internal (cmd) ? FINALS_AGE_INTERNAL_MS : FINALS_AGE_MS;
+    if (outbound->finals.length <= FINALS_MAX && cmd->finished_at > now - age_ms)
       return;
     g_queue_pop_head (&outbound->finals);
     g_hash_table_remove (outbound->commands, cmd->id);

@@ -97,6 +97,8 @@ void ch_out_row_insert (ChOutCommand *cmd, ChTx *tx)
 {
   g_autofree char *message = ch_out_message_json (cmd);
 
+  if (cmd->device != NULL && cmd->device->db_id == 0)
+    ch_device_store (cmd->device, tx); /* new: its row waits for a batch */
   ch_tx_add (tx, cmd->outbound->self, "outbound.insert");
   ch_tx_bind_text (tx, "command_id", cmd->id);
   ch_tx_bind_text (tx, "phy_id", cmd->device_id);

@@ -270,6 +270,7 @@ static void frame_log (void)
 
   ChOutboundRequest r = request (queue, CH_COMMAND_STOP_CHARGE);
   r.order_no = "ORD1";
+  queue_advance (queue, 100); /* the device has its row */
   queue_send (queue, &r, id);
   queue_advance (queue, 1200);
   g_autofree char *row = queue_sql (

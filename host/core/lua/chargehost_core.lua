@@ -192,7 +192,9 @@ local function outbound_finish(keys, args)
     redis.call('DEL', keys[10])
   end
   redis.call('DEL', keys[4])
-  redis.call('SET', keys[9], args[3], 'EX', args[4])
+  if args[3] ~= '' then
+    redis.call('SET', keys[9], args[3], 'EX', args[4])
+  end
   if args[6] ~= '' then
     redis.call('LPUSH', keys[11], args[6])
     redis.call('LTRIM', keys[11], 0, tonumber(args[7]) - 1)
