@@ -154,20 +154,31 @@ static char *checksum_of (ChStore *store, const ChMigration *migration)
                                         -1);
 }
 
+/* First of all: an older program must not say that texts have changed. */
+static gboolean check_newest (ChStoreOwner *owner, GPtrArray *all, guint known,
+                              GError **error)
+{
+  for (guint i = 0; i < all->len; i++) {
+    const Applied *applied = g_ptr_array_index (all, i);
+    if (applied->version > (gint64) known
+        && g_strcmp0 (applied->component, owner->plugin->name) == 0)
+      return refuse (owner, error,
+                     "the database has version %" G_GINT64_FORMAT
+                     ", this program knows only %u: it is older than the database",
+                     applied->version, known);
+  }
+  return TRUE;
+}
+
 /* Compares what was applied with what is known. *@done: newest applied version. */
-static gboolean compare (ChStore *store, ChStoreOwner *owner, GPtrArray *all, guint known,
-                         guint *done, GError **error)
+static gboolean compare (ChStore *store, ChStoreOwner *owner, GPtrArray *all, guint *done,
+                         GError **error)
 {
   *done = 0;
   for (guint i = 0; i < all->len; i++) {
     const Applied *applied = g_ptr_array_index (all, i);
     if (g_strcmp0 (applied->component, owner->plugin->name) != 0)
       continue;
-    if (applied->version > (gint64) known)
-      return refuse (owner, error,
-                     "the database has version %" G_GINT64_FORMAT
-                     ", this program knows only %u: it is older than the database",
-                     applied->version, known);
     if (applied->version != (gint64) *done + 1)
       return refuse (owner, error,
                      "the database has version %" G_GINT64_FORMAT " but not %u",
@@ -261,7 +272,8 @@ static gboolean migrate_owner (ChStore *store, ChStoreOwner *owner, GPtrArray *a
   guint known, done;
 
   if (!check_known (store, owner, &known, error)
-      || !compare (store, owner, all, known, &done, error)
+      || !check_newest (owner, all, known, error)
+      || !compare (store, owner, all, &done, error)
       || !apply_missing (store, owner, done, known, error))
     return FALSE;
   owner->version = known;
