@@ -180,15 +180,30 @@ static void get_config (ChPlugin *self, const ChRequest *request, ChReply reply)
   ch_reply_data (self, reply, 200, NULL, json_pack ("{s:o}", "config", keys));
 }
 
+/* @data: a key of the table, which it leaves */
 static void level_over (ChPlugin *self, gpointer data)
 {
-  g_autofree char *module = data;
+  const char *module = data;
   g_autoptr (GError) error = NULL;
   if (*module != '\0')
     ch_log_set_module_level (module, CH_LOG_TRACE + 1);
   else if (!ch_log_apply_config (self->services->config, &error))
     ch_warning (self, "the log level stays: %s", error->message);
-  ch_notice (self, "the log level is as configured again");
+  ch_notice (self, "the log level of %s is as configured again",
+             *module != '\0' ? module : "everything");
+  g_hash_table_remove (self->services->http->levels, module);
+}
+
+static void remember_level (ChPlugin *self, const char *module, gint64 minutes)
+{
+  GHashTable *levels = self->services->http->levels;
+  ChTimer *before = g_hash_table_lookup (levels, module);
+  if (before != NULL)
+    ch_timer_cancel (self, before);
+  char *name = g_strdup (module);
+  ChTimer *timer = g_new (ChTimer, 1);
+  *timer = ch_timer_add (self, (guint64) minutes * 60000, level_over, name);
+  g_hash_table_replace (levels, name, timer);
 }
 
 static void put_log_level (ChPlugin *self, const ChRequest *request, ChReply reply)
@@ -206,7 +221,7 @@ static void put_log_level (ChPlugin *self, const ChRequest *request, ChReply rep
     ch_log_set_module_level (module, (int) level);
   else
     ch_log_set_level (level);
-  ch_timer_add (self, (guint64) minutes * 60000, level_over, g_strdup (module));
+  remember_level (self, module, minutes);
   ch_reply_data (self, reply, 200, NULL,
                  json_pack ("{s:s,s:s,s:I}", "module", module, "level",
                             ch_log_level_name (level), "minutes", (json_int_t) minutes));

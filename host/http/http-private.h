@@ -278,6 +278,7 @@ struct _ChHttp {
   ChHttpRouter *router;
   ChHttpKeys *keys;
   GHashTable *failures, *malformed; /* address → ChBucket */
+  GHashTable *levels; /* module → ChTimer: log levels for a while (admin.c) */
   ChBucket global;
   ChHttpTraffic *traffic;
   ChHttpHealth *health;

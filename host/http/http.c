@@ -94,6 +94,7 @@ ChHttp *ch_http_new (ChServices *services)
   http->self = ch_owner_new (services, "http", NULL);
   http->router = ch_http_router_new ();
   http->keys = ch_http_keys_new ();
+  http->levels = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   http->listeners
       = g_ptr_array_new_with_free_func ((GDestroyNotify) ch_http_listener_free);
   http->server = soup_server_new ("raw-paths", TRUE, NULL);
@@ -124,6 +125,7 @@ void ch_http_free (ChHttp *http)
   ch_owner_free (http->self);
   ch_http_health_free (http->health);
   ch_http_keys_free (http->keys);
+  g_hash_table_unref (http->levels);
   ch_http_rate_clear (http);
   ch_http_settings_clear (&http->settings);
   g_free (http->traffic);

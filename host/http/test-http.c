@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "http/test-http.h"
+#include "bus/bus.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -83,6 +84,7 @@ void world_settle (ChServices *services)
   while (quiet < 4) {
     gboolean busy = g_main_context_iteration (NULL, FALSE);
     busy = ch_wheel_run (services->reactor) > 0 || busy;
+    busy = (services->bus != NULL && ch_bus_drain (services->bus, 1000) > 0) || busy;
     quiet = busy ? 0 : quiet + 1;
     g_assert_cmpint (g_get_monotonic_time (), <, until_us);
   }
@@ -208,6 +210,8 @@ static void wait_for (Client *client, gboolean closed)
     g_assert_false (!closed && client->closed);
     g_assert_cmpint (g_get_monotonic_time (), <, until_us);
     struct pollfd poll_fd = {client->fd, POLLIN, 0};
+    if (client->services->bus != NULL)
+      ch_bus_drain (client->services->bus, 1000);
     if (!g_main_context_iteration (NULL, FALSE)
         && ch_wheel_run (client->services->reactor) == 0)
       poll (&poll_fd, 1, 1);

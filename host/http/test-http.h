@@ -13,11 +13,15 @@ typedef struct {
   ChServices services;
   ChPlugin *plugin; /* owner of the test's routes */
   guint16 port;
+  ChReply owed[64]; /* by /later */
+  guint n_owed;
 } World;
 
 /* @options: NULL-terminated settings `http.max_body=1K`. */
 void world_open (World *world, const char *const *options);
 void world_close (World *world);
+/* The same with /hello, /echo, /small, /large, /none and /later of test-routes.c. */
+void world_open_routes (World *world, const char *const *options);
 /* The server alone over services that exist. */
 void world_listen (ChServices *services, guint16 *port);
 /* Runs the loop until nothing more happens at once. */

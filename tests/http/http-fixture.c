@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "http-fixture.h"
+
+#include <string.h>
+
+static void open_http (Api *api)
+{
+  g_autoptr (GError) error = NULL;
+  ch_http_new (api->services);
+  ch_http_open (api->services->http, &error);
+  g_assert_no_error (error);
+  world_listen (api->services, &api->port);
+  queue_settle (api->queue);
+}
+
+void api_open (Api *api, const char *const *options)
+{
+  static const char *const defaults[]
+      = {"http.addr=127.0.0.1:0", "admin.api_keys=boss-key-0123456789",
+         "thirdparty.auth.api_keys=driver-key-0123456789",
+         "api.auth.api_keys=reader-key-0123456789", NULL};
+  g_autoptr (GError) error = NULL;
+
+  api->queue = queue_new (NULL);
+  api->services = &api->queue->services;
+  ChConfig *config = api->services->config;
+  ch_config_declare (config, "", ch_http_config);
+  for (guint i = 0; defaults[i] != NULL; i++)
+    ch_config_add_option (config, defaults[i], &error);
+  for (guint i = 0; options != NULL && options[i] != NULL; i++)
+    ch_config_add_option (config, options[i], &error);
+  g_assert_no_error (error);
+  ch_config_resolve (config, NULL, &error);
+  g_assert_no_error (error);
+  open_http (api);
+}
+
+void api_restart (Api *api)
+{
+  ch_http_free (api->services->http);
+  queue_restart (api->queue);
+  open_http (api);
+}
+
+void api_close (Api *api)
+{
+  ch_http_free (api->services->http);
+  queue_settle (api->queue);
+  queue_free (api->queue);
+}
+
+int api_device (Api *api, const char *id)
+{
+  int fd = queue_connect (api->queue);
+  queue_say (api->queue, fd, "@on %s", id);
+  queue_say (api->queue, fd, "@port %s 0 1", id);
+  g_autofree char *heard = queue_heard (api->queue, fd);
+  return fd;
+}
+
+guint api_ask (Api *api, const char *method, const char *path, const char *headers,
+               const char *body, json_t **json)
+{
+  return ask (api->services, api->port, method, path, headers, body, json);
+}
+
+const char *api_text (Client *client, const char *name)
+{
+  return ch_json_get_string (json_object_get (client->json, "data"), name, "");
+}

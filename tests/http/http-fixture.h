@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A core with drivers and a protocol of text lines (queue-fixture.h), and HTTP on it. */
+#pragma once
+
+#include "http/test-http.h"
+#include "queue-fixture.h"
+
+#define BOSS "X-Internal-API-Key: boss-key-0123456789\r\n"
+#define DRIVER "X-API-Key: driver-key-0123456789\r\n"
+#define READER "X-API-Key: reader-key-0123456789\r\n"
+
+typedef struct {
+  Queue *queue;
+  ChServices *services;
+  guint16 port;
+} Api;
+
+void api_open (Api *api, const char *const *options);
+void api_close (Api *api);
+/* The server dies and comes back, with the same rows. */
+void api_restart (Api *api);
+/* A device with one port that is idle. Returns: its connection */
+int api_device (Api *api, const char *id);
+/* Status; @json (transfer full) (nullable). */
+guint api_ask (Api *api, const char *method, const char *path, const char *headers,
+               const char *body, json_t **json);
+/* Member of the data of the last answer of @client. */
+const char *api_text (Client *client, const char *name);
