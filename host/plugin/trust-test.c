@@ -157,7 +157,14 @@ static void test_page (void)
   g_assert_null (guilty);
   ch_plugin_page_close (&page);
 
-  g_assert_true (g_file_set_contents (path, "proto-bkv\0rest", 14, NULL)); /* a death */
+  char death[4096] = "proto-bkv\0rest"; /* killed from outside: nobody's fault */
+  g_assert_true (g_file_set_contents (path, death, sizeof death, NULL));
+  g_assert_true (ch_plugin_page_open (&page, directory, &guilty, &error));
+  g_assert_null (guilty);
+  ch_plugin_page_close (&page);
+
+  death[sizeof death - 1] = 'X'; /* a signal of a fault came */
+  g_assert_true (g_file_set_contents (path, death, sizeof death, NULL));
   g_assert_true (ch_plugin_page_open (&page, directory, &guilty, &error));
   g_assert_cmpstr (guilty, ==, "proto-bkv");
   g_clear_pointer (&guilty, g_free);

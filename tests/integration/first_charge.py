@@ -74,8 +74,9 @@ class FirstCharge(TestCase):
         status, answer = self.host.post('/devices/82249999999999/start_charge', MINUTE)
         self.assertEqual((status, answer['code']), (404, 40401))
         self.assertEqual(self.host.get('/devices/82249999999999')[0], 404)
-        self.assertEqual(
-            self.host.rows('SELECT count(*) AS n FROM devices')[0]['n'], 1)
+        wait_for(lambda: self.host.rows('SELECT count(*) AS n FROM devices')[0]['n'] == 1,
+                 'the device is stored')
+        self.assertEqual(self.host.rows('SELECT phy_id FROM devices')[0]['phy_id'], FIRST)
 
     def test_restart_in_mid_charge(self):
         self.start({'order_no': 'LONG', 'duration_minutes': 20})
