@@ -65,7 +65,8 @@ const ChConfigKey sq_config[] = {
      .summary = "Name of SQLite's file layer; for tests."},
     {.name = "vfs_module",
      .type = CH_CONFIG_STRING,
-     .summary = "Loadable SQLite extension that registers it; for development only."},
+     .summary = "Loadable SQLite extension that registers it; only with "
+                "plugins.development."},
     {.name = NULL},
 };
 

@@ -9,13 +9,19 @@ typedef struct {
   SqReaders *readers;
 } Store;
 
-static gboolean load_vfs (const SqOptions *options, GError **error)
+/* It is code that nothing has checked, so the configuration has to say it twice. */
+static gboolean load_vfs (ChPlugin *self, const SqOptions *options, GError **error)
 {
   sqlite3 *db = NULL;
   char *message = NULL;
 
   if (options->vfs_module == NULL)
     return TRUE;
+  if (!ch_config_bool (self, "/plugins.development")) {
+    g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE,
+                 "store-sqlite.vfs_module is only taken with plugins.development");
+    return FALSE;
+  }
   int rc = sqlite3_open_v2 (":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY,
                             NULL);
   if (rc == SQLITE_OK) {
@@ -51,7 +57,7 @@ static gboolean sqlite_open (ChPlugin *self, const ChStoreSettings *settings,
   sqlite3_config (SQLITE_CONFIG_MEMSTATUS, 0); /* a lock less per allocation */
   if (!sq_options_read (&store->options, self, settings, error))
     return FALSE;
-  if (load_vfs (&store->options, error)
+  if (load_vfs (self, &store->options, error)
       && sq_lock_take (&store->lock, store->options.path, error)) {
     if (open_threads (self, store, error))
       return TRUE;

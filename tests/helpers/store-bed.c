@@ -9,6 +9,10 @@ static const ChConfigKey app_config[] = {
     {.name = "app.state_dir",
      .type = CH_CONFIG_STRING,
      .summary = "The state directory."},
+    {.name = "plugins.development",
+     .type = CH_CONFIG_BOOL,
+     .def = "false",
+     .summary = "Whether unchecked modules are taken."},
     {.name = NULL},
 };
 
