@@ -17,11 +17,41 @@ static int at_commit (void *data, sqlite3 *handle, const char *name, int pages)
   return SQLITE_OK;
 }
 
+static const char *const FIXED[SQ_N_FIXED]
+    = {"BEGIN IMMEDIATE", "COMMIT", "SAVEPOINT s", "RELEASE s"};
+
+static gboolean prepare_fixed (SqBatch *batch, GError **error)
+{
+  for (guint i = 0; i < SQ_N_FIXED; i++) {
+    int rc = sqlite3_prepare_v3 (batch->db.handle, FIXED[i], -1,
+                                 SQLITE_PREPARE_PERSISTENT, &batch->fixed[i], NULL);
+    if (rc != SQLITE_OK) {
+      sq_set_error (error, batch->db.handle, rc, FIXED[i]);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean say (SqBatch *batch, SqFixed what, GError **error)
+{
+  int rc = sqlite3_step (batch->fixed[what]);
+
+  if (rc != SQLITE_DONE)
+    sq_set_error (error, batch->db.handle, rc, FIXED[what]);
+  sqlite3_reset (batch->fixed[what]);
+  return rc == SQLITE_DONE;
+}
+
 gboolean sq_batch_open (SqBatch *batch, ChPlugin *self, const SqOptions *options,
                         GError **error)
 {
   if (!sq_db_open (&batch->db, options, SQ_WRITER, error))
     return FALSE;
+  if (!prepare_fixed (batch, error)) {
+    sq_batch_close (batch);
+    return FALSE;
+  }
   batch->self = self;
   batch->max = options->batch_max;
   batch->checkpoint_pages = options->checkpoint_pages;
@@ -32,6 +62,8 @@ gboolean sq_batch_open (SqBatch *batch, ChPlugin *self, const SqOptions *options
 
 void sq_batch_close (SqBatch *batch)
 {
+  for (guint i = 0; i < SQ_N_FIXED; i++)
+    sqlite3_finalize (g_steal_pointer (&batch->fixed[i]));
   sq_db_close (&batch->db);
   g_clear_pointer (&batch->slots, g_free);
 }
@@ -93,11 +125,11 @@ static void run_slot (SqBatch *batch, SqSlot *slot)
                                "not begun before its deadline");
     return;
   }
-  if (!sq_db_exec (db, "SAVEPOINT s", &slot->error))
+  if (!say (batch, SQ_SAVEPOINT, &slot->error))
     return;
   if (sq_db_run (db, slot->run, &slot->failed, &slot->error)
       && check_deferred (batch, &slot->error)) {
-    sq_db_exec (db, "RELEASE s", &slot->error);
+    say (batch, SQ_RELEASE, &slot->error);
     return;
   }
   if (in_transaction (batch))
@@ -140,6 +172,16 @@ static gboolean has_open (const SqBatch *batch)
   return FALSE;
 }
 
+static gboolean commit (SqBatch *batch, GError **error)
+{
+  gint64 began_us = g_get_monotonic_time ();
+  gboolean ok = say (batch, SQ_COMMIT, error);
+  gint64 took_us = g_get_monotonic_time () - began_us;
+
+  batch->commit_us += (took_us - batch->commit_us) / 4;
+  return ok;
+}
+
 /* One BEGIN … COMMIT. */
 static Round run_round (SqBatch *batch, guint *end)
 {
@@ -148,14 +190,14 @@ static Round run_round (SqBatch *batch, guint *end)
   *end = batch->n;
   if (!has_open (batch))
     return DONE;
-  if (!sq_db_exec (&batch->db, "BEGIN IMMEDIATE", &error)) {
+  if (!say (batch, SQ_BEGIN, &error)) {
     note_error (batch, error);
     fail_all (batch, 0, batch->n, error);
     return DONE;
   }
   if (run_slots (batch, end) == AGAIN)
     return AGAIN;
-  if (!sq_db_exec (&batch->db, "COMMIT", &error)) {
+  if (!commit (batch, &error)) {
     roll_back (batch);
     note_error (batch, error);
     fail_all (batch, 0, *end, error);

@@ -10,15 +10,20 @@ typedef struct {
   gint failed;
 } SqSlot;
 
+/* What every batch says; prepared once. */
+typedef enum { SQ_BEGIN, SQ_COMMIT, SQ_SAVEPOINT, SQ_RELEASE, SQ_N_FIXED } SqFixed;
+
 typedef struct {
   ChPlugin *self;
   SqDb db;
+  sqlite3_stmt *fixed[SQ_N_FIXED];
   SqSlot *slots;
   guint n;
   guint max;
   gint64 checkpoint_pages;
-  gint log_pages; /* in the write-ahead log after the last commit */
-  gint corrupt;   /* atomic */
+  gint log_pages;   /* in the write-ahead log after the last commit */
+  gint64 commit_us; /* how long a commit takes, about */
+  gint corrupt;     /* atomic */
 } SqBatch;
 
 gboolean sq_batch_open (SqBatch *batch, ChPlugin *self, const SqOptions *options,

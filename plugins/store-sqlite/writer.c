@@ -6,6 +6,8 @@
  */
 #include "batch.h"
 
+#include <time.h>
+
 /* Something that a caller waits for. */
 typedef struct _Job Job;
 struct _Job {
@@ -30,11 +32,38 @@ struct _SqWriter {
   gboolean held;
   gboolean stopping;
   gboolean busy;
+  guint expected; /* transactions that will soon wait, as it was of late */
 };
+
+/* Longest pause for others to come. */
+#define GATHER_US 2000
 
 static gboolean has_work (const SqWriter *writer)
 {
   return writer->jobs != NULL || (writer->queue.n > 0 && !writer->held);
+}
+
+/*
+ * Those whose transactions were just committed often submit the next ones at once.
+ * Without a pause the first of them would get a commit of its own, and the others wait
+ * for it: a moment, short beside the commit, lets one commit serve all. Who comes alone
+ * never waits. With @lock held.
+ */
+static void gather (SqWriter *writer)
+{
+  gint64 pause_us = MIN (writer->batch.commit_us / 4, GATHER_US);
+  struct timespec until;
+
+  if (writer->queue.n >= writer->expected || pause_us < 20)
+    return;
+  clock_gettime (CLOCK_MONOTONIC, &until);
+  until.tv_nsec += pause_us * 1000;
+  until.tv_sec += until.tv_nsec / 1000000000;
+  until.tv_nsec %= 1000000000;
+  while (writer->queue.n < writer->expected && writer->jobs == NULL && !writer->stopping
+         && !writer->held)
+    if (pthread_cond_timedwait (&writer->wake, &writer->lock, &until) != 0)
+      break;
 }
 
 /* Waits; FALSE when everything is done and it should end. With @lock held. */
@@ -46,12 +75,28 @@ static gboolean wait_for_work (SqWriter *writer)
       return FALSE;
     pthread_cond_wait (&writer->wake, &writer->lock);
   }
+  if (writer->jobs == NULL)
+    gather (writer);
   writer->busy = TRUE;
   return TRUE;
 }
 
+/* Takes what waits and commits it. Called and left with @lock held. */
+static void do_batch (SqWriter *writer)
+{
+  while (sq_batch_has_room (&writer->batch) && writer->queue.n > 0)
+    sq_batch_add (&writer->batch, sq_queue_pop (&writer->queue));
+  guint taken = writer->batch.n;
+  pthread_mutex_unlock (&writer->lock);
+  sq_batch_commit (&writer->batch);
+  pthread_mutex_lock (&writer->lock);
+  writer->expected = MIN (taken + writer->queue.n, writer->batch.max);
+}
+
+/* Called and left with @lock held. */
 static void do_job (SqWriter *writer, Job *job)
 {
+  pthread_mutex_unlock (&writer->lock);
   if (job->run != NULL) {
     sq_batch_add (&writer->batch, job->run);
     sq_batch_commit (&writer->batch);
@@ -62,7 +107,6 @@ static void do_job (SqWriter *writer, Job *job)
   pthread_mutex_lock (&writer->lock);
   job->done = TRUE;
   pthread_cond_broadcast (&writer->done);
-  pthread_mutex_unlock (&writer->lock);
 }
 
 static void *writer_thread (void *data)
@@ -74,18 +118,24 @@ static void *writer_thread (void *data)
     Job *job = writer->jobs;
     if (job != NULL) {
       writer->jobs = job->next;
-      pthread_mutex_unlock (&writer->lock);
       do_job (writer, job);
-    } else {
-      while (sq_batch_has_room (&writer->batch) && writer->queue.n > 0)
-        sq_batch_add (&writer->batch, sq_queue_pop (&writer->queue));
-      pthread_mutex_unlock (&writer->lock);
-      sq_batch_commit (&writer->batch);
+    } else if (!writer->held) {
+      do_batch (writer);
     }
-    pthread_mutex_lock (&writer->lock);
   }
   pthread_mutex_unlock (&writer->lock);
   return NULL;
+}
+
+static void init_conds (SqWriter *writer)
+{
+  pthread_condattr_t attributes;
+
+  pthread_condattr_init (&attributes);
+  pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init (&writer->wake, &attributes);
+  pthread_cond_init (&writer->done, &attributes);
+  pthread_condattr_destroy (&attributes);
 }
 
 SqWriter *sq_writer_new (ChPlugin *self, const SqOptions *options, GError **error)
@@ -94,8 +144,7 @@ SqWriter *sq_writer_new (ChPlugin *self, const SqOptions *options, GError **erro
 
   writer->self = self;
   pthread_mutex_init (&writer->lock, NULL);
-  pthread_cond_init (&writer->wake, NULL);
-  pthread_cond_init (&writer->done, NULL);
+  init_conds (writer);
   if (sq_batch_open (&writer->batch, self, options, error)) {
     if (pthread_create (&writer->thread, NULL, writer_thread, writer) == 0)
       return writer;
@@ -129,7 +178,7 @@ void sq_writer_submit (SqWriter *writer, ChTxRun *run)
 {
   pthread_mutex_lock (&writer->lock);
   sq_queue_push (&writer->queue, run);
-  if (!writer->busy)
+  if (!writer->busy && (writer->queue.n == 1 || writer->queue.n >= writer->expected))
     pthread_cond_signal (&writer->wake);
   pthread_mutex_unlock (&writer->lock);
 }

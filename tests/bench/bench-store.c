@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Durable transactions a second, shaped as those of an order: an insert, an update and an
+ * insert, 64 in flight. Beside it what the disk can do: write and fdatasync of one page,
+ * again and again. Arguments: the driver's module, seconds, then `key=value`.
+ */
+#include "helpers/store-bed.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define IN_FLIGHT 64
+#define PORTS 10000
+
+static const ChMigration bench_migrations[] = {
+    {1, "bench",
+     "CREATE TABLE bench_ports (id INTEGER PRIMARY KEY, device_id TEXT NOT NULL,"
+     " state INTEGER NOT NULL, order_no TEXT, updated_at INTEGER NOT NULL) STRICT;"
+     "CREATE TABLE bench_orders (id INTEGER PRIMARY KEY, order_no TEXT NOT NULL UNIQUE,"
+     " device_id TEXT NOT NULL, port INTEGER NOT NULL, status TEXT NOT NULL,"
+     " card_no TEXT, duration_s INTEGER, energy_wh INTEGER, amount_cent INTEGER,"
+     " user_id TEXT, metadata TEXT NOT NULL, created_at INTEGER NOT NULL) STRICT;"
+     "CREATE TABLE bench_events (id INTEGER PRIMARY KEY, order_no TEXT NOT NULL,"
+     " type TEXT NOT NULL, data TEXT NOT NULL, created_at INTEGER NOT NULL) STRICT;",
+     "CREATE TABLE bench_ports (id bigint PRIMARY KEY, device_id text NOT NULL,"
+     " state int NOT NULL, order_no text, updated_at timestamptz NOT NULL);"
+     "CREATE TABLE bench_orders (id bigserial PRIMARY KEY, order_no text NOT NULL UNIQUE,"
+     " device_id text NOT NULL, port int NOT NULL, status text NOT NULL,"
+     " card_no text, duration_s bigint, energy_wh bigint, amount_cent bigint,"
+     " user_id text, metadata jsonb NOT NULL, created_at timestamptz NOT NULL);"
+     "CREATE TABLE bench_events (id bigserial PRIMARY KEY, order_no text NOT NULL,"
+     " type text NOT NULL, data jsonb NOT NULL, created_at timestamptz NOT NULL);"},
+    {0},
+};
+
+static const ChStatement bench_statements[] = {
+    {.name = "port",
+     .sql = "INSERT INTO bench_ports (id, device_id, state, updated_at)"
+            " VALUES (:id, :device_id, 0, :at) ON CONFLICT DO NOTHING"},
+    {.name = "order",
+     .sql = "INSERT INTO bench_orders (order_no, device_id, port, status, card_no,"
+            " duration_s, energy_wh, amount_cent, user_id, metadata, created_at)"
+            " VALUES (:order_no, :device_id, :port, :status, :card_no, :duration_s,"
+            " :energy_wh, :amount_cent, :user_id, :metadata, :created_at)"},
+    {.name = "take",
+     .sql = "UPDATE bench_ports SET state = :state, order_no = :order_no,"
+            " updated_at = :at WHERE id = :id"},
+    {.name = "event",
+     .sql = "INSERT INTO bench_events (order_no, type, data, created_at)"
+            " VALUES (:order_no, :type, :data, :at)"},
+    {.name = "count",
+     .sql = "SELECT count(*) AS n FROM bench_orders",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = NULL},
+};
+
+typedef struct {
+  Bed bed;
+  guint64 submitted, done;
+  guint in_flight;
+  gint64 until_us;
+  gint64 slowest_us;
+  gint64 *begun; /* by number modulo IN_FLIGHT × 2 */
+  guint64 run;   /* makes order numbers unique over runs on one database */
+} Bench;
+
+static void submit (Bench *bench);
+
+static void one_done (ChPlugin *self, const ChTxResult *result, const GError *error,
+                      gpointer data)
+{
+  Bench *bench = (Bench *) bed_of (self);
+  gint64 now_us = g_get_monotonic_time ();
+
+  if (error != NULL)
+    g_error ("%s", error->message);
+  bench->in_flight--;
+  gint64 took_us = now_us - bench->begun[bench->done % (IN_FLIGHT * 2)];
+  bench->slowest_us = MAX (bench->slowest_us, took_us);
+  bench->done++;
+  if (now_us < bench->until_us)
+    submit (bench);
+}
+
+static void submit (Bench *bench)
+{
+  ChTx *tx = ch_tx_new (bench->bed.user);
+  gint64 port = (gint64) (bench->submitted * 7919 % PORTS);
+  char order_no[CH_ORDER_NO_SIZE], device_id[16];
+
+  g_snprintf (order_no, sizeof order_no,
+              "T%" G_GINT64_MODIFIER "x%010" G_GINT64_MODIFIER "u", bench->run,
+              bench->submitted);
+  g_snprintf (device_id, sizeof device_id, "8604%08d", (int) (port / 10));
+  ch_tx_add (tx, NULL, "order");
+  ch_tx_bind_text (tx, "order_no", order_no);
+  ch_tx_bind_text (tx, "device_id", device_id);
+  ch_tx_bind_int (tx, "port", port % 10);
+  ch_tx_bind_text (tx, "status", "pending");
+  ch_tx_bind_text (tx, "card_no", "0012345678");
+  ch_tx_bind_int (tx, "duration_s", 3600);
+  ch_tx_bind_int (tx, "energy_wh", 0);
+  ch_tx_bind_int (tx, "amount_cent", 150);
+  ch_tx_bind_text (tx, "user_id", "user-4711");
+  ch_tx_bind_json (tx, "metadata", "{\"source\":\"api\",\"tariff\":12}");
+  ch_tx_bind_time (tx, "created_at", 1700000000000 + (gint64) bench->submitted);
+  ch_tx_add (tx, NULL, "take");
+  ch_tx_bind_int (tx, "state", 2);
+  ch_tx_bind_text (tx, "order_no", order_no);
+  ch_tx_bind_time (tx, "at", 1700000000000);
+  ch_tx_bind_int (tx, "id", port);
+  ch_tx_guard (tx, 1, 1);
+  ch_tx_add (tx, NULL, "event");
+  ch_tx_bind_text (tx, "order_no", order_no);
+  ch_tx_bind_text (tx, "type", "order.created");
+  ch_tx_bind_json (tx, "data", "{\"status\":\"pending\",\"port\":3,\"duration\":3600}");
+  ch_tx_bind_time (tx, "at", 1700000000000);
+  bench->begun[bench->submitted % (IN_FLIGHT * 2)] = g_get_monotonic_time ();
+  bench->submitted++;
+  bench->in_flight++;
+  ch_tx_submit (tx, 30000, one_done, NULL);
+}
+
+static void fill_ports (Bench *bench)
+{
+  g_autoptr (GError) error = NULL;
+  ChTx *tx = ch_tx_new (bench->bed.user);
+
+  for (gint64 id = 0; id < PORTS; id++) {
+    ch_tx_add (tx, NULL, "port");
+    ch_tx_bind_int (tx, "id", id);
+    ch_tx_bind_text (tx, "device_id", "860400000000");
+    ch_tx_bind_time (tx, "at", 1700000000000);
+  }
+  ch_store_run_now (bench->bed.user, tx, NULL, NULL, &error);
+  g_assert_no_error (error);
+}
+
+static double cpu_seconds (void)
+{
+  struct rusage usage;
+
+  getrusage (RUSAGE_SELF, &usage);
+  return (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
+         + (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* Writes of @size bytes, each made durable, in a file that exists already. */
+static double syncs_per_second (const char *folder, gsize size)
+{
+  g_autofree char *path = g_build_filename (folder, "sync", NULL);
+  g_autofree char *bytes = g_malloc0 (size);
+  int fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  guint n = 0;
+
+  for (guint i = 0; i < 16; i++)
+    g_assert_cmpint (pwrite (fd, bytes, size, (off_t) (i * size)), ==, (gssize) size);
+  fsync (fd);
+  gint64 began_us = g_get_monotonic_time ();
+  while (g_get_monotonic_time () - began_us < G_USEC_PER_SEC) {
+    g_assert_cmpint (pwrite (fd, bytes, size, (off_t) (n % 16 * size)), ==,
+                     (gssize) size);
+    fdatasync (fd);
+    n++;
+  }
+  double seconds = (double) (g_get_monotonic_time () - began_us) / 1e6;
+  close (fd);
+  return n / seconds;
+}
+
+static void run (Bench *bench, double seconds)
+{
+  double cpu = cpu_seconds ();
+  gint64 began_us = g_get_monotonic_time ();
+
+  bench->until_us = began_us + (gint64) (seconds * 1e6);
+  for (guint i = 0; i < IN_FLIGHT; i++)
+    submit (bench);
+  while (bench->in_flight > 0)
+    g_main_context_iteration (NULL, TRUE);
+  double took = (double) (g_get_monotonic_time () - began_us) / 1e6;
+  double rate = (double) bench->done / took;
+  g_print ("%.0f durable transactions/s of 3 statements (%" G_GUINT64_FORMAT
+           " in %.1f s), slowest %.1f ms, %.2f CPUs busy, %.1f us CPU each\n",
+           rate, bench->done, took, (double) bench->slowest_us / 1e3,
+           (cpu_seconds () - cpu) / took,
+           (cpu_seconds () - cpu) * 1e6 / (double) bench->done);
+}
+
+int main (int argc, char **argv)
+{
+  g_autofree Bench *bench = g_new0 (Bench, 1);
+  g_autoptr (GError) error = NULL;
+  double seconds = argc > 2 ? g_ascii_strtod (argv[2], NULL) : 3;
+
+  if (argc < 2)
+    g_error ("usage: %s MODULE [SECONDS [KEY=VALUE…]]", argv[0]);
+  bed_set_up (&bench->bed, argv[1], argc > 3 ? (const char *const *) argv + 3 : NULL,
+              NULL);
+  bench->begun = g_new0 (gint64, IN_FLIGHT * 2);
+  bench->run = (guint64) g_get_real_time () & 0xffffff;
+  double page = syncs_per_second (bench->bed.folder, 4096);
+  double batch = syncs_per_second (bench->bed.folder, 64 * 4096);
+  g_print ("the disk: %.0f fdatasync/s of 4 KiB, %.0f of 256 KiB\n", page, batch);
+  g_assert_true (
+      ch_store_register (bench->bed.user, bench_migrations, bench_statements, NULL));
+  if (!bed_open (&bench->bed, &error))
+    g_error ("%s", error->message);
+  fill_ports (bench);
+  run (bench, seconds);
+  g_assert_cmpint (bed_number (&bench->bed, "count"), >=, (gint64) bench->done);
+  g_print (
+      "limit: one commit serves %u transactions at most here; with %.0f syncs/s that "
+      "is %.0f/s\n",
+      IN_FLIGHT, batch, batch * IN_FLIGHT);
+  bed_tear_down (&bench->bed);
+  g_free (bench->begun);
+  return 0;
+}
