@@ -343,6 +343,10 @@ static ChOrder *active_by_port (Pending *p)
 static void not_in_store (Pending *p)
 {
   ChOrder *order = active_by_port (p);
+  if (p->ended != NULL && p->ended->inferred && order == NULL) {
+    settle_fact (p, NULL); /* a guess about an order that has ended meanwhile */
+    return;
+  }
   if (order != NULL && p->ended != NULL)
     end_order (p, order);
   else if (order != NULL)
