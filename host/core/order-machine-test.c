@@ -49,6 +49,8 @@ static const Row ROWS[] = {
     {27, "pending", FALSE, "end_stopped", "stopped"},
     {27, "confirmed", FALSE, "end", "completed"},
     {27, "confirmed", FALSE, "end_stopped", "stopped"},
+    {28, "completed", TRUE, "end", "completed"},
+    {28, "completed", TRUE, "end_stopped", "stopped"},
     {28, "timeout", TRUE, "end", "completed"},
     {28, "timeout", TRUE, "end_stopped", "stopped"},
     {28, "cancelled", TRUE, "end", "completed"},

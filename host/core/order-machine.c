@@ -83,6 +83,7 @@ static const ChOrderCell CELLS[CH_ORDER_N][CH_ORDER_EVENT_N] = {
     ON (STOP) = GO (30, INTERRUPTED, CH_ORDER_EFFECT_REMEMBER_STOP),
     FORCED,
   },
+  [CH_ORDER_COMPLETED] = { LATE }, /* an end that was only inferred */
   [CH_ORDER_TIMEOUT] = { LATE },
   [CH_ORDER_CANCELLED] = { LATE },
   [CH_ORDER_FAILED] = { LATE, ON (REVIVED) = GO (32, CHARGING, 0) },
