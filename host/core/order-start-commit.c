@@ -205,6 +205,11 @@ static gboolean run_start (ChDevice *device, ChFact *fact)
                                  (gint) start->request.port_no, FALSE);
   if (!ch_start_check_device (start))
     return TRUE;
+  ChOrder *same = ch_orders_find (start->core->orders, start->order_no);
+  if (same != NULL) { /* asked again while the first request was on its way */
+    ch_start_answer_existing (start, same);
+    return TRUE;
+  }
   if (port != NULL && port->order != NULL) {
     if (end_left_over (port)) {
       ch_start_enqueue (start);

@@ -73,7 +73,7 @@ static void ask_port (ChStart *start)
 /* ---- step 2: the order number ---- */
 
 /* The same request again? Then it gets the same order. */
-static void answer_existing (ChStart *start, const ChOrder *order)
+void ch_start_answer_existing (ChStart *start, const ChOrder *order)
 {
   const ChOrderData *d = &order->d;
   const ChStartRequest *r = &start->request;
@@ -106,7 +106,7 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
         = ch_device_find (start->core, ch_tx_result_text (result, 0, 0, "phy_id"));
     ChOrder *order = ch_order_new (device != NULL ? device : start->device);
     ch_order_read (order, result, 0, 0);
-    answer_existing (start, order);
+    ch_start_answer_existing (start, order);
     ch_order_free (order);
     return;
   }
@@ -186,7 +186,7 @@ void ch_core_start_charge (ChPlugin *self, const ChStartRequest *request,
   if (start->order_no != NULL) {
     ChOrder *order = ch_orders_find (core->orders, start->order_no);
     if (order != NULL)
-      answer_existing (start, order);
+      ch_start_answer_existing (start, order);
     else
       look_up (start);
     return;

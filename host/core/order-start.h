@@ -53,3 +53,5 @@ gboolean ch_start_check_guards (ChStart *start);
 /* order-start-commit.c: final checks and the transaction, when the queue comes to it. */
 void ch_start_enqueue (ChStart *start);
 void ch_start_refuse_store (ChStart *start, const GError *error);
+/* order-start.c: the order of this number exists: the same request again, or another. */
+void ch_start_answer_existing (ChStart *start, const ChOrder *order);
