@@ -104,12 +104,12 @@ static gboolean stop_finished (ChDevice *device, const ChCommandView *view)
   ChOrder *order = ch_orders_find (device->core->orders, view->order_no);
   if (order == NULL)
     return TRUE;
-  if (view->state == CH_COMMAND_ACKED) {
+  gboolean answered
+      = view->state == CH_COMMAND_ACKED || view->state == CH_COMMAND_REJECTED;
+  if (answered) {
     order->stop_acked_ms = ch_now_ms (device->core->self);
     order->d.ack_at = ch_wall_ms (device->core->self);
   }
-  gboolean answered
-      = view->state == CH_COMMAND_ACKED || view->state == CH_COMMAND_REJECTED;
   if (order->d.status == CH_ORDER_CANCELLING && answered && !had_started (order, view))
     return !ch_order_apply (order, CH_ORDER_EVENT_CANCELLED, "device", "stop_ack");
   if (view->state == CH_COMMAND_REJECTED)

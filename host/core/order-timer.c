@@ -65,15 +65,15 @@ static void due_stopping (ChOrder *order, const ChProtocolProperties *props, Due
 
   sooner (due, order->state_ms + seconds (props->stop_max_s), CH_ORDER_EVENT_STOP_MAX);
   due_fault (order, CH_ORDER_EVENT_DEVICE_FAULT, due);
-  if (order->stop_acked_ms != 0) {
-    if (port != NULL && port->status != CH_PORT_CHARGING && order->idle_ms != 0)
-      sooner (due,
-              MAX (order->stop_acked_ms, order->idle_ms)
-                  + seconds (props->stop_wait_end_s),
-              CH_ORDER_EVENT_STOP_WAIT);
+  if (order->stop_acked_ms != 0 && port != NULL && port->status != CH_PORT_CHARGING
+      && order->idle_ms != 0) {
+    sooner (due,
+            MAX (order->stop_acked_ms, order->idle_ms) + seconds (props->stop_wait_end_s),
+            CH_ORDER_EVENT_STOP_WAIT);
   } else if (order->device->conn != 0 && order->stop_rounds <= rounds
-             && !order->stop_alarmed) {
-    gint64 since = MAX (order->stop_written_ms, order->state_ms);
+             && !order->stop_alarmed) { /* no answer, or a relay that does not obey */
+    gint64 since
+        = MAX (MAX (order->stop_written_ms, order->state_ms), order->stop_acked_ms);
     sooner (due, since + seconds (props->stopping_timeout_s), CH_ORDER_EVENT_STOP_RETRY);
   }
 }

@@ -130,12 +130,15 @@ static gboolean take_values (ChPort *port, const ChPortUpdate *fact)
 
 /*
  * PORT-04: for some seconds after the relay went on, piles report no load until current
- * flows; such a snapshot is kept, but moves neither the port nor its order.
+ * flows; such a snapshot is kept, but moves neither the port nor its order. Of a port
+ * that was told to stop it is what one waits for.
  */
 static gboolean is_settling (const ChPort *port, const ChPortUpdate *fact, gint64 now_ms)
 {
-  return port->order != NULL && port->status == CH_PORT_CHARGING
-         && fact->status == CH_PORT_IDLE && now_ms < port->settle_until_ms;
+  gint state = port->order != NULL ? port->order->d.status : -1;
+  return state >= 0 && state != CH_ORDER_STOPPING && state != CH_ORDER_CANCELLING
+         && port->status == CH_PORT_CHARGING && fact->status == CH_PORT_IDLE
+         && now_ms < port->settle_until_ms;
 }
 
 void ch_port_report (ChDevice *device, const ChPortUpdate *fact)
