@@ -48,7 +48,8 @@ void ch_order_settle_report (const ChOrder *order, ChOrderData *next,
     g_strlcpy (next->failure_reason, "counter_reset", sizeof next->failure_reason);
     energy_wh = order->d.energy_wh + MAX (fact->energy_wh, 0);
     duration_s = MAX (duration_s, order->d.duration_s);
-  }
+  } else if (order->base_energy_wh > 0)
+    g_strlcpy (next->failure_reason, "counter_reset", sizeof next->failure_reason);
   next->energy_wh = energy_wh;
   next->duration_s
       = MAX (duration_s, order->d.end_time == CH_UNSET ? order->d.duration_s : 0);
@@ -116,8 +117,10 @@ ChChange *ch_change_begin (ChOrder *order, ChOrderEvent event, const char *by,
   }
   if (cell->effects & CH_ORDER_EFFECT_REMEMBER_STOP)
     next->resume_status = CH_ORDER_STOPPING;
-  if (cell->effects & CH_ORDER_EFFECT_REVISE)
+  if (cell->effects & CH_ORDER_EFFECT_REVISE) {
     next->settlement_rev++;
+    next->failure_reason[0] = '\0'; /* why it had been given up; the history knows */
+  }
   change->first_end = (cell->effects & CH_ORDER_EFFECT_SETTLE) != 0
                       && (cell->effects & CH_ORDER_EFFECT_REVISE) == 0;
   return change;

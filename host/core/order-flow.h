@@ -36,6 +36,8 @@ void ch_order_charges_again (ChOrder *order);
  */
 void ch_order_started_late (ChOrder *order, const ChOrderStarted *fact, ChFactNext next,
                             gpointer data);
+/* The same, as a job of its own, when a report of the port tells it. */
+void ch_order_charges_late (ChOrder *order, const char *wire_order, gint64 business_no);
 /* The same when only the end of the command tells it. */
 void ch_order_acked_late (ChDevice *device, const char *order_no);
 /* Writes the figures of charging orders now. */

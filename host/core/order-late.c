@@ -91,6 +91,45 @@ void ch_order_started_late (ChOrder *order, const ChOrderStarted *fact, ChFactNe
   ch_fact_finish (device);
 }
 
+/* ---- a report of the port said so ---- */
+
+typedef struct {
+  ChFact fact;
+  ChOrder *order; /* NULL once taken */
+  ChOrderStarted started;
+  char wire_order[CH_WIRE_ORDER_SIZE];
+} LateJob;
+
+static void nobody_waits (ChDevice *device, const GError *error, gpointer data) {}
+
+static gboolean run_late (ChDevice *device, ChFact *fact)
+{
+  LateJob *job = (LateJob *) fact;
+  ChOrder *order = g_steal_pointer (&job->order);
+  ch_order_started_late (order, &job->started, nobody_waits, NULL);
+  return FALSE;
+}
+
+static void free_late (ChFact *fact)
+{
+  LateJob *job = (LateJob *) fact;
+  g_clear_pointer (&job->order, ch_order_free);
+  g_free (job);
+}
+
+void ch_order_charges_late (ChOrder *order, const char *wire_order, gint64 business_no)
+{
+  LateJob *job = g_new0 (LateJob, 1);
+  job->fact.run = run_late;
+  job->fact.free = free_late;
+  job->order = order;
+  g_strlcpy (job->wire_order, wire_order, sizeof job->wire_order);
+  job->started = (ChOrderStarted) CH_ORDER_STARTED_INIT;
+  job->started.wire_order = job->wire_order;
+  job->started.business_no = business_no;
+  ch_fact_enqueue (order->device, &job->fact);
+}
+
 /* ---- the command queue said so ---- */
 
 static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,

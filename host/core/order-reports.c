@@ -204,24 +204,49 @@ static void snapshot_of_order (ChOrder *order, const ChPortUpdate *fact)
 
 typedef struct {
   ChDevice *device;
+  gint64 business_no;
   char wire_order[CH_WIRE_ORDER_SIZE];
 } LookUp;
+
+static gboolean is_provisional (const ChOrder *order)
+{
+  return order->d.provisional
+         && !ch_order_status_is_active ((ChOrderStatus) order->d.status);
+}
+
+/*
+ * A number that nobody knows: that of a start which was written and never answered, if
+ * the port's last order was given up for that.
+ */
+static void take_last_of_port (const LookUp *look, const ChTxResult *result)
+{
+  if (ch_tx_result_rows (result, 0) > 0 || ch_tx_result_rows (result, 1) == 0)
+    return;
+  ChOrder *order = ch_order_new (look->device);
+  ch_order_read (order, result, 1, 0);
+  if (is_provisional (order) && order->d.sent_at != CH_UNSET
+      && order->d.wire_order[0] == '\0')
+    ch_order_charges_late (order, look->wire_order, look->business_no);
+  else
+    ch_order_free (order);
+}
 
 static void unsolicited_looked_up (ChPlugin *self, const ChTxResult *result,
                                    const GError *error, gpointer data)
 {
-  LookUp *look = data;
-  for (guint row = 0; error == NULL && row < ch_tx_result_rows (result, 0); row++) {
+  g_autofree LookUp *look = data;
+  if (error != NULL)
+    return;
+  take_last_of_port (look, result);
+  for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
     ChOrder *order = ch_order_new (look->device);
     ch_order_read (order, result, 0, row);
-    if (order->d.provisional
-        && !ch_order_status_is_active ((ChOrderStatus) order->d.status)) {
+    if (is_provisional (order)) {
       ch_order_charges_again (order);
-      break;
+      return;
     }
     ch_order_free (order);
   }
-  g_free (look);
 }
 
 static void look_up_unsolicited (ChDevice *device, const ChPortUpdate *fact)
@@ -231,6 +256,9 @@ static void look_up_unsolicited (ChDevice *device, const ChPortUpdate *fact)
   ChTx *tx = ch_tx_new (self);
 
   look->device = device;
+  look->business_no = fact->business_no;
+  g_strlcpy (look->wire_order, fact->wire_order != NULL ? fact->wire_order : "",
+             sizeof look->wire_order);
   if (fact->wire_order != NULL && *fact->wire_order != '\0') {
     ch_tx_add (tx, self, "orders.by_wire");
     ch_tx_bind_text (tx, "wire_order", fact->wire_order);
@@ -244,6 +272,10 @@ static void look_up_unsolicited (ChDevice *device, const ChPortUpdate *fact)
   ch_tx_bind_time (tx, "since",
                    ch_wall_ms (self)
                        - ch_config_int (self, "orders.late_report_window_s") * 1000);
+  ch_tx_add (tx, self, "orders.last_of_port");
+  ch_tx_bind_text (tx, "phy_id", device->id);
+  ch_tx_bind_int (tx, "socket_no", fact->socket_no);
+  ch_tx_bind_int (tx, "port_no", fact->port_no);
   ch_tx_submit (tx, 0, unsolicited_looked_up, look);
 }
 
