@@ -162,8 +162,12 @@ class Daemon:
             'plugins.development': 'true',
             'shutdown.lb_grace': '0s',
             'logging.format': 'human',
+            'logging.level': os.environ.get('CHARGEHOST_TEST_LOG_LEVEL', 'info'),
             'tcp.limiting.rate_per_second': '100000',
             'tcp.limiting.rate_burst': '100000',
+            'ratelimit.per_key_per_min': '10000000',
+            'ratelimit.global_per_min': '10000000',
+            'ratelimit.burst': '100000',
         }
         options.update(self.options)
         command = [DAEMON]
