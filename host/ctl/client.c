@@ -32,7 +32,8 @@ gboolean ctl_connect (Ctl *ctl, CtlExit *status)
         NULL, NULL, &error);
   if (ctl->connection != NULL)
     return TRUE;
-  g_printerr ("chargehostctl: no message bus: %s\n", error->message);
+  g_printerr ("chargehostctl: no message bus: %s\n",
+              error != NULL ? error->message : "no address");
   *status = CTL_NO_HOST;
   return FALSE;
 }

@@ -144,7 +144,8 @@ void ch_dbus_open (ChDbus *dbus)
   else
     address = g_strdup (bus);
   if (address == NULL) {
-    ch_notice (dbus->self, "no message bus, going on without: %s", error->message);
+    ch_notice (dbus->self, "no message bus, going on without: %s",
+               error != NULL ? error->message : "no address");
     return;
   }
   g_dbus_connection_new_for_address (address,
