@@ -119,6 +119,16 @@ const char *ch_ulid (ChPlugin *self, char text[CH_ULID_SIZE])
   return text;
 }
 
+/* @n digits of @value and what follows them; returns the place behind. */
+static char *put (char *p, guint n, gint value, char after)
+{
+  for (guint i = n; i-- > 0; value /= 10)
+    p[i] = (char) ('0' + value % 10);
+  p[n] = after;
+  return p + n + 1;
+}
+
+/* Without printf: an answer with a device holds half a dozen times. */
 const char *ch_format_time (gint64 wall_ms, char text[CH_TIME_TEXT_SIZE])
 {
   gint64 s = wall_ms / 1000, ms = wall_ms % 1000;
@@ -132,9 +142,14 @@ const char *ch_format_time (gint64 wall_ms, char text[CH_TIME_TEXT_SIZE])
     g_strlcpy (text, "1970-01-01T00:00:00.000Z", CH_TIME_TEXT_SIZE);
     return text;
   }
-  g_snprintf (text, CH_TIME_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-              (tm.tm_year + 1900) % 10000, (tm.tm_mon + 1) % 100, tm.tm_mday % 100,
-              tm.tm_hour % 100, tm.tm_min % 100, tm.tm_sec % 100, (gint) ms % 1000);
+  char *p = put (text, 4, tm.tm_year + 1900, '-');
+  p = put (p, 2, tm.tm_mon + 1, '-');
+  p = put (p, 2, tm.tm_mday, 'T');
+  p = put (p, 2, tm.tm_hour, ':');
+  p = put (p, 2, tm.tm_min, ':');
+  p = put (p, 2, tm.tm_sec, '.');
+  p = put (p, 3, (gint) ms, 'Z');
+  *p = '\0';
   return text;
 }
 

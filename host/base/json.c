@@ -85,7 +85,8 @@ json_t *ch_json_time (gint64 wall_ms)
 
   if (wall_ms == 0 || wall_ms == CH_UNSET)
     return json_null ();
-  return json_string (ch_format_time (wall_ms, text));
+  ch_format_time (wall_ms, text);
+  return json_stringn_nocheck (text, strlen (text));
 }
 
 const char *ch_json_get_string (const json_t *object, const char *name, const char *def)

@@ -2,43 +2,10 @@
 /* Answers: the envelope of gateway 7.1, headers, handing over to libsoup. */
 #include "http/http-private.h"
 
-#include <chargehost/bus.h>
 #include <string.h>
 
 /* ---- the envelope --------------------------------------------------------------------
  */
-
-static int append (const char *buffer, size_t size, void *data)
-{
-  g_string_append_len (data, buffer, (gssize) size);
-  return 0;
-}
-
-static void append_text (GString *out, const char *text)
-{
-  for (const char *p = text; *p != '\0'; p++)
-    if ((guchar) *p < 0x20 || *p == '"' || *p == '\\' || (guchar) *p >= 0x7f) {
-      g_autofree char *valid = g_utf8_make_valid (text, -1);
-      g_autoptr (json_t) string = json_string (valid);
-      json_dump_callback (string, append, out, JSON_ENCODE_ANY | JSON_COMPACT);
-      return;
-    }
-  g_string_append_c (out, '"');
-  g_string_append (out, text);
-  g_string_append_c (out, '"');
-}
-
-static void append_number (GString *out, gint64 number)
-{
-  char digits[24], *p = digits + sizeof digits;
-  guint64 left = number < 0 ? (guint64) -number : (guint64) number;
-  do
-    *--p = (char) ('0' + left % 10);
-  while ((left /= 10) > 0);
-  if (number < 0)
-    *--p = '-';
-  g_string_append_len (out, p, digits + sizeof digits - p);
-}
 
 static gboolean wants_chinese (const ChRequest *request)
 {
@@ -46,32 +13,29 @@ static gboolean wants_chinese (const ChRequest *request)
   return language != NULL && g_ascii_strncasecmp (language, "zh", 2) == 0;
 }
 
-char *ch_http_envelope (ChRequest *request, gint code, const char *message,
-                        const json_t *data, gsize *size)
+void ch_http_envelope (ChRequest *request, gint code, const char *message,
+                       const json_t *data)
 {
-  GString *out = g_string_sized_new (data != NULL ? 1024 : 256);
+  ChHttpText *out = &request->conn->out;
 
   if (code != 0 && wants_chinese (request)) {
     const char *chinese = ch_http_error_chinese (code);
     message = chinese != NULL ? chinese : message;
   }
-  g_string_append (out, "{\"code\":");
-  append_number (out, code);
-  g_string_append (out, ",\"message\":");
-  append_text (out, message);
+  out->size = 0;
+  ch_http_text_literal (out, "{\"code\":");
+  ch_http_text_number (out, code);
+  ch_http_text_literal (out, ",\"message\":");
+  ch_http_text_string (out, message, strlen (message));
   if (data != NULL && !json_is_null (data)) {
-    g_string_append (out, ",\"data\":");
-    json_dump_callback (data, append, out,
-                        JSON_COMPACT | JSON_REAL_PRECISION (15) | JSON_ENCODE_ANY);
+    ch_http_text_literal (out, ",\"data\":");
+    ch_http_text_json (out, data);
   }
-  g_string_append (out, ",\"request_id\":\"");
-  g_string_append (out, request->id);
-  g_string_append (out, "\",\"timestamp\":");
-  append_number (out, ch_wall_ms (request->http->self) / 1000);
-  g_string_append_c (out, '}');
-  if (size != NULL)
-    *size = out->len;
-  return g_string_free (out, FALSE);
+  ch_http_text_literal (out, ",\"request_id\":\"");
+  ch_http_text_add (out, request->id, strlen (request->id));
+  ch_http_text_literal (out, "\",\"timestamp\":");
+  ch_http_text_number (out, ch_wall_ms (request->http->self) / 1000);
+  ch_http_text_char (out, '}');
 }
 
 /* ---- answering -----------------------------------------------------------------------
@@ -92,6 +56,24 @@ static void on_wrote_headers (SoupServerMessage *msg, gpointer data)
                                      SOUP_ENCODING_NONE);
 }
 
+/* What is in the connection's own buffer stays there until the next answer. */
+static void release (ChRequest *request, char *body)
+{
+  if (body != request->conn->out.bytes)
+    g_free (body);
+}
+
+static void set_body (ChRequest *request, const char *type, char *body, gsize size)
+{
+  gboolean is_own = body == request->conn->out.bytes;
+  g_autoptr (GBytes) bytes
+      = is_own ? g_bytes_new_static (body, size) : g_bytes_new_take (body, size);
+  soup_message_headers_replace (soup_server_message_get_response_headers (request->msg),
+                                "Content-Type", type);
+  soup_message_body_append_bytes (soup_server_message_get_response_body (request->msg),
+                                  bytes);
+}
+
 void ch_http_answer_now (ChRequest *request, guint status, const char *type, char *body,
                          gsize size)
 {
@@ -109,10 +91,10 @@ void ch_http_answer_now (ChRequest *request, guint status, const char *type, cha
   if (request->http->draining)
     soup_message_headers_append (headers, "Connection", "close");
   if (body != NULL && size > 0) {
-    soup_server_message_set_response (msg, type, SOUP_MEMORY_TAKE, body, size);
+    set_body (request, type, body, size);
     conn->hold = strcmp (request->method, "HEAD") != 0 && status != 204 && status != 304;
   } else
-    g_free (body);
+    release (request, body);
   if (status == 204)
     g_signal_connect (msg, "wrote-headers", G_CALLBACK (on_wrote_headers), NULL);
   ch_http_conn_set_phase (conn, CH_HTTP_WRITE, request->http->settings.write_ms);
@@ -126,7 +108,7 @@ void ch_http_answer (ChRequest *request, guint status, const char *type, char *b
                      gsize size)
 {
   if (request->answered || request->conn->http == NULL) {
-    g_free (body);
+    release (request, body);
     return;
   }
   if (request->reply != 0) {
@@ -143,15 +125,15 @@ void ch_http_answer (ChRequest *request, guint status, const char *type, char *b
 void ch_http_answer_data (ChRequest *request, guint status, gint code,
                           const char *message, json_t *data)
 {
-  gsize size;
+  ChHttpText *out = &request->conn->out;
   if (request->answered) {
     json_decref (data);
     return;
   }
   request->code = code;
-  char *body = ch_http_envelope (request, code, message, data, &size);
+  ch_http_envelope (request, code, message, data);
   json_decref (data);
-  ch_http_answer (request, status, "application/json", body, size);
+  ch_http_answer (request, status, "application/json", out->bytes, out->size);
 }
 
 void ch_http_answer_error (ChRequest *request, gint code, const char *message,

@@ -206,7 +206,7 @@ void ch_http_conn_accept (ChHttpListener *listener, int fd,
   g_queue_push_tail_link (&http->idle, &conn->link);
   g_autoptr (GIOStream) stream = ch_http_stream_new (conn, fd);
   /* libsoup hands this object back with every request of the connection. */
-  g_object_set_data (G_OBJECT (remote), "ch-http-conn", conn);
+  g_object_set_qdata (G_OBJECT (remote), http->conn_quark, conn);
   ch_http_conn_set_phase (conn, CH_HTTP_IDLE, http->settings.idle_ms);
   g_autoptr (GError) error = NULL;
   if (!soup_server_accept_iostream (http->server, stream,

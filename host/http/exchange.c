@@ -11,6 +11,14 @@
 #define STEP_MS 5000
 #define HANDLER_MS 30000
 
+/* The connection of a message, NULL when it is closed already. */
+static ChHttpConn *conn_of (ChHttp *http, SoupServerMessage *msg)
+{
+  ChHttpConn *conn = g_object_get_qdata (
+      G_OBJECT (soup_server_message_get_remote_address (msg)), http->conn_quark);
+  return conn != NULL && conn->http != NULL ? conn : NULL;
+}
+
 /* ---- forgetting ----------------------------------------------------------------------
  */
 
@@ -167,9 +175,10 @@ static gsize body_limit (const ChRequest *request)
 
 static void refuse (ChRequest *request, gint code, const char *message)
 {
-  g_autofree char *body = ch_http_envelope (request, code, message, NULL, NULL);
   request->code = code;
-  ch_http_conn_refuse (request->conn, (guint) code / 100, body);
+  ch_http_envelope (request, code, message, NULL);
+  ch_http_text_char (&request->conn->out, '\0');
+  ch_http_conn_refuse (request->conn, (guint) code / 100, request->conn->out.bytes);
 }
 
 /*
@@ -183,20 +192,6 @@ static gboolean length_is_good (SoupMessageHeaders *headers)
          || (g_ascii_isdigit (*length) && length[strspn (length, "0123456789")] == '\0'
              && strlen (length) < 19
              && soup_message_headers_get_one (headers, "Transfer-Encoding") == NULL);
-}
-
-static void on_got_headers (SoupServerMessage *msg, ChHttpConn *conn)
-{
-  SoupMessageHeaders *headers = soup_server_message_get_request_headers (msg);
-  if (conn->http == NULL
-      || soup_message_headers_get_encoding (headers) == SOUP_ENCODING_NONE)
-    return;
-  look_up (&conn->request);
-  if (length_is_good (headers))
-    return;
-  refuse (&conn->request, 40000, "the length of the body cannot be read");
-  soup_server_message_pause (msg);
-  ch_http_conn_end (conn);
 }
 
 static void on_got_chunk (SoupServerMessage *msg, GBytes *chunk, ChHttpConn *conn)
@@ -222,6 +217,25 @@ static void on_got_chunk (SoupServerMessage *msg, GBytes *chunk, ChHttpConn *con
   if (request->bytes == NULL)
     request->bytes = g_byte_array_new ();
   g_byte_array_append (request->bytes, g_bytes_get_data (chunk, NULL), (guint) size);
+}
+
+/* Only requests with a body cost their connection to its chunks. */
+static void on_headers (SoupServer *server, SoupServerMessage *msg, const char *path,
+                        GHashTable *query, gpointer data)
+{
+  SoupMessageHeaders *headers = soup_server_message_get_request_headers (msg);
+  ChHttpConn *conn = conn_of (data, msg);
+
+  if (conn == NULL || soup_message_headers_get_encoding (headers) == SOUP_ENCODING_NONE)
+    return;
+  soup_message_body_set_accumulate (soup_server_message_get_request_body (msg), FALSE);
+  g_signal_connect (msg, "got-chunk", G_CALLBACK (on_got_chunk), conn);
+  look_up (&conn->request);
+  if (length_is_good (headers))
+    return;
+  refuse (&conn->request, 40000, "the length of the body cannot be read");
+  soup_server_message_pause (msg);
+  ch_http_conn_end (conn);
 }
 
 void ch_http_exchange_rejected (ChHttpConn *conn, guint status)
@@ -309,11 +323,12 @@ void ch_http_exchange_resume (ChRequest *request, ChHttpStep step)
 
 static void on_request_read (SoupServer *server, SoupServerMessage *msg, ChHttp *http)
 {
-  ChHttpConn *conn = g_object_get_data (
-      G_OBJECT (soup_server_message_get_remote_address (msg)), "ch-http-conn");
+  ChHttpConn *conn = conn_of (http, msg);
+  if (conn == NULL)
+    return;
   ChRequest *request = &conn->request;
 
-  if (conn->http == NULL || request->msg != msg)
+  if (request->msg != msg)
     return;
   request->started_us = ch_clock_monotonic_us (http->services->clock);
   if (conn->phase == CH_HTTP_REFUSED) {
@@ -339,27 +354,23 @@ static void on_request_read (SoupServer *server, SoupServerMessage *msg, ChHttp 
 
 static void on_request_started (SoupServer *server, SoupServerMessage *msg, ChHttp *http)
 {
-  ChHttpConn *conn = g_object_get_data (
-      G_OBJECT (soup_server_message_get_remote_address (msg)), "ch-http-conn");
-  if (conn == NULL || conn->http == NULL)
+  ChHttpConn *conn = conn_of (http, msg);
+  if (conn == NULL)
     return;
   g_set_object (&conn->request.msg, msg);
-  soup_message_body_set_accumulate (soup_server_message_get_request_body (msg), FALSE);
-  g_signal_connect (msg, "got-headers", G_CALLBACK (on_got_headers), conn);
-  g_signal_connect (msg, "got-chunk", G_CALLBACK (on_got_chunk), conn);
 }
 
 static void on_request_ended (SoupServer *server, SoupServerMessage *msg, ChHttp *http)
 {
-  ChHttpConn *conn = g_object_get_data (
-      G_OBJECT (soup_server_message_get_remote_address (msg)), "ch-http-conn");
-  if (conn == NULL || conn->http == NULL || conn->request.msg != msg)
+  ChHttpConn *conn = conn_of (http, msg);
+  if (conn == NULL || conn->request.msg != msg)
     return;
   ch_http_stream_flush (conn);
   if (conn->request.looked_up)
     ch_http_traffic_answered (&conn->request);
   ch_http_exchange_clear (&conn->request);
   soup_message_body_truncate (soup_server_message_get_response_body (msg));
+  ch_http_text_reset (&conn->out);
   if (conn->phase == CH_HTTP_REFUSED)
     return;
   ch_http_conn_set_phase (conn, CH_HTTP_IDLE, http->settings.idle_ms);
@@ -369,6 +380,7 @@ static void on_request_ended (SoupServer *server, SoupServerMessage *msg, ChHttp
 
 void ch_http_exchange_watch (ChHttp *http, SoupServer *server)
 {
+  soup_server_add_early_handler (server, NULL, on_headers, http, NULL);
   g_signal_connect (server, "request-started", G_CALLBACK (on_request_started), http);
   g_signal_connect (server, "request-read", G_CALLBACK (on_request_read), http);
   g_signal_connect (server, "request-finished", G_CALLBACK (on_request_ended), http);

@@ -10,6 +10,7 @@
 #include "http/http.h"
 #include "http/keys.h"
 #include "http/router.h"
+#include "http/text.h"
 #include "net/limiter.h"
 #include "net/reactor.h"
 #include <chargehost/bus.h>
@@ -126,6 +127,7 @@ struct _ChHttpConn {
   gboolean hold;                /* headers wait for the body, to go out together */
   GByteArray *held;
   gsize held_done;
+  ChHttpText out; /* the body of the answer under way */
   ChRequest request;
 };
 
@@ -206,7 +208,7 @@ gboolean ch_http_rate_may_connect (ChHttp *http, GInetAddress *address);
 gboolean ch_http_rate_check (ChRequest *request);
 
 /* answer.c: the end of every request. */
-/* @body (transfer full) of g_malloc */
+/* @body (transfer full): of g_malloc, or in conn->out */
 void ch_http_answer (ChRequest *request, guint status, const char *type, char *body,
                      gsize size);
 /* The envelope of gateway 7.1; @data (transfer full) (nullable) */
@@ -218,9 +220,9 @@ void ch_http_header (ChRequest *request, const char *name, const char *value);
 /* Hands the answer to libsoup; only answer.c and idempotency.c. @body (transfer full) */
 void ch_http_answer_now (ChRequest *request, guint status, const char *type, char *body,
                          gsize size);
-/* Text of an envelope. (transfer full) */
-char *ch_http_envelope (ChRequest *request, gint code, const char *message,
-                        const json_t *data, gsize *size);
+/* Writes an envelope to conn->out. */
+void ch_http_envelope (ChRequest *request, gint code, const char *message,
+                       const json_t *data);
 
 /* error-text.c */
 const char *ch_http_error_name (gint code);
@@ -270,6 +272,7 @@ struct _ChHttp {
   ChPlugin *self; /* the owner "http" */
   ChHttpSettings settings;
   SoupServer *server;
+  GQuark conn_quark;    /* how an address leads to its connection */
   GSocket *mute;        /* keeps libsoup in the belief that it listens */
   GPtrArray *listeners; /* of ChHttpListener */
   GQueue conns;         /* of ChHttpConn, with a request */

@@ -97,6 +97,7 @@ ChHttp *ch_http_new (ChServices *services)
   http->levels = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   http->listeners
       = g_ptr_array_new_with_free_func ((GDestroyNotify) ch_http_listener_free);
+  http->conn_quark = g_quark_from_static_string ("ch-http-conn");
   http->server = soup_server_new ("raw-paths", TRUE, NULL);
   ch_http_settings_load (http);
   ch_http_rate_init (http);

@@ -201,8 +201,10 @@ gboolean ch_http_idempotency_keep (ChRequest *request, guint status, const char 
   Kept *kept = g_new0 (Kept, 1);
   kept->status = status;
   kept->type = g_strdup (type);
-  kept->body = body;
+  kept->body = g_steal_pointer (&text);
   kept->size = size;
+  if (body != request->conn->out.bytes)
+    g_free (body);
   kept->handle = ch_http_exchange_depart (request);
   ch_tx_submit (tx, 0, stored, kept);
   return TRUE;
