@@ -39,6 +39,7 @@ typedef struct {
   GHashTable *overlays; /* by path */
   GRand *chance;        /* NULL: nothing unsynced survives */
   guint generation;     /* how often the power went */
+  gint64 room;          /* bytes by which files may grow, −1 */
 } Layer;
 
 typedef struct {
@@ -258,6 +259,16 @@ static int file_read (sqlite3_file *handle, void *to, int n, sqlite3_int64 at)
   return rc;
 }
 
+static gboolean takes_room (Layer *layer, gint64 growth)
+{
+  if (layer->room < 0 || growth <= 0)
+    return TRUE;
+  if (growth > layer->room)
+    return FALSE;
+  layer->room -= growth;
+  return TRUE;
+}
+
 static int file_write (sqlite3_file *handle, const void *from, int n, sqlite3_int64 at)
 {
   File *file = (File *) handle;
@@ -265,7 +276,9 @@ static int file_write (sqlite3_file *handle, const void *from, int n, sqlite3_in
   int rc = SQLITE_IOERR_WRITE;
 
   pthread_mutex_lock (&file->layer->lock);
-  if (!is_cut (file)) {
+  if (!is_cut (file) && !takes_room (file->layer, at + n - overlay->size)) {
+    rc = SQLITE_FULL;
+  } else if (!is_cut (file)) {
     rc = write_overlay (file, from, n, at);
     if (rc == SQLITE_OK)
       rc = write_early (file, from, n, at);
@@ -491,6 +504,7 @@ static int register_one (const char *name, gboolean torn)
   layer->vfs.xDelete = layer_delete;
   layer->vfs.xAccess = layer_access;
   layer->base = base;
+  layer->room = -1;
   pthread_mutex_init (&layer->lock, NULL);
   layer->overlays = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, overlay_free);
   layer->chance = torn ? g_rand_new () : NULL;
@@ -529,5 +543,14 @@ void powerloss_cut (const char *vfs)
   g_autoptr (GList) overlays = g_hash_table_get_values (layer->overlays);
   for (GList *l = overlays; l != NULL; l = l->next)
     overlay_drop (layer, l->data);
+  pthread_mutex_unlock (&layer->lock);
+}
+
+void powerloss_set_room (const char *vfs, gint64 bytes)
+{
+  Layer *layer = (Layer *) sqlite3_vfs_find (vfs);
+
+  pthread_mutex_lock (&layer->lock);
+  layer->room = bytes;
   pthread_mutex_unlock (&layer->lock);
 }

@@ -21,3 +21,5 @@ guint64 powerloss_unsynced (const char *vfs);
  * After all connections are closed the files can be opened anew.
  */
 void powerloss_cut (const char *vfs);
+/* Bytes by which files may still grow before the disk is full; −1 is no limit. */
+void powerloss_set_room (const char *vfs, gint64 bytes);
