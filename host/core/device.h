@@ -98,7 +98,7 @@ struct _ChDevice {
   GQueue facts;          /* of ChFact */
   ChFact *fact_current;  /* the one that waits for the store */
   gboolean fact_running; /* one transaction in flight */
-  gboolean paused;       /* reads of its connection are paused */
+  ChConn paused_conn;    /* connection whose reads are paused for it, 0 none */
   /* commands (outbound.c) */
   guint32 next_msg_id;
   guint in_flight, in_flight_urgent;

@@ -6,6 +6,7 @@
 #include "core/orders.h"
 #include "core/outbound.h"
 #include "core/session.h"
+#include <chargehost/error.h>
 #include <chargehost/id.h>
 
 #include <math.h>
@@ -16,6 +17,14 @@
 #define SEEN_EVENT_MS 30000
 
 /* ---- the queue -------------------------------------------------------------------- */
+
+void ch_facts_resume (ChDevice *device)
+{
+  ChConn conn = device->paused_conn;
+  device->paused_conn = 0;
+  if (conn != 0)
+    ch_gateway_resume (device->core->services->gateway, conn);
+}
 
 static void run_waiting (ChDevice *device)
 {
@@ -32,11 +41,8 @@ static void run_waiting (ChDevice *device)
     device->fact_running = FALSE;
     fact->free (fact);
   }
-  if (device->paused && device->facts.length <= RESUME_AT) {
-    device->paused = FALSE;
-    if (device->conn != 0)
-      ch_gateway_resume (device->core->services->gateway, device->conn);
-  }
+  if (device->paused_conn != 0 && device->facts.length <= RESUME_AT)
+    ch_facts_resume (device);
 }
 
 void ch_fact_enqueue (ChDevice *device, ChFact *fact)
@@ -45,8 +51,9 @@ void ch_fact_enqueue (ChDevice *device, ChFact *fact)
   g_queue_push_tail_link (&device->facts, &fact->link);
   if (!device->fact_running)
     run_waiting (device);
-  else if (!device->paused && device->facts.length >= MAX_WAITING && device->conn != 0) {
-    device->paused = TRUE;
+  else if (device->paused_conn == 0 && device->facts.length >= MAX_WAITING
+           && device->conn != 0) {
+    device->paused_conn = device->conn;
     ch_gateway_pause (device->core->services->gateway, device->conn);
   }
 }
@@ -128,7 +135,10 @@ ChOnline ch_device_online (ChPlugin *self, ChConn conn, const char *id, ChFactDo
   const char *reason = NULL;
 
   if (device != NULL && device->conn == conn && conn != 0) {
-    online_later (self, conn, done, user_data);
+    if (device->db_id == 0 && done != NULL) /* its row is not stored yet */
+      ch_device_save (device, self, conn, done, user_data);
+    else
+      online_later (self, conn, done, user_data);
     return CH_ONLINE_OK;
   }
   if (!ch_device_id_is_valid (id))
@@ -239,13 +249,16 @@ void ch_device_heartbeat (ChPlugin *self, ChConn conn, const char *id,
 typedef struct {
   ChFact fact;
   ChPortUpdate update;
+  guint64 generation; /* of the session that said it */
   char wire_order[CH_WIRE_ORDER_SIZE];
 } PortJob;
 
+/* What was said before a loss says nothing of the port after it (PORT-02, R2). */
 static gboolean run_port (ChDevice *device, ChFact *fact)
 {
   PortJob *job = (PortJob *) fact;
-  ch_port_report (device, &job->update);
+  if (device->conn != 0 && device->generation == job->generation)
+    ch_port_report (device, &job->update);
   return TRUE;
 }
 
@@ -273,6 +286,7 @@ void ch_port_update (ChPlugin *self, ChConn conn, const char *id,
   }
   PortJob *job = g_new0 (PortJob, 1);
   job->fact.run = run_port;
+  job->generation = device->generation;
   job->fact.free = free_job;
   job->update = *fact;
   if (fact->wire_order != NULL) {
@@ -317,6 +331,7 @@ void ch_order_progress (ChPlugin *self, ChConn conn, const char *id,
 /* What must be told to the protocol when the transaction is through. */
 typedef struct {
   ChPlugin *driver;
+  gint life; /* of the driver: one that was restarted does not know the data */
   ChConn conn;
   ChFactDone done;
   gpointer user_data;
@@ -343,17 +358,37 @@ typedef struct {
   json_t *metadata;
 } EndedJob;
 
-static void tell (ChDevice *device, const GError *error, gpointer data)
+/* Also when the connection is gone: the protocol has its data to free. */
+static void tell_now (const Told *told, const GError *error)
 {
-  Told *told = data;
   ChRunnerFrame frame;
 
-  if (told->done != NULL && device->driver == told->driver
+  if (told->done != NULL && told->life == g_atomic_int_get (&told->driver->life)
       && ch_runner_enter (told->driver, "fact done", &frame)) {
     told->done (told->driver, told->conn, error, told->user_data);
     ch_runner_leave (&frame);
   }
-  g_free (told);
+}
+
+static void tell (ChDevice *device, const GError *error, gpointer data)
+{
+  g_autofree Told *told = data;
+  tell_now (told, error);
+}
+
+static Told told_of (ChPlugin *self, ChConn conn, ChFactDone done, gpointer user_data)
+{
+  return (Told) {self, g_atomic_int_get (&self->life), conn, done, user_data};
+}
+
+/* Said on a connection that is not (any more) the device's: nothing is stored. */
+static void tell_nobody (ChPlugin *self, ChConn conn, ChFactDone done, gpointer user_data)
+{
+  g_autoptr (GError) error
+      = g_error_new_literal (CH_CORE_ERROR, CH_CORE_ERROR_DEVICE_OFFLINE,
+                             "the device is not bound to this connection");
+  const Told told = told_of (self, conn, done, user_data);
+  tell_now (&told, error);
 }
 
 static gboolean run_started (ChDevice *device, ChFact *fact)
@@ -376,12 +411,14 @@ void ch_order_started (ChPlugin *self, ChConn conn, const char *id,
                        const ChOrderStarted *fact, ChFactDone done, gpointer user_data)
 {
   ChDevice *device = speaking (self, conn, id);
-  if (device == NULL)
+  if (device == NULL) {
+    tell_nobody (self, conn, done, user_data);
     return;
+  }
   StartedJob *job = g_new0 (StartedJob, 1);
   job->fact.run = run_started;
   job->fact.free = free_started;
-  job->told = (Told) {self, conn, done, user_data};
+  job->told = told_of (self, conn, done, user_data);
   job->started = *fact;
   if (fact->wire_order != NULL) {
     g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
@@ -435,12 +472,13 @@ void ch_order_ended (ChPlugin *self, ChConn conn, const char *id,
   ChDevice *device = speaking (self, conn, id);
   if (device == NULL) {
     g_clear_pointer ((ChTx **) &((ChOrderEnded *) fact)->statements, ch_tx_free);
+    tell_nobody (self, conn, done, user_data);
     return;
   }
   EndedJob *job = g_new0 (EndedJob, 1);
   job->fact.run = run_ended;
   job->fact.free = free_ended;
-  job->told = (Told) {self, conn, done, user_data};
+  job->told = told_of (self, conn, done, user_data);
   job->ended = *fact;
   if (fact->wire_order != NULL) {
     g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);

@@ -31,6 +31,9 @@ void ch_fact_finish (ChDevice *device);
 /* Frees what waits (the device goes). */
 void ch_facts_discard (ChDevice *device);
 
+/* The reads of a connection that its queue had paused go on. */
+void ch_facts_resume (ChDevice *device);
+
 /* The port's row is to be written with the next batch. */
 void ch_facts_port_dirty (ChDevice *device, ChPort *port);
 /* Writes dirty ports and last_seen now. */

@@ -3,6 +3,7 @@
  * Bind, unbind, take-over. Everything goes by the handle of the connection, never by the
  * device's id alone: the close of an old connection cannot harm a newer session.
  */
+#include "core/facts.h"
 #include "core/orders.h"
 #include "core/outbound.h"
 #include "core/session-private.h"
@@ -79,6 +80,7 @@ static void leave_old (ChSessions *sessions, ChDevice *device, const ChSessionCo
   ChSessionConn *old = ch_session_conn (sessions, conn);
 
   ch_series_inc (sessions->metrics.takeover_local);
+  ch_facts_resume (device); /* the old one may carry other devices */
   device->conn = 0;
   device->took_from = conn;
   device->dropped_ms = ch_now_ms (sessions->self);
@@ -173,6 +175,7 @@ void ch_session_end (ChSessions *sessions, ChDevice *device, ChCloseReason reaso
   ChConn conn = device->conn;
   ChSessionConn *sc = ch_session_conn (sessions, conn);
 
+  ch_facts_resume (device); /* the connection may stay */
   device->conn = 0;
   device->silent_conn = silent ? conn : 0;
   device->driver = NULL;
