@@ -36,6 +36,8 @@ static const char *failure_of (ChOrderEvent event)
   case CH_ORDER_EVENT_FORCE_FAIL:
   case CH_ORDER_EVENT_FORCE_SETTLE:
     return "admin_forced";
+  case CH_ORDER_EVENT_DUPLICATE:
+    return "duplicate";
   default:
     return NULL;
   }
@@ -66,6 +68,12 @@ void ch_order_prepare_event (ChOrder *order, ChChange *change)
     g_strlcpy (next->failure_reason, failure, sizeof next->failure_reason);
   if (change->event == CH_ORDER_EVENT_BACK && next->status == CH_ORDER_STOPPING)
     ch_change_add_stop (change, "stop_request"); /* T30: asked for while it was away */
+  if (change->event == CH_ORDER_EVENT_STARTED) {
+    if (next->start_time == CH_UNSET)
+      next->start_time = next->updated_at;
+    if (next->ack_at == CH_UNSET)
+      next->ack_at = next->updated_at;
+  }
   if (change->event == CH_ORDER_EVENT_NOT_SENT)
     g_strlcpy (next->failure_reason, change->reason, sizeof next->failure_reason);
   if ((change->cell->effects & CH_ORDER_EFFECT_SETTLE)
@@ -140,6 +148,12 @@ void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no,
   gboolean deduplicated;
   g_autoptr (GError) error = NULL;
 
+  ch_core_alarm (device->core, device->id, socket_no, port_no, alarm, CH_ALARM_WARNING,
+                 TRUE,
+                 g_str_equal (alarm, "charging_without_order")
+                     ? "A port charges without an order"
+                     : "A start took effect after its order had ended",
+                 NULL, NULL);
   if (device->props != NULL && !device->props->stops_unreported
       && (wire_order == NULL || *wire_order == '\0'))
     return;
@@ -161,6 +175,4 @@ void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no,
                            order_no != NULL ? order_no : ""),
             "compensating stop not queued: %s", error->message);
   json_decref (payload);
-  ch_core_alarm (device->core, device->id, socket_no, port_no, alarm, CH_ALARM_WARNING,
-                 TRUE, "A start took effect after its order had ended", NULL, NULL);
 }

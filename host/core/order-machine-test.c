@@ -72,6 +72,12 @@ static const Row ROWS[] = {
     {31, "cancelling", FALSE, "force_fail", "failed"},
     {31, "interrupted", FALSE, "force_settle", "completed"},
     {31, "interrupted", FALSE, "force_fail", "failed"},
+    {31, "pending", FALSE, "duplicate", "failed"},
+    {31, "confirmed", FALSE, "duplicate", "failed"},
+    {31, "charging", FALSE, "duplicate", "failed"},
+    {31, "stopping", FALSE, "duplicate", "failed"},
+    {31, "cancelling", FALSE, "duplicate", "failed"},
+    {31, "interrupted", FALSE, "duplicate", "failed"},
     {32, "failed", TRUE, "revived", "charging"},
     {33, "charging", FALSE, "abandoned", "failed"},
     {33, "stopping", FALSE, "abandoned", "failed"},
@@ -122,7 +128,7 @@ static void test_marks (void)
       CH_ORDER_EVENT_FAULT_WAIT,       CH_ORDER_EVENT_STOP_WAIT,
       CH_ORDER_EVENT_STOP_MAX,         CH_ORDER_EVENT_RECOVER_TIMEOUT,
       CH_ORDER_EVENT_OFFLINE_DEADLINE, CH_ORDER_EVENT_ABANDONED,
-      CH_ORDER_EVENT_DEVICE_FAULT,
+      CH_ORDER_EVENT_DEVICE_FAULT,     CH_ORDER_EVENT_DUPLICATE,
   };
   for (gint s = 0; s < CH_ORDER_N; s++)
     for (gint e = 0; e < CH_ORDER_EVENT_N; e++) {

@@ -23,7 +23,8 @@
 
 #define FORCED                                                                           \
   ON (FORCE_SETTLE) = GO (31, COMPLETED, SETTLE),                                        \
-     ON (FORCE_FAIL) = GO (31, FAILED, SETTLE)
+     ON (FORCE_FAIL) = GO (31, FAILED, SETTLE),                                          \
+     ON (DUPLICATE) = GO (31, FAILED, SETTLE | PROV)
 #define LATE                                                                             \
   ON (END) = GO (28, COMPLETED, REVISE), ON (END_STOPPED) = GO (28, STOPPED, REVISE)
 
@@ -115,6 +116,7 @@ static const char *const EVENT_NAMES[CH_ORDER_EVENT_N] = {
     "revived",
     "force_settle",
     "force_fail",
+    "duplicate",
 };
 
 static const char *const STATUS_NAMES[CH_ORDER_N] = {

@@ -30,6 +30,7 @@ typedef enum {
   CH_ORDER_EVENT_REVIVED, /* ended provisionally, but the device charges it */
   CH_ORDER_EVENT_FORCE_SETTLE,
   CH_ORDER_EVENT_FORCE_FAIL,
+  CH_ORDER_EVENT_DUPLICATE, /* C7: a newer order claims its port */
   CH_ORDER_EVENT_N,
 } ChOrderEvent;
 
