@@ -2,6 +2,7 @@
 #include "core/order-change.h"
 #include "core/facts.h"
 #include "core/metrics.h"
+#include "core/order-flow.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
 #include "core/tariff.h"
@@ -38,21 +39,25 @@ void ch_order_settle (const ChOrder *order, ChOrderData *next, gint64 end_wall_m
   price (order, next);
 }
 
+/* Half of what it was or less; a figure that is a little lower is only an older one. */
+gboolean ch_order_counter_restarted (const ChOrderData *d, gint64 energy_wh)
+{
+  gint64 before = d->energy_wh - d->base_energy_wh;
+  return energy_wh < before && energy_wh <= before / 2;
+}
+
 void ch_order_settle_report (const ChOrder *order, ChOrderData *next,
                              const ChOrderEnded *fact, gint64 now_wall_ms)
 {
-  /* Figures never decrease: a device that restarted its counters is noted. */
-  gint64 energy_wh = order->base_energy_wh + MAX (fact->energy_wh, 0);
-  gint64 duration_s = MAX (fact->duration_s, 0);
-  if (energy_wh < order->d.energy_wh && order->d.end_time == CH_UNSET) {
+  /* Figures never decrease below the last progress, and what was counted is not counted
+   * again: a report may be a little behind it, or from a counter that began anew. */
+  gint64 energy_wh = MAX (fact->energy_wh, 0);
+  next->failure_reason[0] = '\0';
+  if (order->d.base_energy_wh > 0
+      || ch_order_counter_restarted (&order->d, fact->energy_wh))
     g_strlcpy (next->failure_reason, "counter_reset", sizeof next->failure_reason);
-    energy_wh = order->d.energy_wh + MAX (fact->energy_wh, 0);
-    duration_s = MAX (duration_s, order->d.duration_s);
-  } else if (order->base_energy_wh > 0)
-    g_strlcpy (next->failure_reason, "counter_reset", sizeof next->failure_reason);
-  next->energy_wh = energy_wh;
-  next->duration_s
-      = MAX (duration_s, order->d.end_time == CH_UNSET ? order->d.duration_s : 0);
+  next->energy_wh = MAX (order->d.base_energy_wh + energy_wh, order->d.energy_wh);
+  next->duration_s = MAX (fact->duration_s, order->d.duration_s);
 
   gint64 ended = fact->occurred_at_ms;
   if (ended == CH_UNSET || ended > now_wall_ms + 300000
@@ -176,20 +181,23 @@ void ch_change_add_stop (ChChange *change, const char *reason)
   json_decref (payload);
 }
 
-/* Another instance (or a repair by hand) changed the row: take it as it is. */
+/*
+ * Another instance (or a repair by hand) changed the row, or a change was stored although
+ * its answer was lost: take it as it is. Part of the job, as nobody may hold the order.
+ */
 static void reloaded (ChPlugin *self, const ChTxResult *result, const GError *error,
                       gpointer data)
 {
-  g_autofree char *order_no = data;
-  ChCore *core = self->services->core;
-  ChOrder *order = ch_orders_find (core->orders, order_no);
-  if (error != NULL || order == NULL || ch_tx_result_rows (result, 0) == 0)
-    return;
-  ch_order_read (order, result, 0, 0);
-  if (!ch_order_status_is_active ((ChOrderStatus) order->d.status))
-    ch_orders_remove_active (core->orders, order);
-  else
-    ch_order_arm (order);
+  ChOrder *order = data;
+  ChDevice *device = order->device;
+  if (error == NULL && ch_tx_result_rows (result, 0) > 0) {
+    ch_order_read (order, result, 0, 0);
+    if (!ch_order_status_is_active ((ChOrderStatus) order->d.status))
+      ch_orders_remove_active (device->core->orders, order);
+    else
+      ch_order_arm (order);
+  }
+  ch_fact_finish (device);
 }
 
 static void reload (ChOrder *order)
@@ -200,7 +208,7 @@ static void reload (ChOrder *order)
   ChTx *tx = ch_tx_new (self);
   ch_tx_add (tx, self, "orders.by_no");
   ch_tx_bind_text (tx, "order_no", order->d.order_no);
-  ch_tx_submit (tx, 0, reloaded, g_strdup (order->d.order_no));
+  ch_tx_submit (tx, 0, reloaded, order);
 }
 
 static void count (ChChange *change)
@@ -228,6 +236,43 @@ static void count (ChChange *change)
         m->order_timeout, ch_order_status_name ((ChOrderStatus) change->from), NULL));
 }
 
+/* An acknowledged start (PORT-01); for a while no load is no news (PORT-04). */
+void ch_order_port_on (const ChOrder *order)
+{
+  ChDevice *device = order->device;
+  ChPort *port = ch_device_port (device, order->d.socket_no, order->d.port_no, TRUE);
+  if (port == NULL || device->conn == 0)
+    return;
+  port->settle_until_ms = ch_now_ms (device->core->self)
+                          + ch_config_int (device->core->self, "ports.settle_s") * 1000;
+  port->unsolicited_ms = 0;
+  ch_port_set_status (device, port, CH_PORT_CHARGING, "start_ack");
+}
+
+static void enter_state (ChChange *change)
+{
+  ChOrder *order = change->order;
+  ChDevice *device = order->device;
+  gint64 now_ms = ch_now_ms (device->core->self);
+
+  order->state_ms = now_ms;
+  if (change->event == CH_ORDER_EVENT_STARTED) {
+    order->progress_ms = order->duration_ms = now_ms;
+    ch_order_port_on (order);
+  }
+  if (order->d.status == CH_ORDER_STOPPING) { /* its stop is a new one */
+    order->stop_acked_ms = order->stop_written_ms = 0;
+    order->stop_rounds = 0;
+    order->stop_alarmed = FALSE;
+  }
+  if (change->event == CH_ORDER_EVENT_LOST) {
+    order->idle_ms = order->fault_ms = 0;
+    order->bound_ms = device->conn != 0 ? now_ms : 0;
+    if (device->conn != 0) /* back before the loss was stored: R1 */
+      ch_order_query_port (device, order->d.socket_no, 2);
+  }
+}
+
 /* Makes the new state true in memory. */
 static void apply (ChChange *change)
 {
@@ -235,11 +280,11 @@ static void apply (ChChange *change)
   ChOrders *orders = order->device->core->orders;
   gboolean was_active = ch_orders_find (orders, order->d.order_no) == order;
 
+  if (change->next.sent_at == CH_UNSET)
+    change->next.sent_at = order->d.sent_at; /* written while the store worked */
   order->d = change->next;
   if (change->from != order->d.status)
-    order->state_ms = ch_now_ms (order->device->core->self);
-  if (order->d.status == CH_ORDER_INTERRUPTED && change->event == CH_ORDER_EVENT_LOST)
-    order->bound_ms = order->idle_ms = 0;
+    enter_state (change);
   if (ch_order_status_is_active ((ChOrderStatus) order->d.status) && !was_active)
     ch_orders_add_active (orders, order);
 }
@@ -290,12 +335,14 @@ static void committed (ChPlugin *self, const ChTxResult *result, const GError *e
             CH_LOG_FIELDS ("order_no", order->d.order_no, "device", order->device->id),
             "%s not stored: %s", ch_order_event_name (change->event), error->message);
     gboolean in_memory = ch_orders_find (core->orders, order->d.order_no) == order;
-    if (in_memory && g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD))
-      reload (order);
     change->done (change, error, change->data);
+    g_free (change);
+    if (in_memory && g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD)) {
+      reload (order);
+      return;
+    }
     if (!in_memory)
       ch_order_free (order);
-    g_free (change);
     ch_fact_finish (device);
     return;
   }
@@ -324,7 +371,10 @@ void ch_change_commit (ChChange *change, ChChangeDone done, gpointer data)
       change->next.status, change->next.updated_at, change->reason, change->by);
   ChTx *tx = ch_tx_new (order->device->core->self);
 
-  if (change->cell->effects & CH_ORDER_EFFECT_SEND_STOP)
+  if ((change->cell->effects & CH_ORDER_EFFECT_SEND_STOP)
+      && (change->event != CH_ORDER_EVENT_CONFIRMED_TIMEOUT
+          || change->next.wire_order[0] != '\0'
+          || ch_device_props (order->device)->stops_unreported)) /* C2 */
     ch_change_add_stop (change, change->reason);
   change->done = done;
   change->data = data;

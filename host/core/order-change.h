@@ -58,6 +58,8 @@ void ch_change_commit (ChChange *change, ChChangeDone done, gpointer data);
 
 /* Final figures of @next from its progress, without a report. */
 void ch_order_settle (const ChOrder *order, ChOrderData *next, gint64 end_wall_ms);
+/* Whether the device counts from zero again. */
+gboolean ch_order_counter_restarted (const ChOrderData *d, gint64 energy_wh);
 /* The same from a report. */
 void ch_order_settle_report (const ChOrder *order, ChOrderData *next,
                              const ChOrderEnded *fact, gint64 now_wall_ms);
@@ -65,5 +67,7 @@ void ch_order_settle_report (const ChOrder *order, ChOrderData *next,
 /* orders.c: memory of active orders. */
 void ch_orders_add_active (ChOrders *orders, ChOrder *order);
 void ch_orders_remove_active (ChOrders *orders, ChOrder *order); /* frees it */
+/* Its start was acknowledged: the port charges. */
+void ch_order_port_on (const ChOrder *order);
 /* order-timer.c: (re)arms the order's timer for its state. */
 void ch_order_arm (ChOrder *order);

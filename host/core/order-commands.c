@@ -42,6 +42,7 @@ static gboolean start_too_late (ChDevice *device, const ChCommandView *view,
     ch_order_acked_late (device, view->order_no);
     return FALSE;
   }
+  order->began_cancelling = TRUE;
   ch_order_compensate (device, view->socket_no, view->port_no, view->order_no,
                        order->d.business_no, order->d.wire_order,
                        "late_start_compensated");
@@ -99,6 +100,20 @@ static gboolean had_started (const ChOrder *order, const ChCommandView *view)
          && order->start_written_ms != 0;
 }
 
+static void nothing_more (ChChange *change, const GError *error, gpointer data) {}
+
+/* One that had begun all the same (C5) is reported yet: that settles it (T28). */
+static gboolean cancelled (ChOrder *order)
+{
+  ChChange *change
+      = ch_change_begin (order, CH_ORDER_EVENT_CANCELLED, "device", "stop_ack");
+  if (change == NULL)
+    return FALSE;
+  change->next.provisional = order->began_cancelling;
+  ch_change_commit (change, nothing_more, NULL);
+  return TRUE;
+}
+
 static gboolean stop_finished (ChDevice *device, const ChCommandView *view)
 {
   ChOrder *order = ch_orders_find (device->core->orders, view->order_no);
@@ -111,7 +126,7 @@ static gboolean stop_finished (ChDevice *device, const ChCommandView *view)
     order->d.ack_at = ch_wall_ms (device->core->self);
   }
   if (order->d.status == CH_ORDER_CANCELLING && answered && !had_started (order, view))
-    return !ch_order_apply (order, CH_ORDER_EVENT_CANCELLED, "device", "stop_ack");
+    return !cancelled (order);
   if (view->state == CH_COMMAND_REJECTED)
     ch_order_query_port (device, order->d.socket_no, 2); /* T20 to T22 decide */
   ch_order_arm (order);

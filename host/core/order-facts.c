@@ -65,22 +65,11 @@ static void settle_fact (Pending *p, const GError *error)
 
 /* ---- what the port shows afterwards ---- */
 
-static void port_is_on (Pending *p)
-{
-  ChPlugin *self = p->device->core->self;
-  ChPort *port = ch_device_port (p->device, socket_of (p), port_of (p), TRUE);
-  if (port == NULL)
-    return;
-  port->settle_until_ms
-      = ch_now_ms (self) + ch_config_int (self, "ports.settle_s") * 1000;
-  port->unsolicited_ms = 0;
-  ch_port_set_status (p->device, port, CH_PORT_CHARGING, "start_ack");
-}
-
-static void port_is_off (Pending *p)
+/* @order: whose charge has ended; a port that another one holds goes on as it is. */
+static void port_is_off (Pending *p, const ChOrder *order)
 {
   ChPort *port = ch_device_port (p->device, socket_of (p), port_of (p), TRUE);
-  if (port == NULL)
+  if (port == NULL || (port->order != NULL && port->order != order))
     return;
   port->settle_until_ms = 0;
   port->last_ended_no = p->ended->business_no;
@@ -94,10 +83,8 @@ static void port_is_off (Pending *p)
 static void changed (ChChange *change, const GError *error, gpointer data)
 {
   Pending *p = data;
-  if (error == NULL && p->started != NULL)
-    port_is_on (p);
-  else if (error == NULL)
-    port_is_off (p);
+  if (error == NULL && p->ended != NULL)
+    port_is_off (p, change->order);
   p->next (p->device, error, p->data);
   g_free (p); /* the change finishes the job */
 }
@@ -155,8 +142,10 @@ static const ChOrderCell SAME_STATE = {.transition = 0};
 static void amend_number (Pending *p, ChOrder *order)
 {
   ChChange *change = ch_change_amend (order, &SAME_STATE, "device", "number_changed");
-  g_strlcpy (change->next.alias_wire_order, order->d.wire_order,
-             sizeof change->next.alias_wire_order);
+  if (order->d.wire_order[0] != '\0')
+    g_strlcpy (change->next.alias_wire_order, order->d.wire_order,
+               sizeof change->next.alias_wire_order);
+  order->number_is_device = TRUE;
   take_numbers (p, &change->next);
   ch_change_commit (change, changed, p);
 }
@@ -172,7 +161,7 @@ static void started_while_cancelling (ChChange *change, const GError *error,
 
 static void start_order (Pending *p, ChOrder *order)
 {
-  gboolean other_number = order->d.wire_order[0] != '\0' && wire_of (p) != NULL
+  gboolean other_number = wire_of (p) != NULL && *wire_of (p) != '\0'
                           && !g_str_equal (order->d.wire_order, wire_of (p));
   switch (order->d.status) {
   case CH_ORDER_PENDING:
@@ -182,14 +171,15 @@ static void start_order (Pending *p, ChOrder *order)
     change->next.start_time = credible_start (p);
     change->next.ack_at = ch_wall_ms (p->device->core->self);
     take_numbers (p, &change->next);
-    order->number_is_device = TRUE;
-    order->progress_ms = ch_now_ms (p->device->core->self);
+    if (has_key (p))
+      order->number_is_device = TRUE;
     ch_change_commit (change, changed, p);
     return;
   }
   case CH_ORDER_CANCELLING: { /* C5: its end report is to find it */
     ChChange *change
         = ch_change_amend (order, &SAME_STATE, "device", "started_while_cancelling");
+    order->began_cancelling = TRUE;
     take_numbers (p, &change->next);
     order->number_is_device = TRUE;
     ch_change_commit (change, started_while_cancelling, p);
@@ -206,36 +196,43 @@ static void start_order (Pending *p, ChOrder *order)
 
 /* ---- a charge that no order asked for ---- */
 
-static void local_inserted (ChPlugin *self, const ChTxResult *result, const GError *error,
-                            gpointer data)
+/* The new order is stored. */
+static void tell_local (Pending *p)
 {
-  Pending *p = data;
   ChCore *core = p->device->core;
   ChOrder *order = g_steal_pointer (&p->made);
-
-  if (error != NULL) {
-    ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("device", p->device->id),
-            "local order not stored: %s", error->message);
-    ch_order_free (order);
-    settle_fact (p, error);
-    return;
-  }
   gboolean active = ch_order_status_is_active ((ChOrderStatus) order->d.status);
+
   if (active) {
     ch_orders_add_active (core->orders, order);
     ch_order_arm (order);
-    port_is_on (p);
+    ch_order_port_on (order);
   } else
-    port_is_off (p);
+    port_is_off (p, NULL);
   p->next (p->device, NULL, p->data);
   ch_order_publish_changed (order, -1, 29, "device");
   if (active)
     ch_order_publish_started (order);
-  else
+  else {
     ch_order_publish_ended (order);
-  ChDevice *device = p->device;
-  if (!active)
     ch_order_free (order);
+  }
+}
+
+static void local_inserted (ChPlugin *self, const ChTxResult *result, const GError *error,
+                            gpointer data)
+{
+  Pending *p = data;
+  ChDevice *device = p->device;
+
+  if (error != NULL) {
+    ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("device", p->device->id),
+            "local order not stored: %s", error->message);
+    g_clear_pointer (&p->made, ch_order_free);
+    settle_fact (p, error);
+    return;
+  }
+  tell_local (p);
   g_free (p);
   ch_fact_finish (device);
 }
@@ -254,18 +251,17 @@ static ChOrder *make_local (Pending *p)
   d->price_per_kwh_cent = ch_config_int (self, "tariff.price_per_kwh_cent");
   d->service_fee_permille = ch_config_int (self, "tariff.service_fee_permille");
   d->created_at = d->updated_at = ch_wall_ms (self);
-  order->state_ms = order->progress_ms = ch_now_ms (self);
+  order->state_ms = order->progress_ms = order->duration_ms = ch_now_ms (self);
   order->number_is_device = TRUE;
   take_numbers (p, d);
   return order;
 }
 
-static void insert_local (Pending *p)
+static void add_local (Pending *p, ChTx *tx)
 {
   ChCore *core = p->device->core;
   ChOrder *order = p->made = make_local (p);
   ChOrderData *d = &order->d;
-  ChTx *tx = ch_tx_new (core->self);
 
   if (p->started != NULL) {
     const ChOrderStarted *fact = p->started;
@@ -279,12 +275,12 @@ static void insert_local (Pending *p)
     order->metadata = fact->metadata != NULL ? ch_json_dump (fact->metadata) : NULL;
   } else {
     d->status = CH_ORDER_COMPLETED;
-    g_strlcpy (d->failure_reason, "no_matching_order", sizeof d->failure_reason);
     g_strlcpy (d->lookup_source, "none", sizeof d->lookup_source);
     order->card_no = g_strdup (p->ended->card_no);
     order->metadata
         = p->ended->metadata != NULL ? ch_json_dump (p->ended->metadata) : NULL;
     ch_order_settle_report (order, d, p->ended, d->created_at);
+    g_strlcpy (d->failure_reason, "no_matching_order", sizeof d->failure_reason);
     ch_core_alarm (core, p->device->id, d->socket_no, d->port_no, "no_matching_order",
                    CH_ALARM_WARNING, TRUE, "A charge ended that no order asked for", NULL,
                    NULL);
@@ -294,6 +290,12 @@ static void insert_local (Pending *p)
   ch_order_created_rows (order, tx);
   if (p->ended != NULL && p->ended->statements != NULL)
     ch_tx_append (tx, g_steal_pointer (&((ChOrderEnded *) p->ended)->statements));
+}
+
+static void insert_local (Pending *p)
+{
+  ChTx *tx = ch_tx_new (p->device->core->self);
+  add_local (p, tx);
   ch_tx_submit (tx, 0, local_inserted, p);
 }
 
@@ -319,13 +321,25 @@ static ChOrder *active_by_key (Pending *p, const char *order_no)
   return NULL;
 }
 
+static const char *order_no_of (const Pending *p)
+{
+  const char *order_no = p->started != NULL ? p->started->order_no : p->ended->order_no;
+  return order_no != NULL ? order_no : "";
+}
+
+/* The order that it names is none of those in memory: so it is not the port's. */
+static gboolean names_order (const Pending *p)
+{
+  return *order_no_of (p) != '\0';
+}
+
 /* The charge of the port's order, when nothing says that it is another one. */
 static ChOrder *active_by_port (Pending *p)
 {
   ChDevice *device = p->device;
   const ChPort *port = ch_device_port (device, socket_of (p), port_of (p), FALSE);
   ChOrder *order = port != NULL ? port->order : NULL;
-  if (order == NULL || (order->d.wire_order[0] != '\0' && has_key (p)))
+  if (order == NULL || names_order (p) || (order->d.wire_order[0] != '\0' && has_key (p)))
     return NULL;
   if (order->d.wire_order[0] == '\0' && has_key (p) && wire_of (p) == NULL)
     return NULL; /* numbers of the core: another number is another charge */
@@ -338,6 +352,40 @@ static ChOrder *active_by_port (Pending *p)
             ? -1
             : (ch_now_ms (device->core->self) - order->start_written_ms) / 1000;
   return since_s >= 0 && p->ended->duration_s <= since_s + 90 ? order : NULL;
+}
+
+/* C7: a station that begins again without having ended: the newer charge has the port.
+ * One transaction for both, as the port has one active order only. */
+static ChOrder *holder_of (Pending *p)
+{
+  const ChPort *port = ch_device_port (p->device, socket_of (p), port_of (p), FALSE);
+  return port != NULL ? port->order : NULL;
+}
+
+static void superseded (ChChange *change, const GError *error, gpointer data)
+{
+  Pending *p = data;
+  ChDevice *device = p->device;
+
+  if (error != NULL) {
+    g_clear_pointer (&p->made, ch_order_free);
+    p->next (device, error, p->data);
+  } else {
+    ch_core_alarm (device->core, device->id, socket_of (p), port_of (p), "duplicate",
+                   CH_ALARM_MAJOR, TRUE, "Two orders claim one port",
+                   change->next.order_no, NULL);
+    tell_local (p);
+  }
+  g_free (p);
+}
+
+static void supersede (Pending *p, ChOrder *order)
+{
+  ChChange *change
+      = ch_change_begin (order, CH_ORDER_EVENT_DUPLICATE, "device", "duplicate");
+  ch_order_prepare_event (order, change);
+  add_local (p, change->tx);
+  ch_change_commit (change, superseded, p);
 }
 
 static void not_in_store (Pending *p)
@@ -354,6 +402,8 @@ static void not_in_store (Pending *p)
   else if (p->started != NULL
            && !ch_config_bool (p->device->core->self, "orders.accept_local"))
     settle_fact (p, NULL);
+  else if (p->started != NULL && holder_of (p) != NULL)
+    supersede (p, holder_of (p));
   else
     insert_local (p);
 }
@@ -373,10 +423,10 @@ static void conflict (Pending *p, const ChOrder *order)
 }
 
 /* An order that has ended, of the same key: a late report, a copy, or a contradiction. */
-static void ended_before (Pending *p, ChOrder *order)
+static void ended_before (Pending *p, ChOrder *order, const char *lookup_source)
 {
   ChCoreMetrics *metrics = p->device->core->metrics;
-  p->lookup_source = "business_no";
+  p->lookup_source = lookup_source;
   if (order->d.provisional && p->ended->inferred) {
     ch_order_free (order);
     settle_fact (p, NULL);
@@ -398,17 +448,21 @@ static void started_before (Pending *p, ChOrder *order)
   settle_fact (p, NULL);
 }
 
-/* The start that was answered is that of an order which has ended. */
-static gboolean started_late (Pending *p, const ChTxResult *result)
+/* It names an order which has ended. */
+static gboolean named_has_ended (Pending *p, const ChTxResult *result)
 {
-  if (p->started == NULL || p->started->order_no == NULL
-      || ch_tx_result_rows (result, 2) == 0)
+  if (ch_tx_result_rows (result, 2) == 0
+      || g_strcmp0 (ch_tx_result_text (result, 2, 0, "phy_id"), p->device->id) != 0)
     return FALSE;
   ChOrder *order = ch_order_new (p->device);
   ch_order_read (order, result, 2, 0);
   if (ch_order_status_is_active ((ChOrderStatus) order->d.status)) {
     ch_order_free (order);
     return FALSE;
+  }
+  if (p->ended != NULL) {
+    ended_before (p, order, "order_no");
+    return TRUE;
   }
   ch_order_started_late (order, p->started, p->next, p->data);
   g_free (p);
@@ -423,7 +477,7 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
     settle_fact (p, error);
     return;
   }
-  if (started_late (p, result))
+  if (named_has_ended (p, result))
     return;
   for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
     ChOrder *order = ch_order_new (p->device);
@@ -434,7 +488,7 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
       continue;
     }
     if (p->ended != NULL)
-      ended_before (p, order);
+      ended_before (p, order, "business_no");
     else
       started_before (p, order);
     return;
@@ -472,10 +526,8 @@ static void look_up (Pending *p)
   ch_tx_bind_text (tx, "phy_id", device->id);
   ch_tx_bind_text (tx, "wire_order", wire_of (p) != NULL ? wire_of (p) : "");
   ch_tx_bind_time (tx, "since", since);
-  if (p->started != NULL && p->started->order_no != NULL) {
-    ch_tx_add (tx, self, "orders.by_no");
-    ch_tx_bind_text (tx, "order_no", p->started->order_no);
-  }
+  ch_tx_add (tx, self, "orders.by_no");
+  ch_tx_bind_text (tx, "order_no", order_no_of (p));
   ch_tx_submit (tx, 0, looked_up, p);
 }
 
@@ -487,7 +539,7 @@ void ch_orders_ended (ChOrders *orders, ChDevice *device, const ChOrderEnded *fa
   ChOrder *order = active_by_key (p, fact->order_no);
   if (order != NULL)
     end_order (p, order);
-  else if (has_key (p))
+  else if (has_key (p) || names_order (p))
     look_up (p);
   else
     not_in_store (p);
@@ -501,7 +553,7 @@ void ch_orders_started (ChOrders *orders, ChDevice *device, const ChOrderStarted
   ChOrder *order = active_by_key (p, fact->order_no);
   if (order != NULL)
     start_order (p, order);
-  else if (has_key (p) || fact->order_no != NULL)
+  else if (has_key (p) || names_order (p))
     look_up (p);
   else
     not_in_store (p);

@@ -44,15 +44,15 @@ static void take_progress (ChOrder *order, const ChOrderProgress *fact)
 {
   ChOrderData *d = &order->d;
   if (fact->energy_wh != CH_UNSET) {
-    gint64 energy_wh = order->base_energy_wh + MAX (fact->energy_wh, 0);
-    if (energy_wh + 1 < d->energy_wh) {
-      order->base_energy_wh = d->energy_wh;
-      energy_wh = d->energy_wh + MAX (fact->energy_wh, 0);
-    }
-    d->energy_wh = MAX (energy_wh, d->energy_wh);
+    gint64 energy_wh = MAX (fact->energy_wh, 0);
+    if (ch_order_counter_restarted (d, energy_wh))
+      d->base_energy_wh = d->energy_wh;
+    d->energy_wh = MAX (d->base_energy_wh + energy_wh, d->energy_wh);
   }
-  if (fact->duration_s != CH_UNSET)
+  if (fact->duration_s != CH_UNSET) {
     d->duration_s = MAX (d->duration_s, fact->duration_s);
+    order->duration_ms = order->progress_ms;
+  }
   if (fact->power_mw != CH_UNSET) {
     d->last_power_mw = fact->power_mw;
     if (d->peak_power_mw == CH_UNSET || fact->power_mw > d->peak_power_mw)
@@ -160,7 +160,11 @@ static void note_port (ChOrder *order, const ChPortUpdate *fact, gint64 now_ms)
 
   order->fault_ms
       = fact->status == CH_PORT_FAULT ? (fault_ms != 0 ? fault_ms : now_ms) : 0;
-  order->idle_ms = charging ? 0 : (idle_ms != 0 ? idle_ms : now_ms);
+  /* A port that is off line says nothing of its charge. */
+  if (charging)
+    order->idle_ms = 0;
+  else if (fact->status != CH_PORT_OFFLINE && idle_ms == 0)
+    order->idle_ms = now_ms;
   if (charging)
     order->progress_ms = now_ms;
   if (fault_ms != order->fault_ms || idle_ms != order->idle_ms)
@@ -351,7 +355,7 @@ static gboolean run_again (ChDevice *device, ChFact *fact)
     change->next.failure_reason[0] = '\0';
     change->next.end_time = change->next.end_reason = CH_UNSET;
     order->number_is_device = TRUE;
-    order->progress_ms = ch_now_ms (device->core->self);
+    order->progress_ms = order->duration_ms = ch_now_ms (device->core->self);
     ch_change_commit (change, revived, NULL);
     return FALSE;
   }
@@ -398,9 +402,10 @@ void ch_orders_device_lost (ChOrders *orders, ChDevice *device)
 {
   for (guint i = 0; device->orders != NULL && i < device->orders->len; i++) {
     ChOrder *order = g_ptr_array_index (device->orders, i);
-    if (order->d.status == CH_ORDER_CHARGING || order->d.status == CH_ORDER_STOPPING)
+    if (order->d.status == CH_ORDER_CHARGING || order->d.status == CH_ORDER_STOPPING) {
       ch_order_enqueue (order, CH_ORDER_EVENT_LOST, "device", "session_lost");
-    else
-      ch_order_arm (order);
+    } else if (order->d.status == CH_ORDER_INTERRUPTED)
+      order->state_ms = ch_now_ms (device->core->self); /* its deadline begins anew */
+    ch_order_arm (order);
   }
 }

@@ -11,7 +11,7 @@
   " o.status, o.resume_status, o.provisional, o.failure_reason, o.settlement_rev,"       \
   " o.lookup_source, o.end_key, o.alias_wire_order, o.start_command_id,"                 \
   " o.stop_command_id, o.sent_at, o.ack_at, o.interrupted_at, o.last_progress_at,"       \
-  " o.peak_power_mw, o.last_power_mw, o.version, o.metadata, o.test_session_id,"         \
+  " o.peak_power_mw, o.last_power_mw, o.base_energy_wh, o.version, o.metadata, o.test_session_id,"         \
   " o.created_at, o.updated_at"
 #define FROM " FROM orders o JOIN devices d ON d.id = o.device_id "
 
@@ -29,6 +29,7 @@
   " stop_command_id = :stop_command_id, sent_at = :sent_at, ack_at = :ack_at,"           \
   " interrupted_at = :interrupted_at, last_progress_at = :last_progress_at,"             \
   " peak_power_mw = :peak_power_mw, last_power_mw = :last_power_mw,"                     \
+  " base_energy_wh = :base_energy_wh,"                                                   \
   " status_history = " history ", version = :version, updated_at = :updated_at"          \
   " WHERE order_no = :order_no AND status = :old_status AND version = :old_version"
 
@@ -58,7 +59,8 @@ const ChStatement ch_order_statements[] = {
     {.name = "orders.progress",
      .sql = "UPDATE orders SET energy_wh = :energy_wh, duration_s = :duration_s,"
             " last_progress_at = :last_progress_at, peak_power_mw = :peak_power_mw,"
-            " last_power_mw = :last_power_mw, updated_at = :updated_at"
+            " last_power_mw = :last_power_mw, base_energy_wh = :base_energy_wh,"
+            " sent_at = coalesce (sent_at, :sent_at), updated_at = :updated_at"
             " WHERE order_no = :order_no AND status IN (0, 1, 2, 8, 9, 10)"},
     {.name = "orders.load_active",
      .sql = "SELECT " COLUMNS FROM "WHERE o.status IN (0, 1, 2, 8, 9, 10) ORDER BY o.id",
@@ -222,6 +224,7 @@ guint ch_order_update (const ChOrder *order, const ChOrderData *next, const char
   ch_tx_bind_time (tx, "interrupted_at", next->interrupted_at);
   ch_tx_bind_time (tx, "last_progress_at", next->last_progress_at);
   ch_tx_bind_int (tx, "peak_power_mw", next->peak_power_mw);
+  ch_tx_bind_int (tx, "base_energy_wh", next->base_energy_wh);
   if (history != NULL)
     ch_tx_bind_json (tx, "history", history);
   else
@@ -242,6 +245,8 @@ void ch_order_store_progress (const ChOrder *order, ChTx *tx)
   ch_tx_bind_time (tx, "last_progress_at", order->d.last_progress_at);
   ch_tx_bind_int (tx, "peak_power_mw", order->d.peak_power_mw);
   ch_tx_bind_int (tx, "last_power_mw", order->d.last_power_mw);
+  ch_tx_bind_int (tx, "base_energy_wh", order->d.base_energy_wh);
+  ch_tx_bind_time (tx, "sent_at", order->d.sent_at);
   ch_tx_bind_time (tx, "updated_at", ch_wall_ms (order->device->core->self));
   ch_tx_bind_text (tx, "order_no", order->d.order_no);
 }

@@ -49,6 +49,13 @@ static gint64 offline_deadline (ChOrder *order, const ChProtocolProperties *prop
   return order->state_ms + MIN (MAX (grace, left), most);
 }
 
+/* How long a device that is back has time to speak of the port. */
+static gint64 back_wait_ms (ChOrder *order)
+{
+  return seconds (
+      ch_config_int (order->device->core->self, "orders.interrupted_grace_s"));
+}
+
 /* The port is faulty and no end report comes. */
 static void due_fault (ChOrder *order, ChOrderEvent event, Due *due)
 {
@@ -84,6 +91,11 @@ static Due next_due (ChOrder *order)
   ChPlugin *self = order->device->core->self;
   Due due = {NEVER, -1};
 
+  /* The loss was not stored when it happened. */
+  if (order->device->conn == 0
+      && (order->d.status == CH_ORDER_CHARGING || order->d.status == CH_ORDER_STOPPING))
+    return (Due) {order->device->down_ms, CH_ORDER_EVENT_LOST};
+
   switch (order->d.status) {
   case CH_ORDER_PENDING:
     sooner (&due, order->state_ms + seconds (props->pending_timeout_s),
@@ -109,9 +121,14 @@ static Due next_due (ChOrder *order)
     due_stopping (order, props, &due);
     break;
   case CH_ORDER_INTERRUPTED:
+    /* Also when the device is here but its port never speaks again. */
+    sooner (&due,
+            MAX (offline_deadline (order, props),
+                 order->device->conn == 0 ? 0 : order->bound_ms + back_wait_ms (order)),
+            CH_ORDER_EVENT_OFFLINE_DEADLINE);
     if (order->device->conn == 0)
-      sooner (&due, offline_deadline (order, props), CH_ORDER_EVENT_OFFLINE_DEADLINE);
-    else if (order->idle_ms != 0)
+      break;
+    if (order->idle_ms != 0)
       sooner (&due, order->idle_ms + seconds (props->recover_wait_end_s),
               CH_ORDER_EVENT_RECOVER_TIMEOUT);
     else
@@ -133,7 +150,7 @@ static const char *limit_reached (ChOrder *order, gint64 now_ms)
       = ch_config_double (order->device->core->self, "orders.overrun_tolerance");
 
   if (d->target_duration_s != CH_UNSET) {
-    gint64 elapsed_s = d->duration_s + (now_ms - order->progress_ms) / 1000;
+    gint64 elapsed_s = d->duration_s + (now_ms - order->duration_ms) / 1000;
     double over_s = MAX ((double) d->target_duration_s * tolerance, 300);
     if ((double) elapsed_s > (double) d->target_duration_s + over_s)
       return "time_limit_reached";

@@ -95,6 +95,7 @@ static void read_figures (ChOrderData *d, const ChTxResult *r, guint st, guint r
   d->service_fee_permille = number (r, st, row, "service_fee_permille", 0);
   d->duration_s = number (r, st, row, "duration_s", 0);
   d->energy_wh = number (r, st, row, "energy_wh", 0);
+  d->base_energy_wh = number (r, st, row, "base_energy_wh", 0);
   d->electricity_cent = ch_tx_result_int (r, st, row, "electricity_cent");
   d->service_cent = ch_tx_result_int (r, st, row, "service_cent");
   d->amount_cent = ch_tx_result_int (r, st, row, "amount_cent");

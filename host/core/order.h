@@ -30,6 +30,7 @@ typedef struct {
   gint64 price_per_kwh_cent, service_fee_permille;
   gint64 start_time, end_time; /* wall ms, CH_UNSET */
   gint64 duration_s, energy_wh;
+  gint64 base_energy_wh; /* sum before the device restarted its counters */
   gint64 electricity_cent, service_cent, amount_cent, device_amount_cent; /* CH_UNSET */
   gint64 end_reason, raw_reason;                                          /* CH_UNSET */
   gint64 peak_power_mw, last_power_mw;                                    /* CH_UNSET */
@@ -56,15 +57,15 @@ struct _ChOrder {
   gint64 idle_ms;     /* a snapshot newer than the bind shows the port not charging */
   gint64 fault_ms;    /* charging, port faulty since */
   gint64 progress_ms; /* newest word of this order */
+  gint64 duration_ms; /* when its duration was true */
   guint stale_queries;
   gint64 stale_ms; /* newest query because of silence */
   gboolean stop_alarmed;
-  gint64 base_energy_wh;     /* sum before the device restarted its counters */
   gint64 published_ms;       /* order.updated */
   gint64 published_event_ms; /* charging.progress */
   gboolean number_is_device;
   gboolean progress_dirty;
-  gboolean cancel_requested_stop; /* C5 */
+  gboolean began_cancelling; /* C5: it began while it was being cancelled */
 };
 
 void ch_order_data_init (ChOrderData *d);

@@ -83,9 +83,11 @@ static void recall_writes (ChOrder *order)
       = d->status == CH_ORDER_STOPPING || d->status == CH_ORDER_CANCELLING
         || (d->status == CH_ORDER_INTERRUPTED && d->resume_status == CH_ORDER_STOPPING);
 
-  if (d->start_command_id[0] != '\0')
-    order->start_written_ms = MAX (
-        1, order->state_ms - MAX (0, ch_wall_ms (order->device->core->self) - since));
+  gint64 written_ms
+      = order->state_ms - MAX (0, ch_wall_ms (order->device->core->self) - since);
+
+  if (d->start_command_id[0] != '\0') /* before 0 when the machine was off meanwhile */
+    order->start_written_ms = written_ms != 0 ? written_ms : 1;
   if (stops && d->stop_command_id[0] != '\0')
     order->stop_written_ms = order->state_ms;
 }
@@ -104,7 +106,7 @@ static void loaded (ChPlugin *self, const ChTxResult *result, const GError *erro
     ChOrder *order = ch_order_new (device);
     ch_order_read (order, result, 0, row);
     /* Deadlines count from this start: no order fails because we were away. */
-    order->state_ms = order->progress_ms = ch_now_ms (self);
+    order->state_ms = order->progress_ms = order->duration_ms = ch_now_ms (self);
     recall_writes (order);
     ch_orders_add_active (orders, order);
   }

@@ -189,6 +189,7 @@ CREATE TABLE orders (
   last_progress_at timestamptz,
   peak_power_mw integer,
   last_power_mw integer,
+  base_energy_wh bigint not null default 0,
   version integer NOT NULL DEFAULT 0,
   status_history jsonb NOT NULL DEFAULT '[]',
   metadata jsonb NOT NULL DEFAULT '{}',

@@ -188,6 +188,7 @@ CREATE TABLE orders (
   last_progress_at INTEGER,
   peak_power_mw INTEGER,
   last_power_mw INTEGER,
+  base_energy_wh INTEGER NOT NULL DEFAULT 0,
   version INTEGER NOT NULL DEFAULT 0,
   status_history TEXT NOT NULL DEFAULT '[]' CHECK (json_valid (status_history)),
   metadata TEXT NOT NULL DEFAULT '{}' CHECK (json_valid (metadata)),
