@@ -67,7 +67,7 @@ static ChOrder *make_order (ChStart *start)
   d->created_at = d->updated_at = ch_wall_ms (self);
   order->card_no = g_strdup (start->card_no);
   order->metadata = g_strdup (start->metadata);
-  order->state_ms = order->progress_ms = ch_now_ms (self);
+  order->state_ms = order->progress_ms = order->duration_ms = ch_now_ms (self);
   return order;
 }
 
@@ -172,6 +172,8 @@ static gboolean submit (ChStart *start)
     ch_device_store (start->device, tx); /* before the rows that refer to it */
   ChPort *port
       = ch_device_port (start->device, order->d.socket_no, order->d.port_no, TRUE);
+  if (start->device->db_id == 0) /* the store was away when it came */
+    ch_device_store (start->device, tx);
   if (port != NULL)
     ch_port_store (start->device, port, tx);
   ch_order_insert (order, tx);
@@ -203,15 +205,20 @@ static gboolean run_start (ChDevice *device, ChFact *fact)
   ChStart *start = ((StartJob *) fact)->start;
   ChPort *port = ch_device_port (device, (gint) start->request.socket_no,
                                  (gint) start->request.port_no, FALSE);
-  if (!ch_start_check_device (start))
-    return TRUE;
-  ChOrder *same = ch_orders_find (start->core->orders, start->order_no);
-  if (same != NULL) { /* asked again while the first request was on its way */
-    ch_start_answer_existing (start, same);
+  ChOrder *twin = ch_orders_find (device->core->orders, start->order_no);
+  if (twin != NULL) { /* the same request was quicker (F38) */
+    ch_start_answer_existing (start, twin);
     return TRUE;
   }
+  if (!ch_start_check_device (start))
+    return TRUE;
+  if (start->request.business_no != CH_UNSET
+      && number_taken (start, (guint16) start->request.business_no))
+    return CH_START_REFUSE (start, ORDER_NO_CONFLICT, NULL, "business_no is in use"),
+           TRUE;
   if (port != NULL && port->order != NULL) {
-    if (end_left_over (port)) {
+    if (!start->freed_port && end_left_over (port)) {
+      start->freed_port = TRUE;
       ch_start_enqueue (start);
       return FALSE;
     }

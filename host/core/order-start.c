@@ -145,7 +145,7 @@ static ChStart *start_new (ChPlugin *self, const ChStartRequest *request,
   start->core = ch_core_of (self);
   start->caller = self;
   start->request = *request;
-  start->order_no = g_strdup (request->order_no);
+  start->request.order_no = start->order_no = g_strdup (request->order_no);
   start->request.socket_uid = start->socket_uid = g_strdup (request->socket_uid);
   start->request.card_no = start->card_no = g_strdup (request->card_no);
   start->metadata = request->metadata != NULL ? ch_json_dump (request->metadata) : NULL;
@@ -195,6 +195,7 @@ void ch_core_start_charge (ChPlugin *self, const ChStartRequest *request,
     return;
   char ulid[CH_ULID_SIZE];
   start->order_no = g_strdup_printf ("CH%s", ch_ulid (core->self, ulid));
+  start->request.order_no = start->order_no;
   if (ch_device_props (start->device)->order_key == CH_ORDER_KEY_CORE)
     look_up (start);
   else

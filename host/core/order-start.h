@@ -27,6 +27,7 @@ typedef struct {
   gint64 asked_ms;
   GArray *numbers; /* business numbers in use, of guint16; nullable */
   gboolean duplicate;
+  gboolean freed_port; /* R4 was tried */
   ChOrder *order; /* being inserted */
   char command_id[CH_COMMAND_ID_SIZE];
 } ChStart;
