@@ -40,22 +40,11 @@ static void result_line (ChPlugin *self, ChConn conn, char **words, ChCommandSta
   ch_command_result (self, conn, &result);
 }
 
-static void port_line (ChPlugin *self, ChConn conn, char **words)
-{
-  ChPortUpdate fact = CH_PORT_UPDATE_INIT;
-  fact.socket_no = 0;
-  fact.port_no = atoi (words[2]);
-  fact.status = (ChPortStatus) atoi (words[3]);
-  if (words[4] != NULL)
-    fact.business_no = atoi (words[4]);
-  ch_port_update (self, conn, words[1], &fact);
-}
-
 static void input (ChPlugin *self, gpointer session, ChConn conn, const guint8 *bytes,
                    gsize n)
 {
   g_autofree char *line = g_strndup ((const char *) bytes, n - 1);
-  g_auto (GStrv) words = g_strsplit (line, " ", 6);
+  g_auto (GStrv) words = g_strsplit (line, " ", 8);
 
   if (g_str_equal (words[0], "@on"))
     ch_device_online (self, conn, words[1], NULL, NULL);
@@ -65,11 +54,11 @@ static void input (ChPlugin *self, gpointer session, ChConn conn, const guint8 *
     result_line (self, conn, words, CH_COMMAND_ACKED);
   else if (g_str_equal (words[0], "@no"))
     result_line (self, conn, words, CH_COMMAND_REJECTED);
-  else if (g_str_equal (words[0], "@port"))
-    port_line (self, conn, words);
   else if (g_str_equal (words[0], "@sim"))
     ch_device_registered (self, conn, words[1],
                           &(ChRegistered) {.iccid = words[2], .port_count = CH_UNSET});
+  else
+    queue_fact_line (self, conn, words);
 }
 
 static ChCommandState command (ChPlugin *self, gpointer session, ChConn conn,
@@ -233,7 +222,8 @@ void queue_start (Queue *queue)
   open_base (queue);
   ChCore *core = ch_core_new (s);
   ch_plugin_set_data (core->self, queue);
-  ch_outbound_set_hooks (core->outbound, &HOOKS);
+  if (!queue->with_orders)
+    ch_outbound_set_hooks (core->outbound, &HOOKS);
   open_drivers (queue);
   ch_gateway_set_hooks (s->gateway, core, &GATEWAY_HOOKS);
   queue->proto_info
@@ -246,6 +236,8 @@ void queue_start (Queue *queue)
   queue->caller = ch_owner_new (s, "caller", NULL);
   ch_subscribe (queue->caller, "*", NULL, on_event, queue);
   ch_outbound_start (core->outbound);
+  if (queue->with_orders)
+    ch_core_start_monitors (core);
   s->phase = 9;
   queue_settle (queue);
 }
@@ -315,7 +307,7 @@ static void declare (Queue *queue, const char *const *options)
     g_error ("%s", error->message);
 }
 
-Queue *queue_new (const char *const *options)
+static Queue *make (const char *const *options, gboolean with_orders)
 {
   Queue *queue = g_new0 (Queue, 1);
   g_autoptr (GError) error = NULL;
@@ -323,6 +315,7 @@ Queue *queue_new (const char *const *options)
   queue->folder = g_dir_make_tmp ("chargehost-queue-XXXXXX", &error);
   g_assert_no_error (error);
   queue->protocol = PROTOCOL;
+  queue->with_orders = with_orders;
   queue->next_state = CH_COMMAND_SENT;
   queue->events = g_ptr_array_new_with_free_func (g_free);
   queue->views = g_ptr_array_new_with_free_func (g_free);
@@ -331,6 +324,16 @@ Queue *queue_new (const char *const *options)
   declare (queue, options);
   queue_start (queue);
   return queue;
+}
+
+Queue *queue_new (const char *const *options)
+{
+  return make (options, FALSE);
+}
+
+Queue *queue_new_orders (const char *const *options)
+{
+  return make (options, TRUE);
 }
 
 static void remove_folder (const char *path)
@@ -527,6 +530,19 @@ char *queue_kv (Queue *queue, const char *line)
   queue_settle (queue);
   g_assert_nonnull (answer);
   return answer;
+}
+
+void queue_change (Queue *queue, const char *sql)
+{
+  g_autofree char *path = g_build_filename (queue->folder, "test.db", NULL);
+  sqlite3 *db = NULL;
+
+  queue_settle (queue);
+  g_assert_cmpint (sqlite3_open_v2 (path, &db, SQLITE_OPEN_READWRITE, NULL), ==,
+                   SQLITE_OK);
+  if (sqlite3_exec (db, sql, NULL, NULL, NULL) != SQLITE_OK)
+    g_error ("%s", sqlite3_errmsg (db));
+  sqlite3_close (db);
 }
 
 char *queue_sql (Queue *queue, const char *sql)

@@ -4,7 +4,10 @@
  * small protocol of text lines, on a clock that stands still. Devices are socket pairs.
  *
  * Lines of a device: `@on ID`, `@hb ID`, `@ack ID NUMBER`, `@no ID NUMBER CODE`,
- * `@sim ID ICCID`. Lines of the server: `TYPE NUMBER ATTEMPT SOCKET PORT ORDER`.
+ * `@sim ID ICCID`, `@port ID PORT STATUS [NUMBER]`, `@start ID PORT NUMBER [ORDER]`,
+ * `@prog ID PORT NUMBER WH S`, `@end ID PORT NUMBER WH S REASON` (also `@guess`: inferred).
+ * A number is a business number, or a wire order when it begins with `w`. Lines of the
+ * server: `TYPE NUMBER ATTEMPT SOCKET PORT ORDER`, `stored PORT` for what is durable.
  */
 #pragma once
 
@@ -29,10 +32,13 @@ typedef struct {
   GPtrArray *views;          /* text of what the hooks heard */
   ChCommandState next_state; /* what the protocol answers to a command, SENT by default */
   gsize padding;             /* bytes added to each command, to fill a connection */
+  gboolean with_orders; /* the core's own hooks and timers instead of the test's */
 } Queue;
 
 /* @options: NULL-terminated settings `outbound.warning=5`. */
 Queue *queue_new (const char *const *options);
+/* The same with the life of orders. */
+Queue *queue_new_orders (const char *const *options);
 void queue_free (Queue *queue);
 /* The process dies and comes back: new core, empty kv, same database. */
 void queue_restart (Queue *queue);
@@ -64,6 +70,10 @@ void queue_send (Queue *queue, const ChOutboundRequest *request, char *id);
 const char *queue_state (Queue *queue, const char *id);
 /* A command of the kv, answered as text; words are divided by blanks. (transfer full) */
 char *queue_kv (Queue *queue, const char *line);
+/* Changes the database behind the core's back. */
+void queue_change (Queue *queue, const char *sql);
+/* queue-facts.c: a line that states a fact of a port or a charge. */
+void queue_fact_line (ChPlugin *self, ChConn conn, char **words);
 /* First column of the first row. (transfer full) */
 char *queue_sql (Queue *queue, const char *sql);
 /* "a; b; c", and forgets them. (transfer full) */

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Lines of a device that state facts of ports and charges. */
+#include "queue-fixture.h"
+#include <chargehost/chargehost.h>
+
+#include <string.h>
+
+static void take_number (const char *word, gint64 *number, const char **wire)
+{
+  if (word != NULL && word[0] == 'w')
+    *wire = word;
+  else if (word != NULL)
+    *number = atoi (word);
+}
+
+static void port_line (ChPlugin *self, ChConn conn, char **words)
+{
+  ChPortUpdate fact = CH_PORT_UPDATE_INIT;
+  fact.socket_no = 0;
+  fact.port_no = atoi (words[2]);
+  fact.status = (ChPortStatus) atoi (words[3]);
+  take_number (words[3] != NULL ? words[4] : NULL, &fact.business_no, &fact.wire_order);
+  ch_port_update (self, conn, words[1], &fact);
+}
+
+static void progress_line (ChPlugin *self, ChConn conn, char **words)
+{
+  ChOrderProgress fact = CH_ORDER_PROGRESS_INIT;
+  fact.port_no = atoi (words[2]);
+  take_number (words[3], &fact.business_no, &fact.wire_order);
+  fact.energy_wh = atoi (words[4]);
+  fact.duration_s = atoi (words[5]);
+  ch_order_progress (self, conn, words[1], &fact);
+}
+
+static void on_stored (ChPlugin *self, ChConn conn, const GError *error,
+                       gpointer user_data)
+{
+  g_autofree char *port = user_data;
+  g_autofree char *line
+      = g_strdup_printf ("%s %s\n", error == NULL ? "stored" : "failed", port);
+  ch_conn_write (self, conn, line, strlen (line), CH_WRITE_REPLY);
+}
+
+static void start_line (ChPlugin *self, ChConn conn, char **words)
+{
+  ChOrderStarted fact = CH_ORDER_STARTED_INIT;
+  fact.port_no = atoi (words[2]);
+  take_number (words[3], &fact.business_no, &fact.wire_order);
+  fact.order_no = words[4];
+  ch_order_started (self, conn, words[1], &fact, on_stored, g_strdup (words[2]));
+}
+
+static void end_line (ChPlugin *self, ChConn conn, char **words)
+{
+  ChOrderEnded fact = CH_ORDER_ENDED_INIT;
+  fact.port_no = atoi (words[2]);
+  take_number (words[3], &fact.business_no, &fact.wire_order);
+  fact.energy_wh = atoi (words[4]);
+  fact.duration_s = atoi (words[5]);
+  fact.end_reason = (ChEndReason) atoi (words[6]);
+  fact.next_port_status = CH_PORT_IDLE;
+  fact.inferred = g_str_equal (words[0], "@guess");
+  ch_order_ended (self, conn, words[1], &fact, on_stored, g_strdup (words[2]));
+}
+
+void queue_fact_line (ChPlugin *self, ChConn conn, char **words)
+{
+  if (g_str_equal (words[0], "@port"))
+    port_line (self, conn, words);
+  else if (g_str_equal (words[0], "@prog"))
+    progress_line (self, conn, words);
+  else if (g_str_equal (words[0], "@start"))
+    start_line (self, conn, words);
+  else if (g_str_equal (words[0], "@end") || g_str_equal (words[0], "@guess"))
+    end_line (self, conn, words);
+}
