@@ -261,7 +261,7 @@ static void enter_state (ChChange *change)
     ch_order_port_on (order);
   }
   if (order->d.status == CH_ORDER_STOPPING) { /* its stop is a new one */
-    order->stop_acked_ms = order->stop_written_ms = 0;
+    order->stop_acked_ms = 0;
     order->stop_rounds = 0;
     order->stop_alarmed = FALSE;
   }
