@@ -13,29 +13,39 @@ static gboolean wants_chinese (const ChRequest *request)
   return language != NULL && g_ascii_strncasecmp (language, "zh", 2) == 0;
 }
 
+static void begin (ChText *out, gint code, const char *message)
+{
+  out->size = 0;
+  ch_text_literal (out, "{\"code\":");
+  ch_text_number (out, code);
+  ch_text_literal (out, ",\"message\":");
+  ch_text_string (out, message, strlen (message));
+}
+
+static void end (ChRequest *request, ChText *out)
+{
+  ch_text_literal (out, ",\"request_id\":\"");
+  ch_text_add (out, request->id, strlen (request->id));
+  ch_text_literal (out, "\",\"timestamp\":");
+  ch_text_number (out, ch_wall_ms (request->http->self) / 1000);
+  ch_text_char (out, '}');
+}
+
 void ch_http_envelope (ChRequest *request, gint code, const char *message,
                        const json_t *data)
 {
-  ChHttpText *out = &request->conn->out;
+  ChText *out = &request->conn->out;
 
   if (code != 0 && wants_chinese (request)) {
     const char *chinese = ch_http_error_chinese (code);
     message = chinese != NULL ? chinese : message;
   }
-  out->size = 0;
-  ch_http_text_literal (out, "{\"code\":");
-  ch_http_text_number (out, code);
-  ch_http_text_literal (out, ",\"message\":");
-  ch_http_text_string (out, message, strlen (message));
+  begin (out, code, message);
   if (data != NULL && !json_is_null (data)) {
-    ch_http_text_literal (out, ",\"data\":");
-    ch_http_text_json (out, data);
+    ch_text_literal (out, ",\"data\":");
+    ch_text_json (out, data);
   }
-  ch_http_text_literal (out, ",\"request_id\":\"");
-  ch_http_text_add (out, request->id, strlen (request->id));
-  ch_http_text_literal (out, "\",\"timestamp\":");
-  ch_http_text_number (out, ch_wall_ms (request->http->self) / 1000);
-  ch_http_text_char (out, '}');
+  end (request, out);
 }
 
 /* ---- answering -----------------------------------------------------------------------
@@ -125,7 +135,7 @@ void ch_http_answer (ChRequest *request, guint status, const char *type, char *b
 void ch_http_answer_data (ChRequest *request, guint status, gint code,
                           const char *message, json_t *data)
 {
-  ChHttpText *out = &request->conn->out;
+  ChText *out = &request->conn->out;
   if (request->answered) {
     json_decref (data);
     return;
@@ -133,6 +143,22 @@ void ch_http_answer_data (ChRequest *request, guint status, gint code,
   request->code = code;
   ch_http_envelope (request, code, message, data);
   json_decref (data);
+  ch_http_answer (request, status, "application/json", out->bytes, out->size);
+}
+
+ChText *ch_http_answer_begin (ChRequest *request)
+{
+  ChText *out = &request->conn->out;
+  begin (out, 0, "success");
+  ch_text_literal (out, ",\"data\":");
+  return out;
+}
+
+void ch_http_answer_end (ChRequest *request, guint status)
+{
+  ChText *out = &request->conn->out;
+  request->code = 0;
+  end (request, out);
   ch_http_answer (request, status, "application/json", out->bytes, out->size);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reading devices (gateway 7.4, 7.5): all from memory. */
+#include "core/device-json.h"
 #include "http/api.h"
 
 const ChParam ch_http_device_params[] = {CH_HTTP_PARAM_DEVICE, {.name = NULL}};
@@ -14,16 +15,25 @@ const ChParam ch_http_list_devices_params[] = {
     {.name = NULL},
 };
 
+/* The answer is written as text: devices are asked for most often of all. */
+static void answer_text (ChPlugin *self, const ChRequest *request, ChReply reply,
+                         gboolean (*write) (ChPlugin *self, const char *id, ChText *text))
+{
+  ChRequest *own = (ChRequest *) (guintptr) request;
+  if (write (self, ch_request_path (request, "id"), ch_http_answer_begin (own)))
+    ch_http_answer_end (own, 200);
+  else
+    ch_http_reply_device (self, reply, NULL);
+}
+
 void ch_http_get_device (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  ch_http_reply_device (self, reply,
-                        ch_core_device_json (self, ch_request_path (request, "id")));
+  answer_text (self, request, reply, ch_core_device_text);
 }
 
 void ch_http_get_ports (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  ch_http_reply_device (self, reply,
-                        ch_core_ports_json (self, ch_request_path (request, "id")));
+  answer_text (self, request, reply, ch_core_ports_text);
 }
 
 static void get_sockets (ChPlugin *self, const ChRequest *request, ChReply reply)
@@ -80,10 +90,9 @@ void ch_http_list_devices (ChPlugin *self, const ChRequest *request, ChReply rep
     return;
   }
   ch_http_page (request, &query.limit, &query.offset);
-  json_t *data = ch_core_list_devices (self, &query);
-  json_object_set_new (data, "page", json_integer (query.offset / query.limit + 1));
-  json_object_set_new (data, "page_size", json_integer (query.limit));
-  ch_reply_data (self, reply, 200, NULL, data);
+  ChRequest *own = (ChRequest *) (guintptr) request;
+  ch_core_list_devices_text (self, &query, ch_http_answer_begin (own));
+  ch_http_answer_end (own, 200);
 }
 
 static void stats (ChPlugin *self, const ChRequest *request, ChReply reply)

@@ -177,7 +177,7 @@ static void refuse (ChRequest *request, gint code, const char *message)
 {
   request->code = code;
   ch_http_envelope (request, code, message, NULL);
-  ch_http_text_char (&request->conn->out, '\0');
+  ch_text_char (&request->conn->out, '\0');
   ch_http_conn_refuse (request->conn, (guint) code / 100, request->conn->out.bytes);
 }
 
@@ -370,7 +370,7 @@ static void on_request_ended (SoupServer *server, SoupServerMessage *msg, ChHttp
     ch_http_traffic_answered (&conn->request);
   ch_http_exchange_clear (&conn->request);
   soup_message_body_truncate (soup_server_message_get_response_body (msg));
-  ch_http_text_reset (&conn->out);
+  ch_text_reset (&conn->out);
   if (conn->phase == CH_HTTP_REFUSED)
     return;
   ch_http_conn_set_phase (conn, CH_HTTP_IDLE, http->settings.idle_ms);

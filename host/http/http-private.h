@@ -7,10 +7,10 @@
 
 #include "base/clock-private.h"
 #include "base/reply.h"
+#include "base/text.h"
 #include "http/http.h"
 #include "http/keys.h"
 #include "http/router.h"
-#include "http/text.h"
 #include "net/limiter.h"
 #include "net/reactor.h"
 #include <chargehost/bus.h>
@@ -127,7 +127,7 @@ struct _ChHttpConn {
   gboolean hold;                /* headers wait for the body, to go out together */
   GByteArray *held;
   gsize held_done;
-  ChHttpText out; /* the body of the answer under way */
+  ChText out; /* the body of the answer under way */
   ChRequest request;
 };
 
@@ -223,6 +223,12 @@ void ch_http_answer_now (ChRequest *request, guint status, const char *type, cha
 /* Writes an envelope to conn->out. */
 void ch_http_envelope (ChRequest *request, gint code, const char *message,
                        const json_t *data);
+/*
+ * An answer whose data is written as text: begin, append JSON to what it returns, end.
+ * Any other answer after begin takes its place.
+ */
+ChText *ch_http_answer_begin (ChRequest *request);
+void ch_http_answer_end (ChRequest *request, guint status);
 
 /* error-text.c */
 const char *ch_http_error_name (gint code);

@@ -270,7 +270,7 @@ static void stream_finalize (GObject *object)
   HttpStream *stream = HTTP_STREAM (object);
   stream_close (G_IO_STREAM (stream), NULL, NULL);
   g_clear_pointer (&stream->conn->held, g_byte_array_unref);
-  ch_http_text_clear (&stream->conn->out);
+  ch_text_clear (&stream->conn->out);
   g_clear_object (&stream->conn->address);
   g_object_unref (stream->input);
   g_object_unref (stream->output);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* JSON text is that of jansson, byte by byte. */
-#include "http/text.h"
+#include "base/text.h"
 
 #include <chargehost/json.h>
 
 static void expect_same (const json_t *value)
 {
-  ChHttpText text = {0};
+  ChText text = {0};
   g_autofree char *expected = ch_json_dump (value);
-  ch_http_text_json (&text, value);
-  ch_http_text_char (&text, '\0');
+  ch_text_json (&text, value);
+  ch_text_char (&text, '\0');
   g_assert_cmpstr (text.bytes, ==, expected);
-  ch_http_text_clear (&text);
+  ch_text_clear (&text);
 }
 
 static void test_fixed (void)
@@ -106,36 +106,36 @@ static void test_random (void)
 
 static void test_not_utf8 (void)
 {
-  ChHttpText text = {0};
-  ch_http_text_string (&text, "a\xff", 2);
-  ch_http_text_char (&text, '\0');
+  ChText text = {0};
+  ch_text_string (&text, "a\xff", 2);
+  ch_text_char (&text, '\0');
   g_assert_cmpstr (text.bytes, ==, "\"a\357\277\275\"");
-  ch_http_text_clear (&text);
+  ch_text_clear (&text);
 }
 
 static void test_room (void)
 {
-  ChHttpText text = {0};
+  ChText text = {0};
   g_autofree char *large = g_strnfill (100000, 'x');
-  ch_http_text_add (&text, large, 100000);
-  ch_http_text_add (&text, "y", 1);
+  ch_text_add (&text, large, 100000);
+  ch_text_add (&text, "y", 1);
   g_assert_cmpuint (text.size, ==, 100001);
   g_assert_cmpint (text.bytes[100000], ==, 'y');
-  ch_http_text_reset (&text);
+  ch_text_reset (&text);
   g_assert_null (text.bytes);
-  ch_http_text_add (&text, "z", 1);
-  ch_http_text_reset (&text);
+  ch_text_add (&text, "z", 1);
+  ch_text_reset (&text);
   g_assert_nonnull (text.bytes);
-  ch_http_text_clear (&text);
+  ch_text_clear (&text);
 }
 
 int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  g_test_add_func ("/http/text/fixed", test_fixed);
-  g_test_add_func ("/http/text/reals", test_reals);
-  g_test_add_func ("/http/text/random", test_random);
-  g_test_add_func ("/http/text/not-utf8", test_not_utf8);
-  g_test_add_func ("/http/text/room", test_room);
+  g_test_add_func ("/text/fixed", test_fixed);
+  g_test_add_func ("/text/reals", test_reals);
+  g_test_add_func ("/text/random", test_random);
+  g_test_add_func ("/text/not-utf8", test_not_utf8);
+  g_test_add_func ("/text/room", test_room);
   return g_test_run ();
 }

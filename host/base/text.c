@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "http/text.h"
+#include "base/text.h"
 
 #include <math.h>
 
@@ -7,26 +7,26 @@
 #define KEEP_ROOM (32 * 1024)
 #define MAX_DEPTH 128
 
-void ch_http_text_grow (ChHttpText *text, gsize more)
+void ch_text_grow (ChText *text, gsize more)
 {
   text->room = MAX (MAX (text->room * 2, text->size + more), FIRST_ROOM);
   text->bytes = g_realloc (text->bytes, text->room);
 }
 
-void ch_http_text_clear (ChHttpText *text)
+void ch_text_clear (ChText *text)
 {
   g_free (text->bytes);
-  *text = (ChHttpText) {0};
+  *text = (ChText) {0};
 }
 
-void ch_http_text_reset (ChHttpText *text)
+void ch_text_reset (ChText *text)
 {
   text->size = 0;
   if (text->room > KEEP_ROOM)
-    ch_http_text_clear (text);
+    ch_text_clear (text);
 }
 
-void ch_http_text_number (ChHttpText *text, gint64 number)
+void ch_text_number (ChText *text, gint64 number)
 {
   char digits[24], *p = digits + sizeof digits;
   guint64 left = number < 0 ? -(guint64) number : (guint64) number;
@@ -35,13 +35,13 @@ void ch_http_text_number (ChHttpText *text, gint64 number)
   while ((left /= 10) > 0);
   if (number < 0)
     *--p = '-';
-  ch_http_text_add (text, p, (gsize) (digits + sizeof digits - p));
+  ch_text_add (text, p, (gsize) (digits + sizeof digits - p));
 }
 
 /* ---- strings -------------------------------------------------------------------------
  */
 
-static void add_escape (ChHttpText *text, guchar c)
+static void add_escape (ChText *text, guchar c)
 {
   static const char hex[] = "0123456789ABCDEF";
   char plain = c == '\b'   ? 'b'
@@ -51,32 +51,32 @@ static void add_escape (ChHttpText *text, guchar c)
                : c == '\t' ? 't'
                            : '\0';
   if (c == '"' || c == '\\' || plain != '\0') {
-    ch_http_text_char (text, '\\');
-    ch_http_text_char (text, plain != '\0' ? plain : (char) c);
+    ch_text_char (text, '\\');
+    ch_text_char (text, plain != '\0' ? plain : (char) c);
     return;
   }
-  ch_http_text_literal (text, "\\u00");
-  ch_http_text_char (text, hex[c >> 4]);
-  ch_http_text_char (text, hex[c & 15]);
+  ch_text_literal (text, "\\u00");
+  ch_text_char (text, hex[c >> 4]);
+  ch_text_char (text, hex[c & 15]);
 }
 
-static void add_quoted (ChHttpText *text, const char *string, gsize size)
+static void add_quoted (ChText *text, const char *string, gsize size)
 {
   gsize start = 0;
-  ch_http_text_char (text, '"');
+  ch_text_char (text, '"');
   for (gsize i = 0; i < size; i++) {
     guchar c = (guchar) string[i];
     if (G_LIKELY (c >= 0x20 && c != '"' && c != '\\'))
       continue;
-    ch_http_text_add (text, string + start, i - start);
+    ch_text_add (text, string + start, i - start);
     add_escape (text, c);
     start = i + 1;
   }
-  ch_http_text_add (text, string + start, size - start);
-  ch_http_text_char (text, '"');
+  ch_text_add (text, string + start, size - start);
+  ch_text_char (text, '"');
 }
 
-void ch_http_text_string (ChHttpText *text, const char *string, gsize size)
+void ch_text_string (ChText *text, const char *string, gsize size)
 {
   if (g_utf8_validate (string, (gssize) size, NULL)) {
     add_quoted (text, string, size);
@@ -89,8 +89,32 @@ void ch_http_text_string (ChHttpText *text, const char *string, gsize size)
 /* ---- numbers -------------------------------------------------------------------------
  */
 
+static void add_decimals (ChText *text, gint64 milli)
+{
+  gint rest = (gint) (milli % 1000);
+  char decimals[4] = {'.', (char) ('0' + rest / 100), (char) ('0' + rest / 10 % 10),
+                      (char) ('0' + rest % 10)};
+  gsize n = 4;
+  while (n > 2 && decimals[n - 1] == '0')
+    n--;
+  ch_text_add (text, decimals, n);
+}
+
+void ch_text_milli (ChText *text, gint64 milli)
+{
+  if (milli % 1000 == 0) {
+    ch_text_number (text, milli / 1000);
+    return;
+  }
+  guint64 size = milli < 0 ? -(guint64) milli : (guint64) milli;
+  if (milli < 0)
+    ch_text_char (text, '-');
+  ch_text_number (text, (gint64) (size / 1000));
+  add_decimals (text, (gint64) (size % 1000));
+}
+
 /* What has at most three decimals, as every measured value. */
-static gboolean add_milli (ChHttpText *text, double value)
+static gboolean add_short (ChText *text, double value)
 {
   if (!(fabs (value) < 1e12))
     return FALSE;
@@ -98,69 +122,63 @@ static gboolean add_milli (ChHttpText *text, double value)
   if ((double) milli / 1000 != value || (milli == 0 && signbit (value)))
     return FALSE;
   if (milli < 0) {
-    ch_http_text_char (text, '-');
+    ch_text_char (text, '-');
     milli = -milli;
   }
-  ch_http_text_number (text, milli / 1000);
-  gint rest = (gint) (milli % 1000);
-  char decimals[4] = {'.', (char) ('0' + rest / 100), (char) ('0' + rest / 10 % 10),
-                      (char) ('0' + rest % 10)};
-  gsize n = 4;
-  while (n > 2 && decimals[n - 1] == '0')
-    n--;
-  ch_http_text_add (text, decimals, n);
+  ch_text_number (text, milli / 1000);
+  add_decimals (text, milli);
   return TRUE;
 }
 
-static void add_real (ChHttpText *text, const json_t *real)
+static void add_real (ChText *text, const json_t *real)
 {
   char buffer[64];
-  if (add_milli (text, json_real_value (real)))
+  if (add_short (text, json_real_value (real)))
     return;
   size_t n = json_dumpb (real, buffer, sizeof buffer,
                          JSON_ENCODE_ANY | JSON_REAL_PRECISION (15));
-  ch_http_text_add (text, buffer, MIN (n, sizeof buffer));
+  ch_text_add (text, buffer, MIN (n, sizeof buffer));
 }
 
 /* ---- values --------------------------------------------------------------------------
  */
 
-static void add_value (ChHttpText *text, const json_t *value, guint depth);
+static void add_value (ChText *text, const json_t *value, guint depth);
 
-static void add_object (ChHttpText *text, const json_t *value, guint depth)
+static void add_object (ChText *text, const json_t *value, guint depth)
 {
   json_t *object = (json_t *) (guintptr) value; /* its iterator is not const */
   gboolean first = TRUE;
-  ch_http_text_char (text, '{');
+  ch_text_char (text, '{');
   for (void *i = json_object_iter (object); i != NULL;
        i = json_object_iter_next (object, i)) {
     const char *key = json_object_iter_key (i);
     if (!first)
-      ch_http_text_char (text, ',');
+      ch_text_char (text, ',');
     first = FALSE;
     add_quoted (text, key, strlen (key));
-    ch_http_text_char (text, ':');
+    ch_text_char (text, ':');
     add_value (text, json_object_iter_value (i), depth + 1);
   }
-  ch_http_text_char (text, '}');
+  ch_text_char (text, '}');
 }
 
-static void add_array (ChHttpText *text, const json_t *value, guint depth)
+static void add_array (ChText *text, const json_t *value, guint depth)
 {
   size_t n = json_array_size (value);
-  ch_http_text_char (text, '[');
+  ch_text_char (text, '[');
   for (size_t i = 0; i < n; i++) {
     if (i > 0)
-      ch_http_text_char (text, ',');
+      ch_text_char (text, ',');
     add_value (text, json_array_get (value, i), depth + 1);
   }
-  ch_http_text_char (text, ']');
+  ch_text_char (text, ']');
 }
 
-static void add_value (ChHttpText *text, const json_t *value, guint depth)
+static void add_value (ChText *text, const json_t *value, guint depth)
 {
   if (value == NULL || depth > MAX_DEPTH) {
-    ch_http_text_literal (text, "null");
+    ch_text_literal (text, "null");
     return;
   }
   switch (json_typeof (value)) {
@@ -174,24 +192,24 @@ static void add_value (ChHttpText *text, const json_t *value, guint depth)
     add_quoted (text, json_string_value (value), json_string_length (value));
     break;
   case JSON_INTEGER:
-    ch_http_text_number (text, json_integer_value (value));
+    ch_text_number (text, json_integer_value (value));
     break;
   case JSON_REAL:
     add_real (text, value);
     break;
   case JSON_TRUE:
-    ch_http_text_literal (text, "true");
+    ch_text_literal (text, "true");
     break;
   case JSON_FALSE:
-    ch_http_text_literal (text, "false");
+    ch_text_literal (text, "false");
     break;
   case JSON_NULL:
-    ch_http_text_literal (text, "null");
+    ch_text_literal (text, "null");
     break;
   }
 }
 
-void ch_http_text_json (ChHttpText *text, const json_t *value)
+void ch_text_json (ChText *text, const json_t *value)
 {
   add_value (text, value, 0);
 }
