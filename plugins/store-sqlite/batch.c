@@ -223,13 +223,16 @@ static void complete (SqBatch *batch, guint end)
  */
 static void checkpoint (SqBatch *batch)
 {
-  int rc, in_log = 0, copied = 0;
+  int rc;
 
-  if (batch->log_pages < batch->checkpoint_pages)
+  if (batch->log_pages < batch->copied_pages)
+    batch->copied_pages = 0; /* it was begun anew */
+  /* A reader, or a copy that is being made, may hold it: then not at every commit. */
+  if (batch->log_pages - batch->copied_pages < batch->checkpoint_pages)
     return;
-  rc = sqlite3_wal_checkpoint_v2 (batch->db.handle, NULL, SQLITE_CHECKPOINT_PASSIVE,
-                                  &in_log, &copied);
-  batch->log_pages = 0; /* the next commit tells */
+  rc = sqlite3_wal_checkpoint_v2 (batch->db.handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                  NULL);
+  batch->copied_pages = batch->log_pages;
   if (rc != SQLITE_OK && rc != SQLITE_BUSY) {
     g_autoptr (GError) error = NULL;
     sq_set_error (&error, batch->db.handle, rc, "copying the log");

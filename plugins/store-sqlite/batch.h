@@ -21,9 +21,10 @@ typedef struct {
   guint n;
   guint max;
   gint64 checkpoint_pages;
-  gint log_pages;   /* in the write-ahead log after the last commit */
-  gint64 commit_us; /* how long a commit takes, about */
-  gint corrupt;     /* atomic */
+  gint log_pages;    /* in the write-ahead log after the last commit */
+  gint copied_pages; /* of them when it was copied last */
+  gint64 commit_us;  /* how long a commit takes, about */
+  gint corrupt;      /* atomic */
 } SqBatch;
 
 gboolean sq_batch_open (SqBatch *batch, ChPlugin *self, const SqOptions *options,
