@@ -188,6 +188,7 @@ static void answer_created (const ChHttpKey *key, const char *text, const GError
     return;
   }
   json_t *object = key_json (answering->http, key);
+  ch_http_audit_after (answering->http, answering->reply, json_deep_copy (object));
   json_object_set_new (object, "key", json_string (text)); /* this once */
   if (key->hmac_secret != NULL)
     json_object_set_new (object, "hmac_secret", json_string (key->hmac_secret));

@@ -45,3 +45,13 @@ void ch_http_audit_answer (ChRequest *request, guint status)
                  ch_request_remote (request), action, ch_http_request_raw_path (request),
                  request->id, request->audit_before, request->audit_after);
 }
+
+void ch_http_audit_after (ChHttp *http, ChReply reply, json_t *after)
+{
+  ChRequest *request = ch_replies_peek (http->services->replies, reply, CH_HTTP_REPLY);
+  if (request != NULL) {
+    g_free (request->audit_after);
+    request->audit_after = ch_json_dump (after);
+  }
+  json_decref (after);
+}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who may call what: classes, keys, scopes, addresses, limits, signatures. */
+#include "http/secret.h"
 #include "http/test-http.h"
 
 #include <string.h>
@@ -371,6 +372,30 @@ static void test_scopes (void)
   g_assert_cmpuint (ch_http_keys_scope (keys, "one too many"), ==, 0);
 }
 
+static void test_secrets (void)
+{
+  g_autofree char *sealed = ch_http_secret_seal ("a master key of some length", "text");
+  g_autofree char *again = ch_http_secret_seal ("a master key of some length", "text");
+  g_autofree char *opened = ch_http_secret_open ("a master key of some length", sealed);
+  g_assert_cmpstr (opened, ==, "text");
+  g_assert_cmpstr (sealed, !=, again);
+  g_assert_null (strstr (sealed, "text"));
+  g_assert_null (ch_http_secret_open ("another master key", sealed));
+  g_assert_null (ch_http_secret_open (NULL, sealed));
+  g_assert_null (ch_http_secret_open ("a master key of some length", "v1:AAAA"));
+  sealed[8] = sealed[8] == 'A' ? 'B' : 'A';
+  g_assert_null (ch_http_secret_open ("a master key of some length", sealed));
+  /* Without a master key nothing is changed, and what is plain stays readable. */
+  g_autofree char *plain = ch_http_secret_seal (NULL, "text");
+  g_autofree char *read = ch_http_secret_open ("a master key of some length", "text");
+  g_assert_cmpstr (plain, ==, "text");
+  g_assert_cmpstr (read, ==, "text");
+  g_autofree char *large = g_strnfill (1000, 'x');
+  g_autofree char *sealed_large = ch_http_secret_seal ("key", large);
+  g_autofree char *opened_large = ch_http_secret_open ("key", sealed_large);
+  g_assert_cmpstr (opened_large, ==, large);
+}
+
 static void test_metrics_token (void)
 {
   World world;
@@ -420,6 +445,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/http/auth/hmac-refusals", test_hmac_refusals);
   g_test_add_func ("/http/auth/made-keys", test_made_keys);
   g_test_add_func ("/http/auth/scopes", test_scopes);
+  g_test_add_func ("/http/auth/secrets", test_secrets);
   g_test_add_func ("/http/auth/metrics-token", test_metrics_token);
   g_test_add_func ("/http/auth/cors", test_cors);
   return g_test_run ();

@@ -47,6 +47,7 @@ typedef struct {
   GPtrArray *third_addresses;
   GPtrArray *admin_addresses;
   char **cors_origins;
+  gboolean production;
   gboolean open_api; /* classes without a key are open */
   gboolean read_auth;
   gboolean require_hmac;
@@ -247,6 +248,8 @@ void ch_http_audit (ChHttp *http, const char *actor, const char *ip, const char 
                     const char *object, const char *request_id, const char *before,
                     const char *after);
 void ch_http_audit_answer (ChRequest *request, guint status);
+/* What the row of this request will show; @after (transfer full). */
+void ch_http_audit_after (ChHttp *http, ChReply reply, json_t *after);
 
 /* cors.c: TRUE when it was a preflight and is answered. */
 gboolean ch_http_cors (ChRequest *request);
@@ -270,8 +273,10 @@ gboolean ch_http_has_store (ChHttp *http);
 /* Routes of the part itself. */
 extern const ChRoute ch_http_health_routes[], ch_http_device_routes[],
     ch_http_order_routes[], ch_http_command_routes[], ch_http_seed_routes[],
-    ch_http_legacy_routes[], ch_http_admin_routes[], ch_http_key_routes[];
+    ch_http_legacy_routes[], ch_http_admin_routes[], ch_http_key_routes[],
+    ch_http_queue_routes[], ch_http_drain_routes[];
 gboolean ch_http_monitor_open (ChHttp *http, GError **error); /* metrics, documents */
+gboolean ch_http_debug_open (ChHttp *http, GError **error);
 
 struct _ChHttp {
   ChServices *services;
@@ -291,6 +296,9 @@ struct _ChHttp {
   ChBucket global;
   ChHttpTraffic *traffic;
   ChHttpHealth *health;
+  char *debug_path;
+  void (*drain) (gpointer daemon, gboolean on); /* NULL: nobody can */
+  gpointer daemon;
 };
 
 static inline guint ch_http_n_conns (const ChHttp *http)

@@ -130,6 +130,7 @@ void ch_http_free (ChHttp *http)
   ch_http_rate_clear (http);
   ch_http_settings_clear (&http->settings);
   g_free (http->traffic);
+  g_free (http->debug_path);
   http->services->http = NULL;
   g_free (http);
 }

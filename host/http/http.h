@@ -33,3 +33,6 @@ void ch_http_key_create (ChHttp *http, const char *name, const char *scopes,
                          gpointer data);
 /* Whether any key exists: without one only health answers. */
 gboolean ch_http_has_keys (ChHttp *http);
+/* How /api/v1/admin/drain reaches the daemon; without it the answer is 501. */
+void ch_http_set_daemon (ChHttp *http, void (*drain) (gpointer daemon, gboolean on),
+                         gpointer daemon);

@@ -58,7 +58,7 @@ const ChConfigKey ch_http_config[] = {
     KEY ("security.allow_open_api", CH_CONFIG_BOOL, FIXED, "false", 0, 0,
          "Serve a class of routes without authentication while it has no key."),
     KEY ("security.master_key", CH_CONFIG_SECRET, FIXED, NULL, 0, 0,
-         "Key for secrets that are stored."),
+         "Encrypts secrets that are stored; at least 16 characters."),
     KEY ("ratelimit.per_key_per_min", CH_CONFIG_DOUBLE, LIVE, "600", 0, 1e9,
          "Requests of one key in a minute; 0 = unlimited."),
     KEY ("ratelimit.burst", CH_CONFIG_DOUBLE, LIVE, "100", 1, 1e9,
@@ -186,7 +186,8 @@ void ch_http_settings_load (ChHttp *http)
       = g_strdupv ((char **) (guintptr) ch_config_list (self, "http.cors_origins"));
   s->open_api = ch_config_bool (self, "security.allow_open_api");
   s->read_auth = ch_config_bool (self, "api.auth.enabled");
-  if (is_production (http) && (s->open_api || !s->read_auth)) {
+  s->production = is_production (http);
+  if (s->production && (s->open_api || !s->read_auth)) {
     ch_error (self, "app.env is production: security.allow_open_api and "
                     "api.auth.enabled false are ignored");
     s->open_api = FALSE;

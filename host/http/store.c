@@ -2,6 +2,7 @@
 /* Rows of the part: migrations, statements, keys that are loaded and written back. */
 #include "store/store.h"
 #include "http/key-store.h"
+#include "http/secret.h"
 
 #include <string.h>
 
@@ -110,6 +111,11 @@ static GPtrArray *read_networks (ChHttp *http, const char *id, const char *text)
   return networks;
 }
 
+static const char *master_key (ChHttp *http)
+{
+  return ch_config_string (http->self, "security.master_key");
+}
+
 static ChHttpKey *read_key (ChHttp *http, const ChTxResult *r, guint row)
 {
   ChHttpKey *key = ch_http_key_new (ch_tx_result_text (r, 0, row, "key_id"), NULL);
@@ -123,7 +129,11 @@ static ChHttpKey *read_key (ChHttp *http, const ChTxResult *r, guint row)
   key->scopes = read_scopes (http, ch_tx_result_text (r, 0, row, "scopes"));
   key->networks
       = read_networks (http, key->id, ch_tx_result_text (r, 0, row, "ip_allow"));
-  key->hmac_secret = g_strdup (ch_tx_result_text (r, 0, row, "hmac_secret"));
+  const char *secret = ch_tx_result_text (r, 0, row, "hmac_secret");
+  key->hmac_secret = ch_http_secret_open (master_key (http), secret);
+  if (secret != NULL && key->hmac_secret == NULL)
+    ch_error (http->self, "the secret of key %s cannot be read with security.master_key",
+              key->id);
   key->rate_per_min = rate != CH_UNSET ? rate : 0;
   key->expires_at = expires_at != CH_UNSET ? expires_at : 0;
   key->last_used_at = used_at != CH_UNSET ? used_at : 0;
@@ -310,7 +320,8 @@ void ch_http_key_store (ChHttp *http, const ChHttpKeyWish *wish, ChHttpKeyDone d
   ch_tx_bind_text (tx, "display", key->display);
   ch_tx_bind_json (tx, "scopes", scopes);
   ch_tx_bind_json (tx, "ip_allow", networks);
-  ch_tx_bind_text (tx, "hmac_secret", key->hmac_secret);
+  g_autofree char *sealed = ch_http_secret_seal (master_key (http), key->hmac_secret);
+  ch_tx_bind_text (tx, "hmac_secret", sealed);
   ch_tx_bind_int (tx, "rate_per_min",
                   key->rate_per_min > 0 ? key->rate_per_min : CH_UNSET);
   ch_tx_bind_time (tx, "created_at", key->created_at);

@@ -368,7 +368,8 @@ static void test_health (void)
   queue_advance (api.queue, 5500);
   g_assert_cmpuint (api_ask (&api, "GET", "/health", NULL, NULL, &health), !=, 404);
   const json_t *checks = json_object_get (health, "checks");
-  static const char *const names[] = {"database", "redis", "tcp", "loops", NULL};
+  static const char *const names[]
+      = {"database", "redis", "tcp", "loops", "outbound", NULL};
   expect_names (checks, names);
   g_assert_cmpstr (
       ch_json_get_string (json_object_get (checks, "database"), "status", ""), ==,
@@ -454,6 +455,63 @@ static void test_administration (void)
   api_close (&api);
 }
 
+static void test_queue (void)
+{
+  Api api;
+  api_open (&api, (const char *const[]) {"http.debug.enable=true", NULL});
+  int fd = api_device (&api, ID);
+  g_autoptr (Client) client = client_new (api.services, api.port);
+  client_request (client, "POST", THIRD "/devices/" ID "/commands", DRIVER,
+                  "{\"type\":\"SyncTime\"}");
+  g_autofree char *id = g_strdup (api_text (client, "command_id"));
+  client_request (client, "GET", "/api/v1/admin/queue", BOSS, NULL);
+  g_assert_cmpuint (client->status, ==, 200);
+  g_assert_true (json_is_array (json_object_get (data_of (client), "queue")));
+  client_request (client, "GET", "/api/v1/admin/queue/" ID, BOSS, NULL);
+  g_assert_nonnull (strstr (client->body, id));
+  client_request (client, "GET", "/api/v1/admin/queue/none", BOSS, NULL);
+  g_assert_cmpint (client_code (client), ==, 40401);
+  client_request (client, "DELETE", "/api/v1/admin/commands/cmd_none", BOSS, NULL);
+  g_assert_cmpint (client_code (client), ==, 40407);
+  client_request (client, "GET", "/api/v1/admin/queue/dead", BOSS, NULL);
+  g_assert_cmpuint (client->status, ==, 200);
+  client_request (client, "POST", "/api/v1/admin/queue/dead/77/resend", BOSS, NULL);
+  g_assert_cmpuint (client->status, >=, 400);
+  client_request (client, "DELETE", "/api/v1/admin/queue/dead", BOSS, NULL);
+  g_assert_cmpint (client_code (client), ==, 40010);
+  client_request (client, "DELETE",
+                  "/api/v1/admin/queue/dead?before=2024-01-01T00:00:00Z", BOSS, NULL);
+  g_assert_cmpuint (client->status, ==, 200);
+  client_request (client, "GET", "/debug/state", BOSS, NULL);
+  g_assert_cmpuint (client->status, ==, 200);
+  client_request (client, "GET", "/debug/state", DRIVER, NULL);
+  g_assert_cmpuint (client->status, ==, 401);
+  close (fd);
+  api_close (&api);
+}
+
+static void set_draining (gpointer daemon, gboolean on)
+{
+  ((ChServices *) daemon)->draining = on;
+}
+
+static void test_drain (void)
+{
+  Api api;
+  api_open (&api, NULL);
+  g_autoptr (Client) client = client_new (api.services, api.port);
+  client_request (client, "POST", "/api/v1/admin/drain", BOSS, NULL);
+  g_assert_cmpuint (client->status, ==, 501);
+  ch_http_set_daemon (api.services->http, set_draining, api.services);
+  client_request (client, "POST", "/api/v1/admin/drain", BOSS, NULL);
+  g_assert_true (ch_json_get_bool (data_of (client), "draining", FALSE));
+  client_request (client, "POST", THIRD "/devices/" ID "/start_charge", DRIVER, START);
+  g_assert_cmpint (client_code (client), ==, 50306);
+  client_request (client, "DELETE", "/api/v1/admin/drain", BOSS, NULL);
+  g_assert_false (api.services->draining);
+  api_close (&api);
+}
+
 int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
@@ -470,5 +528,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/http/api/health", test_health);
   g_test_add_func ("/http/api/not-ready", test_not_ready);
   g_test_add_func ("/http/api/administration", test_administration);
+  g_test_add_func ("/http/api/queue", test_queue);
+  g_test_add_func ("/http/api/drain", test_drain);
   return g_test_run ();
 }

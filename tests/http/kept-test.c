@@ -347,6 +347,54 @@ static void test_nonce (void)
   api_close (&api);
 }
 
+/* Live keys of the configuration take effect when the daemon says that they changed. */
+static void test_reload (void)
+{
+  static const ChField no_fields[] = {{.name = NULL}};
+  static const ChTopic topic = {.size = sizeof (ChTopic),
+                                .name = "config.reloaded",
+                                .event_size = sizeof (ChConfigReloadedEvent),
+                                .fields = no_fields,
+                                .summary = "Reloaded."};
+  Api api;
+  g_autoptr (GError) error = NULL;
+  ChConfigReloadedEvent event = {.event = {.socket_no = -1, .port_no = -1}};
+  open_api (&api);
+  ChTopicHandle *handle = ch_topic_register (api.queue->caller, &topic, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (status_with (&api, "/api/v1/stats", "a-new-key-0123456789"), ==, 401);
+  ch_config_add_option (api.services->config, "api.auth.api_keys=a-new-key-0123456789",
+                        &error);
+  g_assert_no_error (error);
+  ch_config_resolve (api.services->config, NULL, &error);
+  g_assert_no_error (error);
+  ch_publish (handle, &event.event);
+  queue_settle (api.queue);
+  g_assert_cmpuint (status_with (&api, "/api/v1/stats", "a-new-key-0123456789"), ==, 200);
+  g_assert_cmpuint (status_with (&api, "/api/v1/stats", "reader-key-0123456789"), ==,
+                    401);
+  api_close (&api);
+}
+
+/* Secrets of signatures are not readable in the database. */
+static void test_sealed_secret (void)
+{
+  Api api;
+  api_open (&api, (const char *const[]) {"security.master_key=a-master-key-0123456789",
+                                         "thirdparty.auth.require_hmac=true", NULL});
+  g_autoptr (Client) client = client_new (api.services, api.port);
+  client_request (client, "POST", "/api/v1/admin/api-keys", BOSS,
+                  "{\"name\":\"shop\",\"scopes\":[\"control\"],\"hmac\":true}");
+  g_autofree char *secret = g_strdup (api_text (client, "hmac_secret"));
+  g_autofree char *id = g_strdup (api_text (client, "key_id"));
+  g_autofree char *stored = queue_sql (api.queue, "SELECT hmac_secret FROM api_keys");
+  g_assert_true (g_str_has_prefix (stored, "v1:"));
+  api_restart (&api);
+  const ChHttpKey *key = ch_http_keys_by_id (api.services->http->keys, id);
+  g_assert_cmpstr (key->hmac_secret, ==, secret);
+  api_close (&api);
+}
+
 static void test_audit (void)
 {
   Api api;
@@ -383,6 +431,8 @@ int main (int argc, char **argv)
   g_test_add_func ("/http/kept/keys-over-rest", test_keys_over_rest);
   g_test_add_func ("/http/kept/keys-read-again", test_keys_are_read_again);
   g_test_add_func ("/http/kept/nonce", test_nonce);
+  g_test_add_func ("/http/kept/reload", test_reload);
+  g_test_add_func ("/http/kept/sealed-secret", test_sealed_secret);
   g_test_add_func ("/http/kept/audit", test_audit);
   return g_test_run ();
 }
