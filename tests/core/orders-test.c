@@ -373,6 +373,43 @@ static void test_two_claim_one_port (void)
   close_site (&site);
 }
 
+/* T31: closed by hand, and nothing moves it again. */
+static void force (Site *site, gboolean settle, const char *expected)
+{
+  const ChForceRequest request = {.order_no = "A",
+                                  .settle = settle,
+                                  .energy_wh = settle ? 620 : CH_UNSET,
+                                  .duration_s = CH_UNSET,
+                                  .end_reason = CH_UNSET,
+                                  .comment = "meter was read on site"};
+  g_clear_pointer (&site->answer, g_free);
+  ch_core_force_order (site->queue->caller, &request, NULL, answered, &site->answer);
+  queue_settle (site->queue);
+  g_assert_cmpstr (site->answer, ==, expected);
+}
+
+static void test_force (void)
+{
+  for (guint settle = 0; settle < 2; settle++) {
+    Site site = charging (NULL);
+    SAY ("@prog " DEV " 0 w1 300 900");
+    force (&site, settle != 0, settle ? "completed" : "failed");
+    ADVANCE (1);
+    g_autofree char *text = queue_heard (site.queue, site.fd);
+    g_assert_nonnull (strstr (text, "StopCharge")); /* C2 */
+    SAY ("@end " DEV " 0 w1 5000 9000 0");
+    if (settle)
+      ASSERT_ORDER ("A", "3 0 620 admin_forced");
+    else
+      ASSERT_ORDER ("A", "6 0 300 admin_forced");
+    CHECK_SQL ("SELECT amount_cent FROM orders", settle ? "33" : "16");
+    CHECK_SQL ("SELECT json_extract (status_history, '$[#-1].reason') FROM orders",
+               "meter was read on site");
+    force (&site, TRUE, "40902");
+    close_site (&site);
+  }
+}
+
 /* ---- the store fails ---- */
 
 static void test_loss_not_stored (void)
@@ -505,6 +542,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/orders/late-start-of-another", test_late_start_of_another);
   g_test_add_func ("/orders/start-while-cancelling", test_start_while_cancelling);
   g_test_add_func ("/orders/two-claim-one-port", test_two_claim_one_port);
+  g_test_add_func ("/orders/force", test_force);
   g_test_add_func ("/orders/loss-not-stored", test_loss_not_stored);
   g_test_add_func ("/orders/end-not-stored", test_end_not_stored);
   g_test_add_func ("/orders/left-over-not-stored", test_left_over_not_stored);

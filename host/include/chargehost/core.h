@@ -109,6 +109,32 @@ void ch_core_cancel_order (ChPlugin *self, const char *order_no, const char *rea
                            const ChOrigin *origin, ChCoreDone done, gpointer user_data);
 
 /**
+ * ChForceRequest:
+ * @settle: completes the order with the figures given (those known where CH_UNSET);
+ *   else it fails with those known
+ * @end_reason: a ChEndReason or CH_UNSET
+ * @comment: why; required, at most 255 bytes; stands in the order's history
+ */
+typedef struct {
+  const char *order_no;
+  gboolean settle;
+  gint64 energy_wh;
+  gint64 duration_s;
+  gint64 end_reason;
+  const char *comment;
+} ChForceRequest;
+
+/**
+ * ch_core_force_order:
+ *
+ * Closes an active order by hand (gateway 7.7). Final: nothing moves it afterwards. A
+ * device that may still charge is told to stop. The answer is the order (gateway 7.4) and
+ * `old_status`.
+ */
+void ch_core_force_order (ChPlugin *self, const ChForceRequest *request,
+                          const ChOrigin *origin, ChCoreDone done, gpointer user_data);
+
+/**
  * ch_core_send:
  * @type: any command but start, stop and cancel of an order
  * @payload: (nullable) (transfer none): payload
