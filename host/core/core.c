@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The core's making, its phases of start and stop, and what ties its parts together. */
 #include "core/core.h"
+#include "core/core-admin.h"
 #include "core/device-store.h"
 #include "core/facts.h"
 #include "core/frame-log.h"
@@ -72,7 +73,8 @@ void ch_core_free (ChCore *core)
 static ChStatement *all_statements (void)
 {
   const ChStatement *const tables[] = {ch_device_statements, ch_order_statements,
-                                       ch_outbound_statements, ch_frame_log_statements};
+                                       ch_outbound_statements, ch_frame_log_statements,
+                                       ch_record_statements};
   GArray *all = g_array_new (TRUE, TRUE, sizeof (ChStatement));
   for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
     for (const ChStatement *s = tables[i]; s->name != NULL; s++)

@@ -28,6 +28,13 @@
       CH_HTTP_PARAM ("limit", QUERY, INT, FALSE, 1, 1000, NULL, "Instead of page_size"), \
       CH_HTTP_PARAM ("offset", QUERY, INT, FALSE, 0, 1000000, NULL, "Instead of page")
 
+/* A route for administrators; its path is behind /api/v1/admin. */
+#define CH_HTTP_ADMIN(verb, route_path, table, text, func)                               \
+  {                                                                                      \
+    .method = verb, .path = "/api/v1/admin" route_path, .auth = CH_AUTH_ADMIN,           \
+    .params = table, .summary = text, .handler = func                                    \
+  }
+
 /* Carries a reply through an operation of the core. (transfer full) by the done */
 typedef struct {
   ChReply reply;

@@ -13,7 +13,7 @@ static void open_http (Api *api)
   queue_settle (api->queue);
 }
 
-void api_open (Api *api, const char *const *options)
+static void open_on (Api *api, Queue *queue, const char *const *options)
 {
   static const char *const defaults[]
       = {"http.addr=127.0.0.1:0", "admin.api_keys=boss-key-0123456789",
@@ -21,7 +21,7 @@ void api_open (Api *api, const char *const *options)
          "api.auth.api_keys=reader-key-0123456789", NULL};
   g_autoptr (GError) error = NULL;
 
-  api->queue = queue_new (NULL);
+  api->queue = queue;
   api->services = &api->queue->services;
   ChConfig *config = api->services->config;
   ch_config_declare (config, "", ch_http_config);
@@ -33,6 +33,16 @@ void api_open (Api *api, const char *const *options)
   ch_config_resolve (config, NULL, &error);
   g_assert_no_error (error);
   open_http (api);
+}
+
+void api_open (Api *api, const char *const *options)
+{
+  open_on (api, queue_new (NULL), options);
+}
+
+void api_open_orders (Api *api, const char *const *options)
+{
+  open_on (api, queue_new_orders (NULL), options);
 }
 
 void api_restart (Api *api)
@@ -62,6 +72,27 @@ guint api_ask (Api *api, const char *method, const char *path, const char *heade
                const char *body, json_t **json)
 {
   return ask (api->services, api->port, method, path, headers, body, json);
+}
+
+json_t *api_ok (Api *api, const char *method, const char *path, const char *headers,
+                const char *body, guint status)
+{
+  g_autoptr (json_t) json = NULL;
+  guint got = ask (api->services, api->port, method, path, headers, body, &json);
+  if (got != status) {
+    g_autofree char *text = json_dumps (json, JSON_COMPACT);
+    g_error ("%s %s: %u instead of %u: %s", method, path, got, status, text);
+  }
+  json_t *data = json_object_get (json, "data");
+  return data != NULL ? json_incref (data) : json_object ();
+}
+
+gint api_code (Api *api, const char *method, const char *path, const char *headers,
+               const char *body)
+{
+  g_autoptr (json_t) json = NULL;
+  ask (api->services, api->port, method, path, headers, body, &json);
+  return (gint) ch_json_get_int (json, "code", -1);
 }
 
 const char *api_text (Client *client, const char *name)

@@ -16,6 +16,8 @@ typedef struct {
 } Api;
 
 void api_open (Api *api, const char *const *options);
+/* The same with the life of orders: the core's own hooks and timers. */
+void api_open_orders (Api *api, const char *const *options);
 void api_close (Api *api);
 /* The server dies and comes back, with the same rows. */
 void api_restart (Api *api);
@@ -24,5 +26,18 @@ int api_device (Api *api, const char *id);
 /* Status; @json (transfer full) (nullable). */
 guint api_ask (Api *api, const char *method, const char *path, const char *headers,
                const char *body, json_t **json);
+/* Asserts the status. Returns: (transfer full): data of the answer, {} when there is none
+ */
+json_t *api_ok (Api *api, const char *method, const char *path, const char *headers,
+                const char *body, guint status);
+/* Code of the envelope. */
+gint api_code (Api *api, const char *method, const char *path, const char *headers,
+               const char *body);
 /* Member of the data of the last answer of @client. */
 const char *api_text (Client *client, const char *name);
+/* First column of the first row; `api` is in scope. */
+#define API_SQL(sql, wanted)                                                             \
+  do {                                                                                   \
+    g_autofree char *_value = queue_sql (api.queue, sql);                                \
+    g_assert_cmpstr (_value, ==, wanted);                                                \
+  } while (0)
