@@ -25,6 +25,10 @@ static void sent (ChCore *core, const ChCommandView *view)
   gint64 now_ms = ch_now_ms (core->self);
   if (view->type == CH_COMMAND_START_CHARGE) {
     if (order->start_written_ms == 0)
+      order->start_session = order->device->generation;
+    else if (order->start_session != order->device->generation)
+      order->start_session = 0;
+    if (order->start_written_ms == 0)
       order->start_written_ms = now_ms;
     if (order->d.sent_at == CH_UNSET) /* stored with the next change */
       order->d.sent_at = ch_wall_ms (core->self);
@@ -67,6 +71,8 @@ static gboolean start_finished (ChDevice *device, const ChCommandView *view)
                                 : CH_ORDER_EVENT_ACK,
                             "device", "start_ack");
   case CH_COMMAND_REJECTED:
+    if (order != NULL && view->attempts <= 1)
+      order->start_refused = TRUE;
     if (status != CH_ORDER_PENDING)
       return TRUE;
     if (view->attempts > 1) { /* C3: an earlier sending may have been executed */
@@ -89,15 +95,37 @@ static gboolean start_finished (ChDevice *device, const ChCommandView *view)
   }
 }
 
-/*
- * Whether the stop of a cancelled order ended a charge: then its end report comes (T25).
- * A device that numbers its charges itself refuses a stop when it has nothing to stop.
- */
-static gboolean had_started (const ChOrder *order, const ChCommandView *view)
+/* The start never reached the device, or it refused the only one that it got. */
+static gboolean cannot_have_begun (const ChOrder *order)
 {
+  return order->start_written_ms == 0 || order->start_refused;
+}
+
+/*
+ * Whether the device's answer to the stop says that no charge is to be reported any more.
+ * A refusal does not: the charge may have ended before, and its end report may be on its
+ * way. Nor does the word of a device that numbers its charges itself: it refuses a stop
+ * when it has nothing to stop, so it has ended a charge. Both wait for the end report
+ * (T25), or for the time-out (T24), which is provisional.
+ */
+static gboolean stop_settles (const ChOrder *order, const ChCommandView *view)
+{
+  if (cannot_have_begun (order))
+    return TRUE;
   return view->state == CH_COMMAND_ACKED
-         && ch_device_props (order->device)->order_key == CH_ORDER_KEY_DEVICE
-         && order->start_written_ms != 0;
+         && ch_device_props (order->device)->order_key != CH_ORDER_KEY_DEVICE;
+}
+
+/*
+ * Within one session the end report comes before the answer to a query that was sent
+ * behind the refusal. One that went to an earlier session comes again much later.
+ */
+static void stop_refused (ChOrder *order)
+{
+  order->stop_refused = order->d.status == CH_ORDER_CANCELLING
+                        && order->start_session != 0
+                        && order->start_session == order->device->generation;
+  ch_order_query_port (order->device, order->d.socket_no, 2); /* T20 to T22 decide */
 }
 
 static void nothing_more (ChChange *change, const GError *error, gpointer data) {}
@@ -125,10 +153,10 @@ static gboolean stop_finished (ChDevice *device, const ChCommandView *view)
     order->stop_acked_ms = ch_now_ms (device->core->self);
     order->d.ack_at = ch_wall_ms (device->core->self);
   }
-  if (order->d.status == CH_ORDER_CANCELLING && answered && !had_started (order, view))
+  if (order->d.status == CH_ORDER_CANCELLING && answered && stop_settles (order, view))
     return !cancelled (order);
   if (view->state == CH_COMMAND_REJECTED)
-    ch_order_query_port (device, order->d.socket_no, 2); /* T20 to T22 decide */
+    stop_refused (order);
   ch_order_arm (order);
   return TRUE;
 }

@@ -351,7 +351,8 @@ static ChOrder *active_by_port (Pending *p)
       = order->start_written_ms == 0
             ? -1
             : (ch_now_ms (device->core->self) - order->start_written_ms) / 1000;
-  return since_s >= 0 && p->ended->duration_s <= since_s + 90 ? order : NULL;
+  return since_s >= 0 && p->ended->duration_s <= since_s + CH_REPORT_SLACK_S ? order
+                                                                             : NULL;
 }
 
 /* C7: a station that begins again without having ended: the newer charge has the port.
@@ -469,6 +470,29 @@ static gboolean named_has_ended (Pending *p, const ChTxResult *result)
   return TRUE;
 }
 
+/* Not the charge of the order that holds the port: that of the one before? */
+static gboolean last_is_meant (Pending *p, const ChTxResult *result)
+{
+  const ChOrder *holder = holder_of (p);
+  guint row = 0;
+
+  if (holder != NULL && ch_tx_result_rows (result, 3) > 0
+      && g_strcmp0 (ch_tx_result_text (result, 3, 0, "order_no"), holder->d.order_no)
+             == 0)
+    row = 1;
+  if (names_order (p) || active_by_port (p) != NULL
+      || row >= ch_tx_result_rows (result, 3))
+    return FALSE;
+  ChOrder *order = ch_order_new (p->device);
+  ch_order_read (order, result, 3, row);
+  if (!ch_order_may_be_its_end (order, p->ended)) {
+    ch_order_free (order);
+    return FALSE;
+  }
+  ended_before (p, order, "port_fallback");
+  return TRUE;
+}
+
 static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
 {
@@ -500,7 +524,8 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
     settle_fact (p, NULL);
     return;
   }
-  not_in_store (p);
+  if (p->ended == NULL || !last_is_meant (p, result))
+    not_in_store (p);
 }
 
 static void look_up (Pending *p)
@@ -528,6 +553,10 @@ static void look_up (Pending *p)
   ch_tx_bind_time (tx, "since", since);
   ch_tx_add (tx, self, "orders.by_no");
   ch_tx_bind_text (tx, "order_no", order_no_of (p));
+  ch_tx_add (tx, self, "orders.last_of_port");
+  ch_tx_bind_text (tx, "phy_id", device->id);
+  ch_tx_bind_int (tx, "socket_no", socket_of (p));
+  ch_tx_bind_int (tx, "port_no", port_of (p));
   ch_tx_submit (tx, 0, looked_up, p);
 }
 

@@ -40,6 +40,12 @@ void ch_order_started_late (ChOrder *order, const ChOrderStarted *fact, ChFactNe
 void ch_order_charges_late (ChOrder *order, const char *wire_order, gint64 business_no);
 /* The same when only the end of the command tells it. */
 void ch_order_acked_late (ChDevice *device, const char *order_no);
+/* Durations are in whole minutes, and nobody knows when exactly a start was executed. */
+#define CH_REPORT_SLACK_S 90
+/* Ended provisionally before the number of its charge was known. */
+gboolean ch_order_is_unnumbered (const ChOrder *order);
+/* Such an order, the last of its port: may this end of a number unknown be its own? */
+gboolean ch_order_may_be_its_end (const ChOrder *order, const ChOrderEnded *fact);
 /* Writes the figures of charging orders now. */
 void ch_orders_flush_progress (ChOrders *orders);
 /* order-commands.c: what the outbound queue tells. */

@@ -7,6 +7,8 @@
 #include "core/device.h"
 #include "core/order-flow.h"
 #include "core/order-store.h"
+#include <chargehost/clock.h>
+#include <chargehost/config.h>
 
 #include <string.h>
 
@@ -28,6 +30,30 @@ static void stop_it (ChOrder *order, const ChOrderData *d, const char *wire_orde
   if (!charges_another (order))
     ch_order_compensate (order->device, d->socket_no, d->port_no, d->order_no,
                          d->business_no, wire_order, "late_start_compensated");
+}
+
+/*
+ * Its start was written, and it was given up before anything told the device's number:
+ * so a charge under a number that nobody knows may be its own.
+ */
+gboolean ch_order_is_unnumbered (const ChOrder *order)
+{
+  const ChOrderData *d = &order->d;
+  return !ch_order_status_is_active ((ChOrderStatus) d->status) && d->provisional
+         && d->sent_at != CH_UNSET && d->wire_order[0] == '\0'
+         && ch_device_props (order->device)->order_key == CH_ORDER_KEY_DEVICE;
+}
+
+gboolean ch_order_may_be_its_end (const ChOrder *order, const ChOrderEnded *fact)
+{
+  gint64 now_ms = ch_wall_ms (order->device->core->self);
+  gint64 window_s
+      = ch_config_int (order->device->core->self, "orders.late_report_window_s");
+  gboolean has_card = fact->card_no != NULL && *fact->card_no != '\0';
+
+  return ch_order_is_unnumbered (order) && !fact->inferred && !has_card
+         && order->d.updated_at >= now_ms - window_s * 1000
+         && fact->duration_s <= (now_ms - order->d.sent_at) / 1000 + CH_REPORT_SLACK_S;
 }
 
 /* ---- the device said so ---- */

@@ -171,6 +171,13 @@ static void note_port (ChOrder *order, const ChPortUpdate *fact, gint64 now_ms)
     ch_order_arm (order);
 }
 
+/* It refused the stop and does not charge: the start was not executed (T24). */
+static gboolean nothing_runs (const ChOrder *order, const ChPortUpdate *fact)
+{
+  return order->stop_refused && order->start_session == order->device->generation
+         && (fact->status == CH_PORT_IDLE || fact->status == CH_PORT_FAULT);
+}
+
 static void stop_again_while_cancelling (ChOrder *order, const ChPortUpdate *fact,
                                          gint64 now_ms)
 {
@@ -193,7 +200,10 @@ static void snapshot_of_order (ChOrder *order, const ChPortUpdate *fact)
     snapshot_of_start (order, fact);
     break;
   case CH_ORDER_CANCELLING:
-    stop_again_while_cancelling (order, fact, now_ms);
+    if (nothing_runs (order, fact))
+      ch_order_enqueue (order, CH_ORDER_EVENT_CANCELLED, "device", "stop_refused");
+    else
+      stop_again_while_cancelling (order, fact, now_ms);
     break;
   case CH_ORDER_INTERRUPTED:
     if (charges_this (order, fact))
@@ -228,8 +238,7 @@ static void take_last_of_port (const LookUp *look, const ChTxResult *result)
     return;
   ChOrder *order = ch_order_new (look->device);
   ch_order_read (order, result, 1, 0);
-  if (is_provisional (order) && order->d.sent_at != CH_UNSET
-      && order->d.wire_order[0] == '\0')
+  if (ch_order_is_unnumbered (order))
     ch_order_charges_late (order, look->wire_order, look->business_no);
   else
     ch_order_free (order);

@@ -86,12 +86,12 @@ const ChStatement ch_order_statements[] = {
        " AND o.business_no = :business_no AND o.updated_at >= :since"
        " ORDER BY o.id DESC LIMIT 4",
      .flags = CH_STATEMENT_READ_ONLY},
-    /* The last order of a port. */
+    /* The last orders of a port: the one that holds it, and the one before. */
     {.name = "orders.last_of_port",
      .sql
      = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
        " WHERE phy_id = :phy_id) AND o.port_no = :port_no AND o.socket_no = :socket_no"
-       " ORDER BY o.id DESC LIMIT 1",
+       " ORDER BY o.id DESC LIMIT 2",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "orders.recent_numbers",
      .sql

@@ -49,6 +49,9 @@ struct _ChOrder {
   ChWheelTimer timer;
   gint64 state_ms; /* since when it is in its state */
   gint64 start_written_ms;
+  gboolean start_refused; /* the only sending: so nothing has begun */
+  guint64 start_session;  /* generation of the session that all sendings went to, or 0 */
+  gboolean stop_refused;  /* by that session: the port is asked */
   gint64 refused_ms; /* C3: a re-sent start was refused, the port is asked */
   gint64 stop_written_ms;
   gint64 stop_acked_ms;

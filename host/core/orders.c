@@ -86,10 +86,13 @@ static void recall_writes (ChOrder *order)
   gint64 written_ms
       = order->state_ms - MAX (0, ch_wall_ms (order->device->core->self) - since);
 
-  if (d->start_command_id[0] != '\0') /* before 0 when the machine was off meanwhile */
+  if (d->start_command_id[0] != '\0') { /* before 0 when the machine was off meanwhile */
     order->start_written_ms = written_ms != 0 ? written_ms : 1;
+    order->d.sent_at = since;
+  }
   if (stops && d->stop_command_id[0] != '\0')
     order->stop_written_ms = order->state_ms;
+  order->began_cancelling = d->status == CH_ORDER_CANCELLING && d->wire_order[0] != '\0';
 }
 
 static void loaded (ChPlugin *self, const ChTxResult *result, const GError *error,

@@ -71,6 +71,7 @@ struct _ChOutCommand {
   gboolean kv_dirty;      /* the kv does not know its present phase */
   gboolean from_row;      /* restored: its row may be behind the truth */
   gboolean maybe_sent;    /* restored: an attempt that no row tells of is possible */
+  guint8 hidden_sends;    /* 1: that attempt would have been the first */
   gboolean no_repeat;     /* taken back while in flight */
   gboolean remote;        /* another server holds the device and sends it */
   gboolean unwanted;      /* restored: its order is over */

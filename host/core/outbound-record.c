@@ -250,7 +250,7 @@ void ch_out_view (const ChOutCommand *cmd, ChCommandView *view)
   view->port_no = cmd->port_no;
   view->state = cmd->state;
   view->device_code = cmd->device_code;
-  view->attempts = cmd->sends == 0 && cmd->maybe_sent ? 1 : cmd->sends;
+  view->attempts = cmd->sends + cmd->hidden_sends;
   view->sent_ms = cmd->first_sent_ms;
   view->expires_at = cmd->expires_at;
   view->late = cmd->late;

@@ -62,6 +62,7 @@ ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, g
   cmd->row_id = ch_tx_result_int (result, 0, row, "id");
   /* a crash may have come between writing the frame and marking the row */
   cmd->maybe_sent = cmd->type == CH_COMMAND_START_CHARGE;
+  cmd->hidden_sends = cmd->maybe_sent && cmd->sends == 0;
   cmd->unwanted
       = is_unwanted (cmd->type, ch_tx_result_int (result, 0, row, "order_status"));
   return cmd;

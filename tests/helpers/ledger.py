@@ -111,22 +111,7 @@ class Ledger:
                 self.fault(f'acknowledged {report}, stored {show(order)}')
 
     def check_sources(self):
-        """No charge but those that were ordered: nothing was started twice.
-
-        An order whose start was answered into a dead daemon may be given up before it
-        learns its number; the end of its charge is then kept as a local order (bkv 10.4
-        rule 5), one for each such order.
-        """
-        given_up = {}
+        """No charge but those that were ordered: no simulated device starts one itself."""
         for order in self.orders:
-            if not order['wire_order'] and state(order) in ('timeout', 'cancelled', 'failed'):
-                port = (order['phy_id'], order['socket_no'], order['port_no'])
-                given_up[port] = given_up.get(port, 0) + 1
-        for order in self.orders:
-            if order['source'] != 'local':
-                continue
-            port = (order['phy_id'], order['socket_no'], order['port_no'])
-            if given_up.get(port, 0) == 0:
+            if order['source'] == 'local':
                 self.fault(f'a charge that nobody ordered: {show(order)}')
-            else:
-                given_up[port] -= 1
