@@ -7,6 +7,7 @@
 #include "core/frame-log.h"
 #include "core/metrics.h"
 #include "core/order-flow.h"
+#include "core/order-home.h"
 #include "core/order-start.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
@@ -44,6 +45,7 @@ ChCore *ch_core_new (ChServices *services)
   core->outbound = ch_outbound_new (core);
   core->frame_logs = ch_frame_logs_new (core);
   core->orders = ch_orders_new (core);
+  core->homes = ch_homes_new (core);
   ch_orders_connect_commands (core->orders);
   return core;
 }
@@ -53,6 +55,7 @@ void ch_core_free (ChCore *core)
   if (core == NULL)
     return;
   ch_orders_free (core->orders);
+  ch_homes_free (core->homes);
   ch_frame_logs_free (core->frame_logs);
   ch_outbound_free (core->outbound);
   g_hash_table_unref (core->devices);
@@ -135,6 +138,7 @@ void ch_core_start_monitors (ChCore *core)
 {
   ch_facts_start (core);
   ch_orders_start (core->orders);
+  ch_homes_start (core->homes);
   ch_port_sync_start (core);
   ch_frame_logs_start (core->frame_logs);
   ch_timer_add (core->self, PROGRESS_MS, flush_progress, core);

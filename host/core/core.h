@@ -8,6 +8,8 @@
  *   orders.h    the life of orders: state machine, timers, settlement
  *   outbound.h  the command queue
  *   frame-log.h the command log
+ *   order-home.h, peer.h, shared.h  many instances: whose orders are in memory, requests
+ *               to the instance that holds a device, events of the others
  */
 #pragma once
 
@@ -25,6 +27,9 @@ typedef struct _ChOutbound ChOutbound;
 typedef struct _ChSessions ChSessions;
 typedef struct _ChFrameLogs ChFrameLogs;
 typedef struct _ChCoreMetrics ChCoreMetrics;
+typedef struct _ChHomes ChHomes;
+typedef struct _ChShared ChShared;
+typedef struct _ChPeers ChPeers;
 
 /* Topics that the core publishes (gateway 1.11). */
 typedef struct {
@@ -45,9 +50,12 @@ struct _ChCore {
   ChOutbound *outbound;
   ChSessions *sessions;
   ChFrameLogs *frame_logs;
+  ChHomes *homes;
+  ChShared *shared;
+  ChPeers *peers;
   ChCoreMetrics *metrics;
   GPtrArray *dirty_orders;   /* numbers of orders with new figures; owned */
-  ChTimer save_timer;       /* identities wait for a batch */
+  ChTimer save_timer;        /* identities wait for a batch */
   GPtrArray *dirty_devices;  /* with ports or last_seen to be written; borrowed */
   GPtrArray *guards;         /* of ChGuardEntry, borrowed */
   GPtrArray *starts_waiting; /* starts that wait for a snapshot */

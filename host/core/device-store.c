@@ -39,6 +39,12 @@ const ChStatement ch_device_statements[] = {
      = "SELECT id, phy_id, protocol, iccid, imei, model, firmware_ver, rssi, port_count,"
        " lifecycle, enrolment, tags, last_seen_at, created_at FROM devices",
      .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "devices.one",
+     .sql
+     = "SELECT id, phy_id, protocol, iccid, imei, model, firmware_ver, rssi, port_count,"
+       " lifecycle, enrolment, tags, last_seen_at, created_at FROM devices"
+       " WHERE phy_id = :phy_id",
+     .flags = CH_STATEMENT_READ_ONLY},
     {.name = "ports.save",
      .sql
      = "INSERT INTO ports (device_id, socket_no, port_no, status, power_w, raw_status,"
@@ -65,6 +71,14 @@ const ChStatement ch_device_statements[] = {
        " p.temp_dc, p.reported_at, p.updated_at"
        " FROM ports p JOIN devices d ON d.id = p.device_id",
      .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "ports.one",
+     .sql
+     = "SELECT d.phy_id, p.socket_no, p.port_no, p.raw_status, p.fault_bits, p.no_load,"
+       " p.plugged, p.reserved, p.out_of_service, p.power_mw, p.current_ma, p.voltage_mv,"
+       " p.temp_dc, p.reported_at, p.updated_at"
+       " FROM ports p JOIN devices d ON d.id = p.device_id"
+       " WHERE d.phy_id = :phy_id",
+     .flags = CH_STATEMENT_READ_ONLY},
     {.name = "sockets.save",
      .sql
      = "INSERT INTO gateway_sockets (gateway_id, socket_no, socket_mac, channel, status,"
@@ -86,6 +100,11 @@ const ChStatement ch_device_statements[] = {
      .sql = "SELECT gateway_id, socket_no, socket_mac, socket_uid, channel, status,"
             " signal_strength, firmware_ver, last_seen_at FROM gateway_sockets"
             " ORDER BY gateway_id, socket_no",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "sockets.one",
+     .sql = "SELECT gateway_id, socket_no, socket_mac, socket_uid, channel, status,"
+            " signal_strength, firmware_ver, last_seen_at FROM gateway_sockets"
+            " WHERE gateway_id = :phy_id ORDER BY socket_no",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = NULL},
 };
@@ -363,27 +382,43 @@ static gint8 read_flag (const ChTxResult *r, guint row, const char *column)
              : (gint8) ch_tx_result_bool (r, 1, row, column);
 }
 
-static void load_device (ChCore *core, const ChTxResult *r, guint row)
+static void take_text (char **field, const ChTxResult *r, guint row, const char *column)
 {
-  ChDevice *device = ch_device_add (core, ch_tx_result_text (r, 0, row, "phy_id"));
+  if (*field == NULL)
+    *field = g_strdup (ch_tx_result_text (r, 0, row, column));
+}
+
+static void read_device (ChDevice *device, const ChTxResult *r, guint row)
+{
   const char *protocol = ch_tx_result_text (r, 0, row, "protocol");
   const char *tags = ch_tx_result_text (r, 0, row, "tags");
 
   device->db_id = ch_tx_result_int (r, 0, row, "id");
-  device->protocol = g_intern_string (protocol != NULL ? protocol : "");
-  device->iccid = g_strdup (ch_tx_result_text (r, 0, row, "iccid"));
-  device->imei = g_strdup (ch_tx_result_text (r, 0, row, "imei"));
-  device->model = g_strdup (ch_tx_result_text (r, 0, row, "model"));
-  device->firmware = g_strdup (ch_tx_result_text (r, 0, row, "firmware_ver"));
-  device->rssi = (gint16) value_or (ch_tx_result_int (r, 0, row, "rssi"), G_MININT16);
-  device->port_count = (gint16) value_or (ch_tx_result_int (r, 0, row, "port_count"), -1);
+  if (device->conn == 0)
+    device->protocol = g_intern_string (protocol != NULL ? protocol : "");
+  take_text (&device->iccid, r, row, "iccid");
+  take_text (&device->imei, r, row, "imei");
+  take_text (&device->model, r, row, "model");
+  take_text (&device->firmware, r, row, "firmware_ver");
+  if (device->rssi == G_MININT16)
+    device->rssi = (gint16) value_or (ch_tx_result_int (r, 0, row, "rssi"), G_MININT16);
+  if (device->port_count < 0)
+    device->port_count
+        = (gint16) value_or (ch_tx_result_int (r, 0, row, "port_count"), -1);
   device->lifecycle = index_of (LIFECYCLES, G_N_ELEMENTS (LIFECYCLES),
                                 ch_tx_result_text (r, 0, row, "lifecycle"));
   device->enrolment = index_of (ENROLMENTS, G_N_ELEMENTS (ENROLMENTS),
                                 ch_tx_result_text (r, 0, row, "enrolment"));
+  g_free (device->tags);
   device->tags = g_strcmp0 (tags, "{}") != 0 ? g_strdup (tags) : NULL;
-  device->last_seen_at = value_or (ch_tx_result_time (r, 0, row, "last_seen_at"), 0);
+  device->last_seen_at = MAX (
+      device->last_seen_at, value_or (ch_tx_result_time (r, 0, row, "last_seen_at"), 0));
   device->created_at = ch_tx_result_time (r, 0, row, "created_at");
+}
+
+static void load_device (ChCore *core, const ChTxResult *r, guint row)
+{
+  read_device (ch_device_add (core, ch_tx_result_text (r, 0, row, "phy_id")), r, row);
 }
 
 static void load_port (ChCore *core, const ChTxResult *r, guint row)
@@ -394,7 +429,7 @@ static void load_port (ChCore *core, const ChTxResult *r, guint row)
             ? NULL
             : ch_device_port (device, (gint) ch_tx_result_int (r, 1, row, "socket_no"),
                               (gint) ch_tx_result_int (r, 1, row, "port_no"), TRUE);
-  if (port == NULL)
+  if (port == NULL || port->snapshot_ms != 0 || port->dirty)
     return;
   port->raw_status = (gint32) value_or (ch_tx_result_int (r, 1, row, "raw_status"), -1);
   port->fault_bits = (guint8) value_or (ch_tx_result_int (r, 1, row, "fault_bits"), 0);
@@ -427,6 +462,7 @@ static void load_socket (ChCore *core, const ChTxResult *r, guint row)
   g_strlcpy (socket->mac, ch_tx_result_text (r, 2, row, "socket_mac"),
              sizeof socket->mac);
   g_strlcpy (socket->firmware, firmware != NULL ? firmware : "", sizeof socket->firmware);
+  g_free (socket->uid);
   socket->uid = g_strdup (ch_tx_result_text (r, 2, row, "socket_uid"));
   socket->channel = (gint16) value_or (ch_tx_result_int (r, 2, row, "channel"), -1);
   socket->status = (gint8) value_or (ch_tx_result_int (r, 2, row, "status"), 0);
@@ -446,6 +482,17 @@ static void loaded (ChPlugin *self, const ChTxResult *result, const GError *erro
     load_port (data, result, row);
   for (guint row = 0; row < ch_tx_result_rows (result, 2); row++)
     load_socket (data, result, row);
+}
+
+void ch_device_take_rows (ChDevice *device, const ChTxResult *result)
+{
+  if (ch_tx_result_rows (result, 0) == 0)
+    return;
+  read_device (device, result, 0);
+  for (guint row = 0; row < ch_tx_result_rows (result, 1); row++)
+    load_port (device->core, result, row);
+  for (guint row = 0; row < ch_tx_result_rows (result, 2); row++)
+    load_socket (device->core, result, row);
 }
 
 gboolean ch_devices_load (ChCore *core, GError **error)

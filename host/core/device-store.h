@@ -10,6 +10,12 @@ extern const ChStatement ch_device_statements[];
 gboolean ch_devices_load (ChCore *core, GError **error);
 
 /*
+ * Takes a device's row, its ports' and its sockets' (results 0 to 2 of devices.one,
+ * ports.one, sockets.one) where the store knows more than memory.
+ */
+void ch_device_take_rows (ChDevice *device, const ChTxResult *result);
+
+/*
  * Writes the device's row now; @done is called on @self when it is committed. While the
  * store is away the row stays to be written with the next batch.
  */

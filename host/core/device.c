@@ -2,6 +2,7 @@
 /* Records of devices and sockets in memory. Their rows: device-store.c; ports: port.c. */
 #include "core/device.h"
 #include "core/facts.h"
+#include "core/session.h"
 #include "plugin/plugins.h"
 #include <chargehost/clock.h>
 
@@ -21,6 +22,7 @@ ChDevice *ch_device_add (ChCore *core, const char *id)
   device->rssi = G_MININT16;
   device->port_count = -1;
   device->created_at = ch_wall_ms (core->self);
+  device->orders_known = !ch_sessions_are_several (core->sessions);
   g_queue_init (&device->facts);
   g_hash_table_insert (core->devices, device->id, device);
   return device;
@@ -46,6 +48,7 @@ void ch_device_free (ChDevice *device)
   g_free (device->firmware);
   g_free (device->device_type);
   g_free (device->tags);
+  g_free (device->elsewhere);
   g_free (device->id);
   g_free (device);
 }

@@ -88,6 +88,9 @@ struct _ChDevice {
   gint64 seen_marked_ms; /* last_seen marked for the database */
   ChConn took_from;      /* connection that this session was taken over from, 0 none */
   ChConn silent_conn;    /* unbound from it by silence: its next frame binds again */
+  char *elsewhere; /* server that holds it, "" unknown which; NULL: none, or this one */
+  guint8 elsewhere_round; /* session-elsewhere.c: newest look that found it there */
+  gboolean orders_known;  /* memory has its active orders (order-home.h) */
   /* parts */
   ChPort *ports; /* sorted by socket and port */
   guint n_ports;

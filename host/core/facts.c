@@ -3,6 +3,7 @@
 #include "core/facts.h"
 #include "core/device-store.h"
 #include "core/metrics.h"
+#include "core/order-home.h"
 #include "core/orders.h"
 #include "core/outbound.h"
 #include "core/session.h"
@@ -56,6 +57,14 @@ void ch_fact_enqueue (ChDevice *device, ChFact *fact)
     device->paused_conn = device->conn;
     ch_gateway_pause (device->core->services->gateway, device->conn);
   }
+}
+
+void ch_fact_enqueue_first (ChDevice *device, ChFact *fact)
+{
+  fact->link.data = fact;
+  g_queue_push_head_link (&device->facts, &fact->link);
+  if (!device->fact_running)
+    run_waiting (device);
 }
 
 void ch_fact_finish (ChDevice *device)
@@ -305,6 +314,8 @@ typedef struct {
 static gboolean run_progress (ChDevice *device, ChFact *fact)
 {
   ProgressJob *job = (ProgressJob *) fact;
+  if (ch_home_is_elsewhere (device))
+    return TRUE;
   ch_orders_progress (device->core->orders, device, &job->progress);
   return TRUE;
 }
@@ -391,9 +402,23 @@ static void tell_nobody (ChPlugin *self, ChConn conn, ChFactDone done, gpointer 
   tell_now (&told, error);
 }
 
+/* Said here, but another instance has the device now: it will be said again there. */
+static gboolean has_left (const ChDevice *device, const Told *told)
+{
+  if (!ch_home_is_elsewhere (device))
+    return FALSE;
+  g_autoptr (GError) error
+      = g_error_new_literal (CH_CORE_ERROR, CH_CORE_ERROR_DEVICE_OFFLINE,
+                             "the device is connected to another instance");
+  tell_now (told, error);
+  return TRUE;
+}
+
 static gboolean run_started (ChDevice *device, ChFact *fact)
 {
   StartedJob *job = (StartedJob *) fact;
+  if (has_left (device, &job->told))
+    return TRUE;
   ch_orders_started (device->core->orders, device, &job->started, tell,
                      g_memdup2 (&job->told, sizeof job->told));
   return FALSE;
@@ -437,6 +462,8 @@ void ch_order_started (ChPlugin *self, ChConn conn, const char *id,
 static gboolean run_ended (ChDevice *device, ChFact *fact)
 {
   EndedJob *job = (EndedJob *) fact;
+  if (has_left (device, &job->told))
+    return TRUE;
   ch_orders_ended (device->core->orders, device, &job->ended, tell,
                    g_memdup2 (&job->told, sizeof job->told));
   return FALSE;

@@ -26,6 +26,8 @@ struct _ChFact {
 
 /* Runs it now when nothing waits, else later in order. Takes @fact. */
 void ch_fact_enqueue (ChDevice *device, ChFact *fact);
+/* The same before all that waits: right after the running job. */
+void ch_fact_enqueue_first (ChDevice *device, ChFact *fact);
 /* The running job is done: the next begins. */
 void ch_fact_finish (ChDevice *device);
 /* Frees what waits (the device goes). */

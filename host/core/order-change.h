@@ -67,6 +67,8 @@ void ch_order_settle_report (const ChOrder *order, ChOrderData *next,
 /* orders.c: memory of active orders. */
 void ch_orders_add_active (ChOrders *orders, ChOrder *order);
 void ch_orders_remove_active (ChOrders *orders, ChOrder *order); /* frees it */
+/* Of an order just read: when its start and its stop may have been written. */
+void ch_order_recall_writes (ChOrder *order);
 /* Its start was acknowledged: the port charges. */
 void ch_order_port_on (const ChOrder *order);
 /* order-timer.c: (re)arms the order's timer for its state. */

@@ -9,6 +9,7 @@
 #include "core/facts.h"
 #include "core/metrics.h"
 #include "core/order-flow.h"
+#include "core/order-home.h"
 #include "core/order-store.h"
 #include <chargehost/clock.h>
 #include <chargehost/id.h>
@@ -503,6 +504,11 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
   }
   if (named_has_ended (p, result))
     return;
+  g_autoptr (GError) missing = NULL;
+  if (p->ended != NULL && ch_home_misses (p->device, result, &missing)) {
+    settle_fact (p, missing); /* not answered, so it will be said again */
+    return;
+  }
   for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
     ChOrder *order = ch_order_new (p->device);
     ch_order_read (order, result, 0, row);

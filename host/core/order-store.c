@@ -11,7 +11,8 @@
   " o.status, o.resume_status, o.provisional, o.failure_reason, o.settlement_rev,"       \
   " o.lookup_source, o.end_key, o.alias_wire_order, o.start_command_id,"                 \
   " o.stop_command_id, o.sent_at, o.ack_at, o.interrupted_at, o.last_progress_at,"       \
-  " o.peak_power_mw, o.last_power_mw, o.base_energy_wh, o.version, o.metadata, o.test_session_id,"         \
+  " o.peak_power_mw, o.last_power_mw, o.base_energy_wh, o.version, o.metadata, "         \
+  "o.test_session_id,"                                                                   \
   " o.created_at, o.updated_at"
 #define FROM " FROM orders o JOIN devices d ON d.id = o.device_id "
 
@@ -64,6 +65,16 @@ const ChStatement ch_order_statements[] = {
             " WHERE order_no = :order_no AND status IN (0, 1, 2, 8, 9, 10)"},
     {.name = "orders.load_active",
      .sql = "SELECT " COLUMNS FROM "WHERE o.status IN (0, 1, 2, 8, 9, 10) ORDER BY o.id",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "orders.active_of_device",
+     .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
+            " WHERE phy_id = :phy_id) AND o.status IN (0, 1, 2, 8, 9, 10) ORDER BY o.id",
+     .flags = CH_STATEMENT_READ_ONLY},
+    /* Devices with active orders that nobody touched for a while. */
+    {.name = "orders.orphans",
+     .sql = "SELECT DISTINCT o.device_id, d.phy_id" FROM
+            "WHERE o.status IN (0, 1, 2, 8, 9, 10) AND o.device_id > :after"
+            " AND o.updated_at < :before ORDER BY o.device_id LIMIT :count",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "orders.by_no",
      .sql = "SELECT " COLUMNS FROM "WHERE o.order_no = :order_no",

@@ -5,6 +5,7 @@
 #include "core/order-flow.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
+#include "core/session.h"
 #include "store/store.h"
 #include <chargehost/clock.h>
 #include <chargehost/log.h>
@@ -75,7 +76,7 @@ void ch_orders_remove_active (ChOrders *orders, ChOrder *order)
  * When start and stop were written. That of a start is stored with the change that
  * follows it, so before that change it may have been written at any time.
  */
-static void recall_writes (ChOrder *order)
+void ch_order_recall_writes (ChOrder *order)
 {
   const ChOrderData *d = &order->d;
   gint64 since = d->sent_at != CH_UNSET ? d->sent_at : d->created_at;
@@ -110,7 +111,7 @@ static void loaded (ChPlugin *self, const ChTxResult *result, const GError *erro
     ch_order_read (order, result, 0, row);
     /* Deadlines count from this start: no order fails because we were away. */
     order->state_ms = order->progress_ms = order->duration_ms = ch_now_ms (self);
-    recall_writes (order);
+    ch_order_recall_writes (order);
     ch_orders_add_active (orders, order);
   }
   if (ch_tx_result_rows (result, 0) > 0)
@@ -119,6 +120,8 @@ static void loaded (ChPlugin *self, const ChTxResult *result, const GError *erro
 
 gboolean ch_orders_open (ChOrders *orders, GError **error)
 {
+  if (ch_sessions_are_several (orders->core->sessions))
+    return TRUE; /* their devices may be with others: see order-home.h */
   ChTx *tx = ch_tx_new (orders->core->self);
   ch_tx_add (tx, orders->core->self, "orders.load_active");
   return ch_store_run_now (orders->core->self, tx, loaded, orders, error);

@@ -355,6 +355,10 @@ void ch_out_woken (ChPlugin *self, const char *channel, const char *message, gsi
     }
     return;
   }
+  if (g_str_has_prefix (message, "look ")) {
+    ch_out_look (outbound, message + 5);
+    return;
+  }
   ChOutCommand *cmd = ch_out_find (outbound, message);
   if (cmd != NULL && cmd->phase != CH_OUT_FINAL)
     ch_out_kv_result (cmd);

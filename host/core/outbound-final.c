@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The end of a command: result, waiters, event, late answers. */
+#include "core/order-home.h"
 #include "core/outbound-private.h"
+#include "core/session.h"
 #include <chargehost/clock.h>
 #include <chargehost/json.h>
 #include <chargehost/log.h>
@@ -101,7 +103,8 @@ static void tell_orders (const ChOutCommand *cmd)
   const ChOutboundHooks *hooks = cmd->outbound->hooks;
   ChCommandView view;
 
-  if (hooks == NULL || hooks->finished == NULL || cmd->device == NULL)
+  if (hooks == NULL || hooks->finished == NULL || cmd->device == NULL
+      || ch_home_is_elsewhere (cmd->device)) /* its instance moves its orders */
     return;
   ch_out_view (cmd, &view);
   hooks->finished (cmd->outbound->core, &view);
@@ -183,7 +186,8 @@ void ch_out_finish (ChOutCommand *cmd, ChCommandState state, gint64 device_code,
             ch_command_state_name (state));
   if ((flags & CH_FINAL_NO_HOOK) == 0)
     tell_orders (cmd);
-  publish (cmd);
+  if ((flags & CH_FINAL_TOLD) == 0)
+    publish (cmd);
   answer_waiters (cmd);
   if (cmd->device != NULL && cmd->device->outbound != NULL)
     ch_out_kick (cmd->device->outbound);
@@ -236,6 +240,7 @@ void ch_out_take_result (ChOutCommand *cmd, const char *text, gsize size)
                                                             : NULL;
   guint sends = (guint) json_array_size (json_object_get (state, "attempts"));
   cmd->sends = MAX (cmd->sends, sends);
+  gboolean several = ch_sessions_are_several (cmd->outbound->core->sessions);
   ch_out_finish (cmd, final, ch_json_get_int (result, "device_code", CH_UNSET),
-                 detail_text, CH_FINAL_ELSEWHERE);
+                 detail_text, CH_FINAL_ELSEWHERE | (several ? CH_FINAL_TOLD : 0));
 }

@@ -425,6 +425,18 @@ void ch_out_kv_peek (ChOutDevice *od)
   ch_kv_commandv (od->outbound->self, peeked, call, "ZRANGE", key, "0", "49", NULL);
 }
 
+static void given_up (ChPlugin *self, const ChKvReply *reply, const GError *error,
+                      gpointer user_data)
+{
+  ChOutCall *call = user_data;
+  ChOutCommand *cmd = call->cmd;
+
+  if (error == NULL && reply->kind == CH_KV_REPLY_STRING)
+    ch_out_take_result (cmd, reply->text, reply->size);
+  ch_out_finish (cmd, CH_COMMAND_NO_ACK, CH_UNSET, NULL, CH_FINAL_ELSEWHERE);
+  ch_out_call_done (call);
+}
+
 static void removed (ChPlugin *self, const ChKvReply *reply, const GError *error,
                      gpointer user_data)
 {
@@ -434,8 +446,11 @@ static void removed (ChPlugin *self, const ChKvReply *reply, const GError *error
   if (error == NULL && cmd->phase != CH_OUT_FINAL) {
     if (reply->kind == CH_KV_REPLY_INTEGER && reply->integer == 1)
       ch_out_finish (cmd, CH_COMMAND_EXPIRED, CH_UNSET, NULL, CH_FINAL_ELSEWHERE);
-    else
-      ch_out_finish (cmd, CH_COMMAND_NO_ACK, CH_UNSET, NULL, CH_FINAL_ELSEWHERE);
+    else { /* its word was lost on the way here, or its server is gone */
+      g_autofree char *key = g_strconcat ("outbound:result:", cmd->id, NULL);
+      ch_kv_commandv (self, given_up, ch_out_call_new (call->outbound, cmd), "GET", key,
+                      NULL);
+    }
   }
   ch_out_call_done (call);
 }

@@ -4,7 +4,8 @@
  * outbound-sdk.c what services ask, outbound-admit.c what may enter, outbound-record.c
  * lists, outbound-kv.c calls of the functions, outbound-dispatch.c sending,
  * outbound-result.c what becomes of an attempt, outbound-final.c the end,
- * outbound-store.c rows, outbound-relay.c what is left over from before.
+ * outbound-store.c rows, outbound-relay.c what is left over from before, outbound-stray.c
+ * what other instances left.
  */
 #pragma once
 
@@ -156,7 +157,7 @@ struct _ChOutbound {
   guint ticks;
   gint64 dead_count;
   gint64 relay_after; /* keyset of the relay */
-  gboolean relay_running, alarmed;
+  gboolean relay_running, alarmed, overdue_running;
   struct {
     ChMetric *total, *queue_wait, *ack, *pending, *refused, *late, *failure, *ack_timeout;
     ChMetric *queue_size;
@@ -304,6 +305,7 @@ typedef enum {
   CH_FINAL_NONE = 0,
   CH_FINAL_NO_HOOK = 1 << 0,   /* the caller knows */
   CH_FINAL_ELSEWHERE = 1 << 1, /* another server has written kv and row */
+  CH_FINAL_TOLD = 1 << 2,      /* and has told orders and subscribers */
 } ChOutFinalFlags;
 void ch_out_finish (ChOutCommand *cmd, ChCommandState state, gint64 device_code,
                     const char *detail, ChOutFinalFlags flags);
@@ -332,3 +334,12 @@ ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, g
 void ch_out_adopt_restored (ChOutbound *outbound);
 void ch_out_relay (ChOutbound *outbound);
 void ch_out_relay_tick (ChOutbound *outbound);
+/* Takes up a command whose message the kv has, as sent without an answer. */
+void ch_out_take_kept (ChOutbound *outbound, const char *id);
+
+/* ---- outbound-stray.c: several instances ---- */
+/* Gives a command in memory to the instance that holds its device, or to the next. */
+void ch_out_hand_over (ChOutCommand *cmd);
+/* Takes up what the kv has of a device that is connected here. */
+void ch_out_look (ChOutbound *outbound, const char *device_id);
+void ch_out_stray_tick (ChOutbound *outbound);

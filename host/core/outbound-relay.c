@@ -83,6 +83,9 @@ static void adopt (ChOutCommand *cmd)
     ch_out_finish (cmd, CH_COMMAND_CANCELLED, CH_UNSET, "order is over", CH_FINAL_NONE);
   } else if (ch_out_expired (cmd)) {
     ch_out_finish (cmd, CH_COMMAND_EXPIRED, CH_UNSET, NULL, CH_FINAL_NONE);
+  } else if (device->conn == 0 && ch_sessions_are_several (outbound->core->sessions)
+             && ch_out_kv_ok (outbound)) {
+    ch_out_hand_over (cmd);
   } else if (cmd->type == CH_COMMAND_START_CHARGE) {
     ch_out_keep_unknown (cmd);
     if (device->conn != 0)
@@ -256,16 +259,41 @@ void ch_out_relay_tick (ChOutbound *outbound)
     ch_out_count_rows (outbound);
   if (outbound->ticks % RETENTION_TICKS == 10)
     ch_out_retention (outbound);
+  ch_out_stray_tick (outbound);
   ch_out_rows_resync (outbound);
   watch_dead (outbound);
 }
 
 /* ---- servers that died, devices that moved here ---- */
 
+static void take_back (ChOutCommand *cmd)
+{
+  ChDevice *device = cmd->device;
+
+  cmd->sends = MAX (cmd->sends, 1);
+  if (device->conn == 0) {
+    ch_out_hand_over (cmd);
+    return;
+  }
+  cmd->remote = FALSE;
+  if (cmd->type == CH_COMMAND_START_CHARGE) {
+    ch_out_keep_unknown (cmd);
+    ch_outbound_device_bound (cmd->outbound, device);
+  } else {
+    ch_out_arm_expiry (cmd);
+    ch_out_kv_requeue (cmd, 0);
+    ch_out_kick (device->outbound);
+  }
+}
+
 static void taken_over (ChOutbound *outbound, const char *id, const char *message)
 {
-  if (ch_out_find (outbound, id) != NULL)
+  ChOutCommand *known = ch_out_find (outbound, id);
+  if (known != NULL) { /* accepted here, sent by the one that died */
+    if (known->phase == CH_OUT_WAITING && known->remote)
+      take_back (known);
     return;
+  }
   ChOutCommand *cmd = ch_out_command_new (outbound, id);
   if (!ch_out_message_parse (cmd, message, strlen (message))
       || device_of (outbound, cmd->device_id) == NULL) {
@@ -310,7 +338,7 @@ static void kept_read (ChPlugin *self, const ChKvReply *reply, const GError *err
   ch_out_call_done (call);
 }
 
-static void take_kept (ChOutbound *outbound, const char *id)
+void ch_out_take_kept (ChOutbound *outbound, const char *id)
 {
   g_autofree char *key = g_strconcat ("outbound:msg:", id, NULL);
   ChOutCall *call = ch_out_call_new (outbound, NULL);
@@ -337,7 +365,7 @@ void ch_outbound_session_reply (ChOutbound *outbound, ChDevice *device, gint64 w
     g_autoptr (json_t) json = ch_json_parse (attempt, flight[i + 1]->size, NULL);
     const char *server = json_string_value (json_object_get (json, "server_id"));
     if (json_object_get (json, "outcome") != NULL)
-      take_kept (outbound, id);
+      ch_out_take_kept (outbound, id);
     else if (server != NULL)
       claim (outbound, server, device->id, id);
   }

@@ -33,7 +33,7 @@ const ChStatement ch_outbound_statements[] = {
      .sql
      = "UPDATE outbound_queue SET status = :status, retry_count = :sends,"
        " result = :result, last_error = :last_error, finished_at = :at, updated_at = :at"
-       " WHERE command_id = :command_id"},
+       " WHERE command_id = :command_id AND (status IN (0, 1) OR :again)"},
     {.name = "outbound.open_rows",
      .sql = "SELECT q.id, q.command_id, q.phy_id, q.message, q.status, q.retry_count, "
             "q.msg_id,"
@@ -48,6 +48,12 @@ const ChStatement ch_outbound_statements[] = {
             " FROM outbound_queue q LEFT JOIN orders o ON o.order_no = q.order_no"
             " WHERE q.status = 0 AND q.created_at < :before AND q.id > :after"
             " ORDER BY q.id LIMIT 200",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "outbound.overdue",
+     .sql = "SELECT q.id, q.command_id, q.phy_id, q.message, q.status, q.retry_count,"
+            " q.msg_id, q.created_at, q.expires_at, o.status AS order_status"
+            " FROM outbound_queue q LEFT JOIN orders o ON o.order_no = q.order_no"
+            " WHERE q.status IN (0, 1) AND q.expires_at < :before LIMIT :count",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "outbound.get",
      .sql
@@ -180,6 +186,7 @@ void ch_out_row_finished (ChOutCommand *cmd)
   ch_tx_bind_int (tx, "status", done ? 2 : 3);
   ch_tx_bind_int (tx, "sends", cmd->sends);
   ch_tx_bind_text (tx, "result", result);
+  ch_tx_bind_bool (tx, "again", cmd->late); /* else the first end counts */
   ch_tx_bind_text (tx, "last_error", done ? NULL : ch_command_state_name (cmd->state));
   ch_tx_bind_time (tx, "at", ch_wall_ms (cmd->outbound->self));
 }

@@ -124,6 +124,9 @@ static void bound (ChPlugin *self, const ChKvReply *reply, const GError *error,
       g_hash_table_add (sessions->again, device);
   } else {
     const char *server = reply->items[1]->text, *conn_id = reply->items[2]->text;
+    if (sc != NULL && g_str_equal (sc->conn_id, call->conn_id))
+      ch_session_tell (sessions, "bound", sessions->core->services->server_id,
+                       call->device);
     if (server != NULL && *server != '\0' && conn_id != NULL && *conn_id != '\0'
         && !g_str_equal (server, sessions->core->services->server_id))
       evict (sessions, call->device, server, conn_id);

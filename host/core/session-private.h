@@ -2,7 +2,8 @@
 /*
  * Sessions inside. Files: session.c bind, unbind, take-over; session-presence.c liveness,
  * presence, score; session-kv.c directory in the kv; session-servers.c registry of
- * servers, reaper, owners; session-bind.c refusals; session-life.c making, metrics, JSON.
+ * servers, reaper, owners; session-elsewhere.c devices of other servers; session-bind.c
+ * refusals; session-life.c making, metrics, JSON.
  */
 #pragma once
 
@@ -39,6 +40,7 @@ typedef struct {
   char conn_id[CH_ULID_SIZE];
   char server[CH_SERVER_ID_SIZE];
   GArray *batch; /* of ChSessionTouched, nullable */
+  guint from;    /* session-elsewhere.c: rank of the page */
   ChSessionLocated located;
   gpointer user_data;
 } ChSessionCall;
@@ -54,7 +56,11 @@ struct _ChSessions {
   ChWheelTimer flush; /* writes of the kv */
   ChWheelTimer beat;  /* the server's own sign of life */
   gboolean opened, released;
-  guint n_servers; /* alive, with this one */
+  guint n_servers;  /* alive, with this one */
+  gboolean several; /* it has not always been the only one */
+  guint8 round;     /* session-elsewhere.c: newest look around */
+  gboolean looking;
+  guint beats;
   gboolean kv_was_up;
   char token[64];    /* of this process */
   gint64 started_at; /* wall ms */
@@ -129,6 +135,22 @@ void ch_session_stale (ChSessions *sessions, ChDevice *device);
 gboolean ch_session_servers_open (ChSessions *sessions, GError **error);
 void ch_session_servers_close (ChSessions *sessions);
 void ch_session_beat_fired (ChWheelTimer *timer);
+
+void ch_session_remember_owner (ChSessions *sessions, const char *device,
+                                const char *server);
+
+/* ---- session-elsewhere.c ---- */
+void ch_session_elsewhere_open (ChSessions *sessions);
+void ch_session_count_servers (ChSessions *sessions, guint n);
+/* Reads from the directory what the others hold. */
+void ch_session_look_around (ChSessions *sessions);
+/* @server holds it now; "" when it is not known which. */
+void ch_session_set_elsewhere (ChSessions *sessions, ChDevice *device,
+                               const char *server);
+void ch_session_server_ended (ChSessions *sessions, const char *server);
+/* Tells the other instances. @device NULL for `up` and `down`. */
+void ch_session_tell (ChSessions *sessions, const char *what, const char *server,
+                      const char *device);
 
 /* ---- from outbound-relay.c: what the bind found in the kv ---- */
 void ch_outbound_session_reply (ChOutbound *outbound, ChDevice *device, gint64 waiting,

@@ -4,6 +4,7 @@
  * who holds a device that is not here.
  */
 #include "ch-build.h"
+#include "core/order-home.h"
 #include "core/outbound.h"
 #include "core/session-private.h"
 #include <chargehost/clock.h>
@@ -18,6 +19,7 @@
 
 #define BEAT_MS 5000
 #define DEAD_MS 15000
+#define LOOK_BEATS 6
 #define OPEN_MS 10000
 #define WATCH_MS 6000 /* a live server gives a sign of life within this time */
 #define OWNER_MS 5000
@@ -57,6 +59,24 @@ static void write_beat (ChSessions *sessions)
 
 /* ---- the reaper ---- */
 
+/* Nobody has taken the device from the dead server: its orders are kept here. */
+static void released (ChPlugin *self, const ChKvReply *reply, const GError *error,
+                      gpointer user_data)
+{
+  ChSessionCall *call = user_data;
+  ChSessions *sessions = call->sessions;
+  ChDevice *device = g_hash_table_lookup (sessions->core->devices, call->device);
+
+  if (error == NULL && reply->kind == CH_KV_REPLY_INTEGER && reply->integer == 1
+      && sessions->core->services->phase >= 8) {
+    if (device != NULL)
+      ch_home_adopt (device);
+    else
+      ch_home_know (sessions->core, call->device);
+  }
+  ch_session_call_done (call);
+}
+
 static void release_device (ChSessions *sessions, const char *server, const char *conn_id,
                             const char *device)
 {
@@ -67,8 +87,8 @@ static void release_device (ChSessions *sessions, const char *server, const char
   char now[CH_TIME_TEXT_SIZE];
   const char *args[]
       = {device, conn_id, ch_format_time (ch_wall_ms (sessions->self), now), "", "3600"};
-  ch_kv_call (sessions->self, NULL, NULL, "session_unbind", keys, G_N_ELEMENTS (keys),
-              args, G_N_ELEMENTS (args));
+  ch_kv_call (sessions->self, released, ch_session_call_new (sessions, device),
+              "session_unbind", keys, G_N_ELEMENTS (keys), args, G_N_ELEMENTS (args));
 }
 
 static void conn_read (ChPlugin *self, const ChKvReply *reply, const GError *error,
@@ -128,6 +148,9 @@ static void reap_won (ChPlugin *self, const ChKvReply *reply, const GError *erro
     g_autofree char *info = g_strconcat ("server:", call->server, NULL);
     g_autofree char *ready = g_strconcat ("outbound:ready:", call->server, NULL);
     ch_notice (self, "server %s is dead: taking over what it left", call->server);
+    call->sessions->several = TRUE;
+    ch_session_server_ended (call->sessions, call->server);
+    ch_session_tell (call->sessions, "down", call->server, NULL);
     reap_sessions (call->sessions, call->server);
     ch_outbound_reap (call->sessions->core->outbound, call->server);
     ch_kv_commandv (self, NULL, NULL, "ZREM", "servers", call->server, NULL);
@@ -159,7 +182,7 @@ static void alive_counted (ChPlugin *self, const ChKvReply *reply, const GError 
 {
   ChSessions *sessions = user_data;
   if (error == NULL && reply->kind == CH_KV_REPLY_INTEGER)
-    sessions->n_servers = (guint) MAX (reply->integer, 1);
+    ch_session_count_servers (sessions, (guint) CLAMP (reply->integer, 1, G_MAXINT32));
 }
 
 /* ---- the beat ---- */
@@ -205,6 +228,8 @@ void ch_session_beat_fired (ChWheelTimer *timer)
     ch_kv_commandv (sessions->self, token_read, sessions, "HGET", key, "token", NULL);
     write_beat (sessions);
     look_at_others (sessions);
+    if (!sessions->kv_was_up || ++sessions->beats % LOOK_BEATS == 0)
+      ch_session_look_around (sessions);
   }
   sessions->kv_was_up = up;
   ch_wheel_arm (sessions->core->services->reactor, &sessions->beat, BEAT_MS);
@@ -325,6 +350,24 @@ static gboolean claim_id (ChSessions *sessions, GError **error)
   return FALSE;
 }
 
+static void others_counted (ChPlugin *self, const ChKvReply *reply, const GError *error,
+                            gpointer user_data)
+{
+  alive_counted (self, reply, error, user_data);
+  open_answered (user_data, error);
+}
+
+/* Before orders are loaded: those of other servers' devices are not ours. */
+static gboolean count_others (ChSessions *sessions, GError **error)
+{
+  g_autofree char *alive
+      = g_strdup_printf ("%" G_GINT64_FORMAT, ch_wall_ms (sessions->self) - DEAD_MS);
+  sessions->open_state = 0;
+  ch_kv_commandv (sessions->self, others_counted, sessions, "ZCOUNT", "servers", alive,
+                  "+inf", NULL);
+  return ask (sessions, error);
+}
+
 static void evict_asked (ChPlugin *self, const char *channel, const char *message,
                          gsize size, gpointer user_data)
 {
@@ -353,9 +396,12 @@ gboolean ch_session_servers_open (ChSessions *sessions, GError **error)
     reap_sessions (sessions, my_id (sessions));
     write_beat (sessions);
     sessions->kv_was_up = TRUE;
+    if (!count_others (sessions, error))
+      return FALSE;
   }
   g_autofree char *channel = g_strconcat ("session:evict:", my_id (sessions), NULL);
   ch_kv_subscribe (self, channel, evict_asked, sessions);
+  ch_session_elsewhere_open (sessions);
   look_at_others (sessions);
   ch_wheel_arm (sessions->core->services->reactor, &sessions->beat, BEAT_MS);
   return TRUE;
@@ -366,6 +412,7 @@ void ch_session_servers_close (ChSessions *sessions)
   g_autofree char *key = g_strconcat ("server:", my_id (sessions), NULL);
   if (!ch_session_kv_ok (sessions))
     return;
+  ch_session_tell (sessions, "down", my_id (sessions), NULL);
   ch_kv_commandv (sessions->self, NULL, NULL, "ZREM", "servers", my_id (sessions), NULL);
   ch_kv_commandv (sessions->self, NULL, NULL, "DEL", key, NULL);
 }
@@ -380,6 +427,8 @@ void ch_session_stale (ChSessions *sessions, ChDevice *device)
   if (conn == 0)
     return;
   ch_outbound_moved (sessions->core->outbound, device);
+  if (device->elsewhere == NULL)
+    device->elsewhere = g_strdup ("");
   gboolean alone = sc == NULL || sc->devices->len <= 1
                    || device->props->takeover_closes == CH_CLOSES_ALWAYS;
   ch_session_end (sessions, device, CH_CLOSE_TAKEOVER, FALSE);
@@ -397,7 +446,8 @@ const char *ch_session_remote_owner (ChSessions *sessions, const char *device)
   return fresh ? owner->server : "";
 }
 
-static void remember_owner (ChSessions *sessions, const char *device, const char *server)
+void ch_session_remember_owner (ChSessions *sessions, const char *device,
+                                const char *server)
 {
   if (g_hash_table_size (sessions->owners) >= OWNERS_MAX)
     g_hash_table_remove_all (sessions->owners);
@@ -428,7 +478,7 @@ static void owner_read (ChPlugin *self, const ChKvReply *reply, const GError *er
 
   g_strlcpy (device, call->device, sizeof device);
   if (error == NULL)
-    remember_owner (sessions, device, owner_in (reply, &json));
+    ch_session_remember_owner (sessions, device, owner_in (reply, &json));
   ch_session_call_done (call);
   located (sessions->core, device, located_data);
 }

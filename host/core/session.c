@@ -4,6 +4,7 @@
  * device's id alone: the close of an old connection cannot harm a newer session.
  */
 #include "core/facts.h"
+#include "core/order-home.h"
 #include "core/orders.h"
 #include "core/outbound.h"
 #include "core/session-private.h"
@@ -118,6 +119,8 @@ static void set_session (ChSessions *sessions, ChDevice *device, const ChConnInf
   device->protocol = g_intern_string (info->protocol->name);
   device->conn = info->conn;
   device->silent_conn = 0;
+  g_clear_pointer (&device->elsewhere, g_free);
+  g_hash_table_remove (sessions->owners, device->id);
   device->generation++;
   device->connected_at = ch_wall_ms (sessions->self);
   device->seen_ms = device->touched_ms = ch_now_ms (sessions->self);
@@ -163,7 +166,7 @@ gboolean ch_session_bind (ChSessions *sessions, ChDevice *device, ChConn conn,
                    CH_ALARM_WARNING, TRUE, "Several devices on one connection",
                    info.remote, NULL);
   ch_outbound_device_bound (sessions->core->outbound, device);
-  ch_orders_device_bound (sessions->core->orders, device);
+  ch_home_bound (device);
   return TRUE;
 }
 
@@ -191,6 +194,12 @@ void ch_session_end (ChSessions *sessions, ChDevice *device, ChCloseReason reaso
   ch_series_inc (
       ch_metric_with (sessions->metrics.offline, ch_close_reason_name (reason), NULL));
   ch_outbound_device_lost (sessions->core->outbound, device, conn);
+  if (device->elsewhere != NULL) { /* another instance has it: nothing was lost */
+    ch_wheel_cancel (sessions->core->services->reactor, &device->liveness);
+    ch_home_left (device);
+    return;
+  }
+  ch_session_tell (sessions, "lost", sessions->core->services->server_id, device->id);
   ch_device_session_lost (device);
   ch_orders_device_lost (sessions->core->orders, device);
   ch_session_lost (sessions, device);

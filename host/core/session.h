@@ -68,6 +68,11 @@ typedef void (*ChSessionLocated) (ChCore *core, const char *device, gpointer use
 void ch_sessions_locate (ChSessions *sessions, const char *device, ChSessionLocated done,
                          gpointer user_data);
 
+/* Whether other instances share the kv, or have since this one started. */
+gboolean ch_sessions_are_several (ChSessions *sessions);
+/* A record was made from a row that another instance wrote. */
+void ch_sessions_meet (ChSessions *sessions, ChDevice *device);
+
 /* SES-04, in thousandths. */
 gint ch_session_score (ChSessions *sessions, const ChDevice *device, gint64 now_ms);
 gboolean ch_session_is_online (ChSessions *sessions, const ChDevice *device,
