@@ -2,6 +2,7 @@
 /* The core's making, its phases of start and stop, and what ties its parts together. */
 #include "core/core.h"
 #include "core/core-admin.h"
+#include "core/device-admin.h"
 #include "core/device-store.h"
 #include "core/facts.h"
 #include "core/frame-log.h"
@@ -31,6 +32,7 @@ ChCore *ch_core_new (ChServices *services)
   core->self = ch_owner_new (services, "core", NULL);
   core->devices = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
                                          (GDestroyNotify) ch_device_free);
+  core->gone_devices = g_ptr_array_new_with_free_func ((GDestroyNotify) ch_device_free);
   core->guards = g_ptr_array_new ();
   core->starts_waiting = g_ptr_array_new ();
   core->dirty_devices = g_ptr_array_new ();
@@ -41,6 +43,7 @@ ChCore *ch_core_new (ChServices *services)
   if (!ch_core_topics_register (core, &error))
     g_error ("core topics: %s", error->message); /* lint: a programming error */
   ch_core_metrics_new (core);
+  core->device_admin = ch_device_admin_new (core);
   core->sessions = ch_sessions_new (core);
   core->outbound = ch_outbound_new (core);
   core->frame_logs = ch_frame_logs_new (core);
@@ -58,7 +61,9 @@ void ch_core_free (ChCore *core)
   ch_homes_free (core->homes);
   ch_frame_logs_free (core->frame_logs);
   ch_outbound_free (core->outbound);
+  ch_device_admin_free (core->device_admin);
   g_hash_table_unref (core->devices);
+  g_ptr_array_unref (core->gone_devices);
   ch_sessions_free (core->sessions);
   g_ptr_array_unref (core->guards);
   g_ptr_array_unref (core->starts_waiting);
@@ -75,9 +80,9 @@ void ch_core_free (ChCore *core)
 /* All statements of the core as one table. */
 static ChStatement *all_statements (void)
 {
-  const ChStatement *const tables[] = {ch_device_statements, ch_order_statements,
-                                       ch_outbound_statements, ch_frame_log_statements,
-                                       ch_record_statements};
+  const ChStatement *const tables[]
+      = {ch_device_statements,    ch_order_statements,  ch_outbound_statements,
+         ch_frame_log_statements, ch_record_statements, ch_device_admin_statements};
   GArray *all = g_array_new (TRUE, TRUE, sizeof (ChStatement));
   for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
     for (const ChStatement *s = tables[i]; s->name != NULL; s++)

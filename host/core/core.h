@@ -30,6 +30,7 @@ typedef struct _ChCoreMetrics ChCoreMetrics;
 typedef struct _ChHomes ChHomes;
 typedef struct _ChShared ChShared;
 typedef struct _ChPeers ChPeers;
+typedef struct _ChDeviceAdmin ChDeviceAdmin;
 
 /* Topics that the core publishes (gateway 1.11). */
 typedef struct {
@@ -54,6 +55,8 @@ struct _ChCore {
   ChShared *shared;
   ChPeers *peers;
   ChCoreMetrics *metrics;
+  ChDeviceAdmin *device_admin;
+  GPtrArray *gone_devices;   /* of ChDevice, owned: deleted, perhaps still pointed to */
   GPtrArray *dirty_orders;   /* numbers of orders with new figures; owned */
   ChTimer save_timer;        /* identities wait for a batch */
   GPtrArray *dirty_devices;  /* with ports or last_seen to be written; borrowed */

@@ -2,6 +2,7 @@
 /* From memory, no store is asked: every known device is there. */
 #include "core/device-json.h"
 
+#include "core/device-admin.h"
 #include "core/order.h"
 #include "core/session.h"
 #include <chargehost/clock.h>
@@ -126,12 +127,6 @@ static const char *shown_status (const ChDevice *device)
   return "idle";
 }
 
-static const char *shown_lifecycle (const ChDevice *device)
-{
-  static const char *const names[] = {"active", "maintenance", "decommissioned"};
-  return names[MIN (device->lifecycle, 2)];
-}
-
 static void shape_device (ChShape *shape, ChDevice *device, gint64 now_ms)
 {
   ChPresence presence = ch_session_presence (device, now_ms);
@@ -143,7 +138,8 @@ static void shape_device (ChShape *shape, ChDevice *device, gint64 now_ms)
   ch_shape_bool (shape, "is_online", presence == CH_PRESENCE_ONLINE);
   ch_shape_string (shape, "presence", ch_presence_name (presence));
   ch_shape_string (shape, "status", shown_status (device));
-  ch_shape_string (shape, "lifecycle", shown_lifecycle (device));
+  ch_shape_string (shape, "lifecycle", ch_lifecycle_name (device->lifecycle));
+  ch_shape_string (shape, "enrolment", ch_enrolment_name (device->enrolment));
   ch_shape_string (shape, "iccid", device->iccid);
   ch_shape_string (shape, "imei", device->imei);
   ch_shape_string (shape, "model", device->model);

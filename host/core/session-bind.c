@@ -110,6 +110,8 @@ const char *ch_session_refusal (ChSessions *sessions, ChDevice *device, ChConn c
   const ChProtocolProperties *props = ch_gateway_properties (gateway, info.protocol);
   if (!is_listed (sessions, device->id))
     return "not_listed";
+  if (device->enrolment == CH_ENROLMENT_BLOCKED)
+    return "blocked";
   if (now_ms < device->banned_until_ms) {
     ch_series_inc (sessions->metrics.banned);
     return "banned";

@@ -46,12 +46,26 @@ void ch_http_audit_answer (ChRequest *request, guint status)
                  request->id, request->audit_before, request->audit_after);
 }
 
-void ch_http_audit_after (ChHttp *http, ChReply reply, json_t *after)
+static void replace (char **text, json_t *json)
+{
+  if (json == NULL || json_is_null (json))
+    return;
+  g_free (*text);
+  *text = ch_json_dump (json);
+}
+
+void ch_http_audit_change (ChHttp *http, ChReply reply, json_t *before, json_t *after)
 {
   ChRequest *request = ch_replies_peek (http->services->replies, reply, CH_HTTP_REPLY);
   if (request != NULL) {
-    g_free (request->audit_after);
-    request->audit_after = ch_json_dump (after);
+    replace (&request->audit_before, before);
+    replace (&request->audit_after, after);
   }
+  json_decref (before);
   json_decref (after);
+}
+
+void ch_http_audit_after (ChHttp *http, ChReply reply, json_t *after)
+{
+  ch_http_audit_change (http, reply, NULL, after);
 }

@@ -248,7 +248,8 @@ void ch_http_audit (ChHttp *http, const char *actor, const char *ip, const char 
                     const char *object, const char *request_id, const char *before,
                     const char *after);
 void ch_http_audit_answer (ChRequest *request, guint status);
-/* What the row of this request will show; @after (transfer full). */
+/* What the row of this request will show; @before, @after (transfer full) (nullable). */
+void ch_http_audit_change (ChHttp *http, ChReply reply, json_t *before, json_t *after);
 void ch_http_audit_after (ChHttp *http, ChReply reply, json_t *after);
 
 /* cors.c: TRUE when it was a preflight and is answered. */
@@ -275,7 +276,7 @@ extern const ChRoute ch_http_health_routes[], ch_http_device_routes[],
     ch_http_order_routes[], ch_http_command_routes[], ch_http_seed_routes[],
     ch_http_legacy_routes[], ch_http_admin_routes[], ch_http_key_routes[],
     ch_http_queue_routes[], ch_http_drain_routes[], ch_http_order_admin_routes[],
-    ch_http_record_routes[];
+    ch_http_record_routes[], ch_http_device_admin_routes[];
 gboolean ch_http_monitor_open (ChHttp *http, GError **error); /* metrics, documents */
 gboolean ch_http_debug_open (ChHttp *http, GError **error);
 

@@ -13,6 +13,18 @@ static void open_http (Api *api)
   queue_settle (api->queue);
 }
 
+/* Properties of the protocol are read when it is added, before there is HTTP. */
+static Queue *make_queue (Queue *(*make) (const char *const *options),
+                          const char *const *options)
+{
+  g_autoptr (GPtrArray) early = g_ptr_array_new ();
+  for (guint i = 0; options != NULL && options[i] != NULL; i++)
+    if (g_str_has_prefix (options[i], "proto-"))
+      g_ptr_array_add (early, (gpointer) (guintptr) options[i]);
+  g_ptr_array_add (early, NULL);
+  return make ((const char *const *) early->pdata);
+}
+
 static void open_on (Api *api, Queue *queue, const char *const *options)
 {
   static const char *const defaults[]
@@ -37,12 +49,12 @@ static void open_on (Api *api, Queue *queue, const char *const *options)
 
 void api_open (Api *api, const char *const *options)
 {
-  open_on (api, queue_new (NULL), options);
+  open_on (api, make_queue (queue_new, options), options);
 }
 
 void api_open_orders (Api *api, const char *const *options)
 {
-  open_on (api, queue_new_orders (NULL), options);
+  open_on (api, make_queue (queue_new_orders, options), options);
 }
 
 void api_restart (Api *api)
