@@ -98,14 +98,17 @@ static void retry_delays (void)
 /* The policy of gateway 3.5: 300 s, windows 60/60, penalties 0.6/0.5. */
 static void session_scores (void)
 {
-  const ChSessionPolicy policy = {300000, 60000, 60000, 600, 500};
+  const ChSessionPolicy policy = {300000, 60000, 60000, 600, 500, 500};
   const gint64 now = 10000000, ago10 = now - 10000;
 
   g_assert_cmpint (ch_session_score_of (&policy, now, ago10, 0, 0, TRUE), ==, 1000);
   g_assert_cmpint (ch_session_score_of (&policy, now, ago10, 0, ago10, TRUE), ==, 500);
-  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, ago10, 0, TRUE), ==, 400);
-  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, ago10, ago10, TRUE), ==,
+  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, ago10, 0, FALSE), ==, 400);
+  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, ago10, ago10, FALSE), ==,
                    -100);
+  /* one that is back is worth less, but the drop alone does not make it absent */
+  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, ago10, 0, TRUE), ==, 500);
+  g_assert_cmpint (ch_session_score_of (&policy, now, ago10, ago10, ago10, TRUE), ==, 0);
   g_assert_cmpint (ch_session_score_of (&policy, now, now - 301000, 0, 0, TRUE), <=, 0);
   /* the drop is forgotten after its window, but not while nothing is bound */
   g_assert_cmpint (ch_session_score_of (&policy, now, ago10, now - 61000, 0, TRUE), ==,

@@ -85,9 +85,12 @@ gint ch_session_score_of (const ChSessionPolicy *policy, gint64 now_ms, gint64 s
 {
   gint score = seen_ms != 0 && now_ms - seen_ms <= policy->timeout_ms ? 1000 : 0;
 
-  /* while nothing is bound the drop is not forgotten */
-  if (down_ms != 0 && (!connected || now_ms - down_ms <= policy->tcp_window_ms))
+  /* While nothing is bound the drop is not forgotten. One that came back is worth less
+   * for a while, but the drop alone does not make it absent. */
+  if (down_ms != 0 && !connected)
     score -= policy->tcp_penalty;
+  else if (down_ms != 0 && now_ms - down_ms <= policy->tcp_window_ms)
+    score -= MIN (policy->tcp_penalty, 1000 - policy->threshold);
   if (ack_timeout_ms != 0 && now_ms - ack_timeout_ms <= policy->ack_window_ms)
     score -= policy->ack_penalty;
   return score;
@@ -101,6 +104,7 @@ gint ch_session_score (ChSessions *sessions, const ChDevice *device, gint64 now_
       .ack_window_ms = sessions->config.ack_window_ms,
       .tcp_penalty = sessions->config.tcp_penalty,
       .ack_penalty = sessions->config.ack_penalty,
+      .threshold = sessions->config.threshold,
   };
   return ch_session_score_of (&policy, now_ms, device->seen_ms, device->dropped_ms,
                               device->ack_timeout_ms, device->conn != 0);

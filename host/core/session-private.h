@@ -100,7 +100,7 @@ void ch_session_set_presence (ChSessions *sessions, ChDevice *device,
 /* SES-04 on plain figures, in thousandths. */
 typedef struct {
   gint64 timeout_ms, tcp_window_ms, ack_window_ms;
-  gint tcp_penalty, ack_penalty;
+  gint tcp_penalty, ack_penalty, threshold;
 } ChSessionPolicy;
 gint ch_session_score_of (const ChSessionPolicy *policy, gint64 now_ms, gint64 seen_ms,
                           gint64 down_ms, gint64 ack_timeout_ms, gboolean connected);

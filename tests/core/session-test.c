@@ -427,6 +427,21 @@ static void shown (void)
   g_autoptr (json_t) after = ch_core_session_json (queue->caller, "A");
   g_assert_false (ch_json_get_bool (after, "online", TRUE));
   g_assert_cmpfloat (ch_json_get_double (after, "score", 0), ==, 0.4);
+  queue_advance (queue, 130000); /* without a connection the drop is not forgotten */
+  g_autoptr (json_t) later = ch_core_session_json (queue->caller, "A");
+  g_assert_false (ch_json_get_bool (later, "online", TRUE));
+
+  fd = device_on (queue, "A"); /* back: on line at once, of less worth for a while */
+  g_autoptr (json_t) back = ch_core_session_json (queue->caller, "A");
+  g_assert_true (ch_json_get_bool (back, "online", FALSE));
+  g_assert_cmpfloat (ch_json_get_double (back, "score", 0), ==, 1);
+  close (fd);
+  queue_settle (queue);
+  fd = device_on (queue, "A");
+  g_autoptr (json_t) again = ch_core_session_json (queue->caller, "A");
+  g_assert_true (ch_json_get_bool (again, "online", FALSE));
+  g_assert_cmpfloat (ch_json_get_double (again, "score", 0), ==, 0.5);
+  close (fd);
   queue_free (queue);
 }
 
