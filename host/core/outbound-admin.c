@@ -242,7 +242,7 @@ static void letters_deleted (ChPlugin *self, const ChTxResult *result,
   if (error == NULL)
     json_object_set_new (data, "deleted",
                          json_integer ((json_int_t) ch_tx_result_changes (result, 0)));
-  ch_out_count_rows (self->services->core->outbound);
+  ch_out_count_rows (self->services->core->outbound, TRUE);
   ch_out_answer_give (answer, error == NULL ? data : NULL, away);
 }
 

@@ -156,6 +156,7 @@ struct _ChOutbound {
   guint kv_failures;
   guint ticks;
   gint64 dead_count;
+  gint64 row_counts[4]; /* rows by status: 2 and 3 by what was written since the count */
   gint64 relay_after; /* keyset of the relay */
   gboolean relay_running, alarmed, overdue_running;
   struct {
@@ -327,7 +328,8 @@ void ch_out_rows_flush (ChOutbound *outbound);
 void ch_out_rows_flush_fired (ChWheelTimer *timer);
 void ch_out_rows_resync (ChOutbound *outbound);
 void ch_out_retention (ChOutbound *outbound);
-void ch_out_count_rows (ChOutbound *outbound);
+/* @all: also ended ones and dead letters, which are many. */
+void ch_out_count_rows (ChOutbound *outbound, gboolean all);
 gboolean ch_out_rows_load (ChOutbound *outbound, GError **error);
 ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, guint row,
                                gint *row_status);

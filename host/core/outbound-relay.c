@@ -256,7 +256,7 @@ void ch_out_relay_tick (ChOutbound *outbound)
   if (outbound->ticks % (alone ? RELAY_TICKS_ALONE : RELAY_TICKS) == 0)
     ch_out_relay (outbound);
   if (outbound->ticks % 60 == 1)
-    ch_out_count_rows (outbound);
+    ch_out_count_rows (outbound, outbound->ticks % RETENTION_TICKS == 1);
   if (outbound->ticks % RETENTION_TICKS == 10)
     ch_out_retention (outbound);
   ch_out_stray_tick (outbound);

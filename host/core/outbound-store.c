@@ -64,8 +64,14 @@ const ChStatement ch_outbound_statements[] = {
     {.name = "outbound.clean",
      .sql = "DELETE FROM outbound_queue WHERE id IN (SELECT id FROM outbound_queue"
             " WHERE status = :status AND finished_at < :before LIMIT 1000)"},
-    {.name = "outbound.counts",
-     .sql = "SELECT status, COUNT(*) AS n FROM outbound_queue GROUP BY status",
+    /* Few, and at the head of an index; the others are counted once an hour. */
+    {.name = "outbound.count_open",
+     .sql = "SELECT status, COUNT(*) AS n FROM outbound_queue WHERE status IN (0, 1)"
+            " GROUP BY status",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "outbound.count_ended",
+     .sql = "SELECT status, COUNT(*) AS n FROM outbound_queue WHERE status IN (2, 3)"
+            " GROUP BY status",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "outbound.dead_insert",
      .sql
@@ -174,11 +180,14 @@ void ch_out_row_sent (ChOutCommand *cmd)
   ch_tx_bind_int (tx, "msg_id", cmd->msg_id);
 }
 
-void ch_out_row_finished (ChOutCommand *cmd)
+static gboolean is_done (const ChOutCommand *cmd)
 {
-  if (!cmd->durable || !has_store (cmd->outbound))
-    return;
-  gboolean done = cmd->state == CH_COMMAND_ACKED || cmd->state == CH_COMMAND_CANCELLED;
+  return cmd->state == CH_COMMAND_ACKED || cmd->state == CH_COMMAND_CANCELLED;
+}
+
+static void write_finished (ChOutCommand *cmd)
+{
+  gboolean done = is_done (cmd);
   g_autofree char *result = ch_out_dump (ch_out_state_json (cmd));
   ChTx *tx = rows_of (cmd->outbound);
   ch_tx_add (tx, cmd->outbound->self, "outbound.finished");
@@ -189,6 +198,14 @@ void ch_out_row_finished (ChOutCommand *cmd)
   ch_tx_bind_bool (tx, "again", cmd->late); /* else the first end counts */
   ch_tx_bind_text (tx, "last_error", done ? NULL : ch_command_state_name (cmd->state));
   ch_tx_bind_time (tx, "at", ch_wall_ms (cmd->outbound->self));
+}
+
+void ch_out_row_finished (ChOutCommand *cmd)
+{
+  if (!cmd->durable || !has_store (cmd->outbound))
+    return;
+  cmd->outbound->row_counts[is_done (cmd) ? 2 : 3]++;
+  write_finished (cmd);
 }
 
 void ch_out_row_dead (ChOutCommand *cmd)
@@ -226,8 +243,8 @@ void ch_out_rows_resync (ChOutbound *outbound)
   g_hash_table_iter_init (&iter, outbound->commands);
   while (g_hash_table_iter_next (&iter, NULL, &value)) {
     ChOutCommand *cmd = value;
-    if (cmd->phase == CH_OUT_FINAL)
-      ch_out_row_finished (cmd);
+    if (cmd->phase == CH_OUT_FINAL && cmd->durable)
+      write_finished (cmd);
     else if (cmd->sends > 0)
       ch_out_row_sent (cmd);
     if (outbound->n_rows >= FLUSH_ROWS)
@@ -247,6 +264,9 @@ static void cleaned (ChPlugin *self, const ChTxResult *result, const GError *err
     return;
   }
   guint64 dead = ch_tx_result_changes (result, 2);
+  for (guint i = 0; i < 2; i++)
+    outbound->row_counts[2 + i] -= (gint64) ch_tx_result_changes (result, i);
+  outbound->dead_count = MAX (outbound->dead_count - (gint64) dead, 0);
   ch_series_add (outbound->metrics.dead_cleanup, (double) dead);
   if (ch_tx_result_changes (result, 0) == CHUNK
       || ch_tx_result_changes (result, 1) == CHUNK || dead == CHUNK)
@@ -274,33 +294,54 @@ void ch_out_retention (ChOutbound *outbound)
   ch_tx_submit (tx, 0, cleaned, outbound);
 }
 
+/* The two statuses from @from on, of a statement that counts them. */
+static void take_counts (ChOutbound *outbound, const ChTxResult *result, guint statement,
+                         guint from)
+{
+  outbound->row_counts[from] = outbound->row_counts[from + 1] = 0;
+  for (guint row = 0; row < ch_tx_result_rows (result, statement); row++) {
+    gint64 status = ch_tx_result_int (result, statement, row, "status");
+    if (status >= from && status < from + 2)
+      outbound->row_counts[status] = ch_tx_result_int (result, statement, row, "n");
+  }
+}
+
 static void counted (ChPlugin *self, const ChTxResult *result, const GError *error,
                      gpointer user_data)
 {
   ChOutbound *outbound = user_data;
-  gint64 by_status[4] = {0};
 
   if (error != NULL)
     return;
-  for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
-    gint64 status = ch_tx_result_int (result, 0, row, "status");
-    if (status >= 0 && status < 4)
-      by_status[status] = ch_tx_result_int (result, 0, row, "n");
-  }
+  take_counts (outbound, result, 0, 0);
   for (guint s = 0; s < 4; s++) {
     const char text[2] = {(char) ('0' + s), '\0'};
     ch_series_set (ch_metric_with (outbound->metrics.queue_size, text, NULL),
-                   (double) by_status[s]);
+                   (double) MAX (outbound->row_counts[s], 0));
   }
-  outbound->dead_count = ch_tx_result_int (result, 1, 0, "n");
 }
 
-void ch_out_count_rows (ChOutbound *outbound)
+static void counted_all (ChPlugin *self, const ChTxResult *result, const GError *error,
+                         gpointer user_data)
+{
+  ChOutbound *outbound = user_data;
+
+  if (error != NULL)
+    return;
+  take_counts (outbound, result, 1, 2);
+  outbound->dead_count = ch_tx_result_int (result, 2, 0, "n");
+  counted (self, result, NULL, outbound);
+}
+
+void ch_out_count_rows (ChOutbound *outbound, gboolean all)
 {
   if (!has_store (outbound))
     return;
   ChTx *tx = ch_tx_new (outbound->self);
-  ch_tx_add (tx, outbound->self, "outbound.counts");
-  ch_tx_add (tx, outbound->self, "outbound.dead_count");
-  ch_tx_submit (tx, 0, counted, outbound);
+  ch_tx_add (tx, outbound->self, "outbound.count_open");
+  if (all) {
+    ch_tx_add (tx, outbound->self, "outbound.count_ended");
+    ch_tx_add (tx, outbound->self, "outbound.dead_count");
+  }
+  ch_tx_submit (tx, 0, all ? counted_all : counted, outbound);
 }

@@ -12,10 +12,9 @@
 static const char *const SMALL[]
     = {"schema_migrations", "sqlite_master", "api_keys", NULL};
 
-/* Counted for gauges once a minute and when an operator has deleted dead letters: on a
-   reader, over a covering index. */
-static const char *const GAUGES[]
-    = {"core.outbound.counts", "core.outbound.dead_count", NULL};
+/* Counted once an hour, and when an operator has deleted dead letters: on a reader, over a
+   covering index. */
+static const char *const GAUGES[] = {"core.outbound.dead_count", NULL};
 
 typedef struct {
   sqlite3 *db;
