@@ -59,6 +59,8 @@ struct _ChCore {
   GPtrArray *gone_devices;   /* of ChDevice, owned: deleted, perhaps still pointed to */
   GPtrArray *dirty_orders;   /* numbers of orders with new figures; owned */
   ChTimer save_timer;        /* identities wait for a batch */
+  gboolean batch_behind;     /* the newest batch was not stored */
+  gboolean progress_behind;  /* nor the newest progress */
   GPtrArray *dirty_devices;  /* with ports or last_seen to be written; borrowed */
   GPtrArray *guards;         /* of ChGuardEntry, borrowed */
   GPtrArray *starts_waiting; /* starts that wait for a snapshot */

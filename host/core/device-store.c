@@ -284,56 +284,96 @@ void ch_device_seen_dirty (ChDevice *device)
   mark_dirty (device);
 }
 
-/* One batch on its way: the devices whose whole row is in it. */
+#define NO_ROW G_MAXUINT
+
+typedef struct {
+  guint device; /* index in ids */
+  gint16 socket_no;
+  gint8 port_no;
+} BatchPort;
+
+/* One batch on its way. */
 typedef struct {
   ChCore *core;
   GPtrArray *ids;  /* of devices, owned */
-  GArray *indexes; /* their statements, of guint */
+  GArray *indexes; /* the statements of whole rows, of guint; NO_ROW: last_seen only */
+  GArray *ports;   /* of BatchPort */
 } Batch;
+
+/* What was not stored goes with the next batch. */
+static void batch_failed (Batch *sent, const GError *error)
+{
+  ChCore *core = sent->core;
+  if (!core->batch_behind)
+    ch_warning (core->self, "state of devices not stored, trying again: %s",
+                error->message);
+  core->batch_behind = TRUE;
+  for (guint i = 0; i < sent->ids->len; i++) {
+    ChDevice *device = ch_device_find (core, g_ptr_array_index (sent->ids, i));
+    if (device == NULL)
+      continue;
+    if (g_array_index (sent->indexes, guint, i) != NO_ROW)
+      device->identity_dirty = TRUE;
+    mark_dirty (device);
+  }
+  for (guint i = 0; i < sent->ports->len; i++) {
+    const BatchPort *at = &g_array_index (sent->ports, BatchPort, i);
+    ChDevice *device = ch_device_find (core, g_ptr_array_index (sent->ids, at->device));
+    ChPort *port = device != NULL
+                       ? ch_device_port (device, at->socket_no, at->port_no, FALSE)
+                       : NULL;
+    if (port != NULL)
+      ch_facts_port_dirty (device, port);
+  }
+}
 
 static void batch_done (ChPlugin *self, const ChTxResult *result, const GError *error,
                         gpointer data)
 {
   Batch *sent = data;
   if (error != NULL)
-    ch_warning (self, "state of devices not stored, trying again: %s", error->message);
-  for (guint i = 0; i < sent->ids->len; i++) {
+    batch_failed (sent, error);
+  else
+    sent->core->batch_behind = FALSE;
+  for (guint i = 0; error == NULL && i < sent->ids->len; i++) {
     ChDevice *device = ch_device_find (sent->core, g_ptr_array_index (sent->ids, i));
     guint index = g_array_index (sent->indexes, guint, i);
-    if (device == NULL)
-      continue;
-    if (error == NULL && ch_tx_result_rows (result, index) > 0)
+    if (device != NULL && index != NO_ROW && ch_tx_result_rows (result, index) > 0)
       device->db_id = ch_tx_result_int (result, index, 0, "id");
-    else if (error != NULL) {
-      device->identity_dirty = TRUE;
-      mark_dirty (device);
-    }
   }
   g_ptr_array_unref (sent->ids);
   g_array_unref (sent->indexes);
+  g_array_unref (sent->ports);
   g_free (sent);
 }
 
 static guint add_device (ChDevice *device, ChTx *tx, Batch *sent)
 {
-  guint rows = 1;
+  guint rows = 1, index = NO_ROW;
   if (device->db_id == 0 || device->identity_dirty) {
     device->identity_dirty = FALSE;
-    guint index = ch_device_store (device, tx);
-    g_ptr_array_add (sent->ids, g_strdup (device->id));
-    g_array_append_val (sent->indexes, index);
+    index = ch_device_store (device, tx);
   } else {
     ch_tx_add (tx, device->core->self, "devices.seen");
     ch_tx_bind_time (tx, "last_seen_at", device->last_seen_at);
     ch_tx_bind_int (tx, "rssi", or_null (device->rssi, G_MININT16));
     ch_tx_bind_text (tx, "phy_id", device->id);
   }
-  for (guint i = 0; i < device->n_ports; i++)
-    if (device->ports[i].dirty) {
-      device->ports[i].dirty = FALSE;
-      ch_port_store (device, &device->ports[i], tx);
-      rows++;
-    }
+  const BatchPort at = {.device = sent->ids->len};
+  g_ptr_array_add (sent->ids, g_strdup (device->id));
+  g_array_append_val (sent->indexes, index);
+  for (guint i = 0; i < device->n_ports; i++) {
+    ChPort *port = &device->ports[i];
+    if (!port->dirty)
+      continue;
+    port->dirty = FALSE;
+    ch_port_store (device, port, tx);
+    BatchPort stored = at;
+    stored.socket_no = port->socket_no;
+    stored.port_no = port->port_no;
+    g_array_append_val (sent->ports, stored);
+    rows++;
+  }
   return rows;
 }
 
@@ -346,6 +386,7 @@ void ch_facts_flush (ChCore *core)
     sent->core = core;
     sent->ids = g_ptr_array_new_with_free_func (g_free);
     sent->indexes = g_array_new (FALSE, FALSE, sizeof (guint));
+    sent->ports = g_array_new (FALSE, FALSE, sizeof (BatchPort));
     while (core->dirty_devices->len > 0 && rows < BATCH_ROWS) {
       ChDevice *device = g_ptr_array_steal_index_fast (core->dirty_devices,
                                                        core->dirty_devices->len - 1);
