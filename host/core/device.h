@@ -23,6 +23,7 @@ typedef struct {
   guint8 status; /* ChPortStatus as shown: OFFLINE without a session */
   gint8 no_load, plugged, reserved, out_of_service; /* −1 unknown */
   guint8 fault_bits;
+  guint8 alarms; /* ChPortAlarm that are raised */
   gint32 raw_status;                                /* −1 unknown */
   gint32 power_mw, current_ma, voltage_mv, temp_dc; /* G_MININT32 unknown */
   gint64 reported_at;                               /* wall ms, 0 never */

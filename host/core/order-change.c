@@ -262,6 +262,7 @@ static void enter_state (ChChange *change)
   }
   if (order->d.status == CH_ORDER_STOPPING) { /* its stop is a new one */
     order->stop_acked_ms = 0;
+    order->stop_round_ms = now_ms;
     order->stop_rounds = 0;
     order->stop_alarmed = FALSE;
   }
@@ -379,7 +380,8 @@ void ch_change_commit (ChChange *change, ChChangeDone done, gpointer data)
   change->done = done;
   change->data = data;
   ch_order_update (order, &change->next, history, tx);
-  ch_order_event_rows (order, &change->next, change->cell, tx);
+  ch_order_event_rows (order, &change->next, change->cell, change->by, change->reason,
+                       tx);
   ch_tx_append (tx, g_steal_pointer (&change->tx));
   ch_tx_submit (tx, 0, committed, change);
 }

@@ -27,8 +27,8 @@ struct _ChChange {
   ChOrderData next; /* edit between begin and commit */
   const ChOrderCell *cell;
   ChOrderEvent event;
-  const char *by;     /* constant: device, api, timer, admin */
-  const char *reason; /* constant, for the history */
+  const char *by;     /* interned: device, api, timer, admin */
+  const char *reason; /* for the history; has to live until the commit */
   ChTx *tx;           /* append more to it */
   gint from;
   gboolean first_end; /* publish order.ended */

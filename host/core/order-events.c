@@ -182,6 +182,18 @@ static void row_started (const ChOrder *order, const ChOrderData *d, ChTx *tx)
   add_row (order, d, "charging.started", data, tx);
 }
 
+/* A stop that was asked for, by whom, and why. */
+static void row_stopping (const ChOrder *order, const ChOrderData *d, const char *by,
+                          const char *reason, ChTx *tx)
+{
+  json_t *data = common (order, d);
+  set (data, "reason", json_string (reason));
+  set (data, "by", json_string (by));
+  set (data, "command_id", json_string (d->stop_command_id));
+  set_seconds (data, "stopping_at", d->updated_at);
+  add_row (order, d, "order.stopping", data, tx);
+}
+
 /* Events that carry a time under their own name and a reason or so. */
 static void row_plain (const ChOrder *order, const ChOrderData *d, const char *type,
                        const char *time_name, ChTx *tx)
@@ -195,11 +207,6 @@ static void row_plain (const ChOrder *order, const ChOrderData *d, const char *t
     set (data, "reason",
          json_string (d->failure_reason[0] != '\0' ? d->failure_reason : "api"));
     set (data, "provisional", json_boolean (d->provisional));
-  } else if (g_str_equal (type, "order.stopping")) {
-    set (data, "reason",
-         json_string (d->failure_reason[0] != '\0' ? d->failure_reason
-                                                   : "api_stop_charge"));
-    set (data, "command_id", json_string (d->stop_command_id));
   } else if (g_str_equal (type, "order.interrupted")) {
     set (data, "energy_wh", json_integer (d->energy_wh));
     set (data, "duration", json_integer (d->duration_s));
@@ -223,7 +230,8 @@ static void rows_of_end (const ChOrder *order, const ChOrderData *d, gboolean ch
 }
 
 void ch_order_event_rows (const ChOrder *order, const ChOrderData *d,
-                          const ChOrderCell *cell, ChTx *tx)
+                          const ChOrderCell *cell, const char *by, const char *reason,
+                          ChTx *tx)
 {
   switch (cell->transition) {
   case 2:
@@ -254,7 +262,7 @@ void ch_order_event_rows (const ChOrder *order, const ChOrderData *d,
     break;
   case 9:
   case 30:
-    row_plain (order, d, "order.stopping", "stopping_at", tx);
+    row_stopping (order, d, by, reason, tx);
     break;
   case 13:
     row_plain (order, d, "order.interrupted", "interrupted_at", tx);

@@ -5,9 +5,11 @@
 #include "core/order-machine.h"
 #include "core/order.h"
 
-/* Appends the outbox rows of a transition of @order to @next. */
+/* Appends the outbox rows of a transition of @order to @next; who asked for it and why
+ * stand in the rows of requests. */
 void ch_order_event_rows (const ChOrder *order, const ChOrderData *next,
-                          const ChOrderCell *cell, ChTx *tx);
+                          const ChOrderCell *cell, const char *by, const char *reason,
+                          ChTx *tx);
 /* Appends the row of a creation: order.created, and charging.started for a local charge.
  */
 void ch_order_created_rows (const ChOrder *order, ChTx *tx);

@@ -8,6 +8,7 @@
  */
 #include "core/facts.h"
 #include "core/metrics.h"
+#include "core/order-alarms.h"
 #include "core/order-flow.h"
 #include "core/order-home.h"
 #include "core/order-store.h"
@@ -74,6 +75,7 @@ static void port_is_off (Pending *p, const ChOrder *order)
     return;
   port->settle_until_ms = 0;
   port->last_ended_no = p->ended->business_no;
+  ch_port_alarms_clear (p->device, port, CH_PORT_ALARM_UNORDERED | CH_PORT_ALARM_STOP);
   if (p->ended->next_port_status != CH_UNSET && p->device->conn != 0)
     ch_port_set_status (p->device, port, (ChPortStatus) p->ended->next_port_status,
                         "end_report");

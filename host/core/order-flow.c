@@ -142,23 +142,20 @@ void ch_order_query_port (ChDevice *device, gint socket_no, guint priority)
 
 void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no,
                           const char *order_no, guint16 business_no,
-                          const char *wire_order, const char *alarm)
+                          const char *wire_order, const char *reason)
 {
   char id[CH_COMMAND_ID_SIZE];
   gboolean deduplicated;
   g_autoptr (GError) error = NULL;
 
-  ch_core_alarm (device->core, device->id, socket_no, port_no, alarm, CH_ALARM_WARNING,
-                 TRUE,
-                 g_str_equal (alarm, "charging_without_order")
-                     ? "A port charges without an order"
-                     : "A start took effect after its order had ended",
-                 NULL, NULL);
+  if (g_str_equal (reason, "late_start_compensated"))
+    ch_core_alarm (device->core, device->id, socket_no, port_no, reason, CH_ALARM_WARNING,
+                   TRUE, "A start took effect after its order had ended", NULL, NULL);
   if (device->props != NULL && !device->props->stops_unreported
       && (wire_order == NULL || *wire_order == '\0'))
     return;
   json_t *payload = json_object ();
-  json_object_set_new_nocheck (payload, "reason", json_string (alarm));
+  json_object_set_new_nocheck (payload, "reason", json_string (reason));
   ChOutboundRequest request = {.type = CH_COMMAND_STOP_CHARGE,
                                .device = device,
                                .socket_no = socket_no,

@@ -23,7 +23,7 @@ void ch_order_query_port (ChDevice *device, gint socket_no, guint priority);
 /* A StopCharge that belongs to no active order any more (C2, C4). */
 void ch_order_compensate (ChDevice *device, gint socket_no, gint port_no,
                           const char *order_no, guint16 business_no,
-                          const char *wire_order, const char *alarm);
+                          const char *wire_order, const char *reason);
 /*
  * order-reports.c: an order that had ended provisionally is being charged (T32, C4).
  * Takes

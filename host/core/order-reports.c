@@ -4,6 +4,7 @@
  * Called while the device's queue is held; transitions are queued behind.
  */
 #include "core/facts.h"
+#include "core/order-alarms.h"
 #include "core/order-flow.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
@@ -63,6 +64,14 @@ static void take_progress (ChOrder *order, const ChOrderProgress *fact)
                        .total_cent;
 }
 
+static void mark_progress (ChOrder *order)
+{
+  if (order->progress_dirty)
+    return;
+  order->progress_dirty = TRUE;
+  g_ptr_array_add (order->device->core->dirty_orders, g_strdup (order->d.order_no));
+}
+
 void ch_orders_progress (ChOrders *orders, ChDevice *device, const ChOrderProgress *fact)
 {
   ChPlugin *self = device->core->self;
@@ -74,12 +83,10 @@ void ch_orders_progress (ChOrders *orders, ChDevice *device, const ChOrderProgre
     return;
   order->progress_ms = now_ms;
   order->stale_queries = 0;
+  ch_port_alarms_clear (device, ch_order_port (order), CH_PORT_ALARM_STALE);
   order->d.last_progress_at = ch_wall_ms (self);
   take_progress (order, fact);
-  if (!order->progress_dirty) {
-    order->progress_dirty = TRUE;
-    g_ptr_array_add (device->core->dirty_orders, g_strdup (order->d.order_no));
-  }
+  mark_progress (order);
   if (now_ms - order->published_ms >= UPDATED_EVERY_MS || order->published_ms == 0) {
     order->published_ms = now_ms;
     ch_order_publish_updated (order, fact->current_ma, fact->voltage_mv, fact->temp_dc,
@@ -87,12 +94,20 @@ void ch_orders_progress (ChOrders *orders, ChDevice *device, const ChOrderProgre
   }
 }
 
+/* What was not stored goes with the next batch. */
 static void progress_stored (ChPlugin *self, const ChTxResult *result,
                              const GError *error, gpointer data)
 {
-  if (error != NULL)
-    ch_warning (self, "progress of orders not stored, the next will be: %s",
-                error->message);
+  g_autoptr (GPtrArray) numbers = data;
+  ChCore *core = ch_core_of (self);
+  if (error != NULL && !core->progress_behind)
+    ch_warning (self, "progress of orders not stored, trying again: %s", error->message);
+  core->progress_behind = error != NULL;
+  for (guint i = 0; error != NULL && i < numbers->len; i++) {
+    ChOrder *order = ch_orders_find (core->orders, g_ptr_array_index (numbers, i));
+    if (order != NULL)
+      mark_progress (order);
+  }
 }
 
 void ch_orders_flush_progress (ChOrders *orders)
@@ -115,11 +130,14 @@ void ch_orders_flush_progress (ChOrders *orders)
       ch_order_progress_row (order, tx);
     }
   }
-  g_ptr_array_set_size (core->dirty_orders, 0);
-  if (ch_tx_is_empty (tx))
+  if (ch_tx_is_empty (tx)) {
+    g_ptr_array_set_size (core->dirty_orders, 0);
     ch_tx_free (tx);
-  else
-    ch_tx_submit (tx, 0, progress_stored, NULL);
+    return;
+  }
+  GPtrArray *sent = core->dirty_orders;
+  core->dirty_orders = g_ptr_array_new_with_free_func (g_free);
+  ch_tx_submit (tx, 0, progress_stored, sent);
 }
 
 /* ---- port reports ---- */
@@ -165,8 +183,10 @@ static void note_port (ChOrder *order, const ChPortUpdate *fact, gint64 now_ms)
     order->idle_ms = 0;
   else if (fact->status != CH_PORT_OFFLINE && idle_ms == 0)
     order->idle_ms = now_ms;
-  if (charging)
+  if (charging) {
     order->progress_ms = now_ms;
+    ch_port_alarms_clear (order->device, ch_order_port (order), CH_PORT_ALARM_STALE);
+  }
   if (fault_ms != order->fault_ms || idle_ms != order->idle_ms)
     ch_order_arm (order);
 }
@@ -200,7 +220,9 @@ static void snapshot_of_order (ChOrder *order, const ChPortUpdate *fact)
     snapshot_of_start (order, fact);
     break;
   case CH_ORDER_CANCELLING:
-    if (nothing_runs (order, fact))
+    if (fact->status == CH_PORT_FAULT)
+      ch_order_enqueue (order, CH_ORDER_EVENT_DEVICE_FAULT, "device", "port_fault");
+    else if (nothing_runs (order, fact))
       ch_order_enqueue (order, CH_ORDER_EVENT_CANCELLED, "device", "stop_refused");
     else
       stop_again_while_cancelling (order, fact, now_ms);
@@ -313,20 +335,19 @@ static void snapshot_without_order (ChDevice *device, ChPort *port,
       || now_ms - port->unsolicited_ms < MAX (confirm_ms, SECOND_LOOK_MS))
     return;
   port->unsolicited_ms = -1; /* said once, until it stops charging */
+  ch_port_alarm_raise (device, port, CH_PORT_ALARM_UNORDERED);
   if (g_str_equal (ch_config_string (self, "ports.unsolicited_policy"), "stop"))
     ch_order_compensate (
         device, port->socket_no, port->port_no, NULL,
         (guint16) (fact->business_no == CH_UNSET ? 0 : fact->business_no),
         fact->wire_order, "charging_without_order");
-  else
-    ch_core_alarm (device->core, device->id, port->socket_no, port->port_no,
-                   "charging_without_order", CH_ALARM_WARNING, TRUE,
-                   "A port charges without an order", NULL, NULL);
 }
 
 void ch_orders_port_snapshot (ChOrders *orders, ChDevice *device, ChPort *port,
                               const ChPortUpdate *fact)
 {
+  if (fact->status == CH_PORT_IDLE || fact->status == CH_PORT_FAULT)
+    ch_port_alarms_clear (device, port, CH_PORT_ALARM_UNORDERED | CH_PORT_ALARM_STOP);
   if (port->order != NULL)
     snapshot_of_order (port->order, fact);
   else

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define MAX_REASON 255
+
 typedef struct {
   ChFact fact;
   ChCore *core;
@@ -19,12 +21,14 @@ typedef struct {
   guint wait_ms;
   gboolean cancel_only; /* cancel: refuses to stop a charge */
   char order_no[CH_ORDER_NO_SIZE];
-  char reason[CH_NAME_SIZE];
+  char reason[MAX_REASON + 1]; /* "" none given */
   const char *by; /* interned: changes outlive the request */
   /* answer */
   gint old_status;
   const char *action;
   gboolean deferred;
+  ChDevice *device;     /* of the command that is waited for */
+  ChCommandState state; /* of that command */
   char command_id[CH_COMMAND_ID_SIZE];
 } Stop;
 
@@ -38,10 +42,24 @@ static void answer (Stop *stop, const json_t *data, const GError *error)
   g_free (stop);
 }
 
+/* As much as fits, whole characters only. */
+static void copy_text (char *to, gsize size, const char *text)
+{
+  const char *end;
+  g_strlcpy (to, text, size);
+  if (!g_utf8_validate (to, -1, &end))
+    to[end - to] = '\0';
+}
+
 static void refuse (Stop *stop, gint code, const char *message)
 {
   g_autoptr (GError) error = g_error_new_literal (CH_CORE_ERROR, code, message);
   answer (stop, NULL, error);
+}
+
+static void free_job (ChFact *fact)
+{
+  g_free (fact);
 }
 
 static json_t *stop_json (Stop *stop, gint status)
@@ -68,18 +86,65 @@ static void answer_status (Stop *stop, gint status)
   answer (stop, data, NULL);
 }
 
+/* ---- the answer to one that waits for the device ---- */
+
+typedef struct {
+  ChFact fact;
+  Stop *stop;
+} WaitedJob;
+
+static void answer_waited (Stop *stop, gint status)
+{
+  g_autoptr (json_t) data = stop_json (stop, status);
+  json_object_set_new_nocheck (data, "state",
+                               json_string (ch_command_state_name (stop->state)));
+  if (stop->state >= CH_COMMAND_ACKED)
+    json_object_set_new_nocheck (data, "final", json_true ());
+  answer (stop, data, NULL);
+}
+
+/* It has ended, and only the store knows how. */
+static void ended_as (ChPlugin *self, const ChTxResult *result, const GError *error,
+                      gpointer data)
+{
+  Stop *stop = data;
+  if (error != NULL)
+    refuse (stop, CH_CORE_ERROR_STORE_UNAVAILABLE, error->message);
+  else if (ch_tx_result_rows (result, 0) == 0)
+    refuse (stop, CH_CORE_ERROR_ORDER_NOT_FOUND, "no such order");
+  else
+    answer_waited (stop, (gint) ch_tx_result_int (result, 0, 0, "status"));
+}
+
+static void look_up (Stop *stop, ChTxDone done)
+{
+  ChTx *tx = ch_tx_new (stop->core->self);
+  ch_tx_add (tx, stop->core->self, "orders.by_no");
+  ch_tx_bind_text (tx, "order_no", stop->order_no);
+  ch_tx_submit (tx, 0, done, stop);
+}
+
+/* Behind the transition that the command's end caused: the answer shows its result. */
+static gboolean run_waited (ChDevice *device, ChFact *fact)
+{
+  Stop *stop = ((WaitedJob *) fact)->stop;
+  ChOrder *order = ch_orders_find (device->core->orders, stop->order_no);
+  if (order != NULL)
+    answer_waited (stop, order->d.status);
+  else
+    look_up (stop, ended_as);
+  return TRUE;
+}
+
 static void waited (ChCore *core, const ChCommandView *view, gpointer user_data)
 {
   Stop *stop = user_data;
-  ChOrder *order = ch_orders_find (core->orders, stop->order_no);
-  g_autoptr (json_t) data
-      = stop_json (stop, order != NULL ? order->d.status : CH_ORDER_STOPPING);
-  json_object_set_new_nocheck (data, "state",
-                               json_string (ch_command_state_name (
-                                   view != NULL ? view->state : CH_COMMAND_QUEUED)));
-  if (view != NULL && view->state >= CH_COMMAND_ACKED)
-    json_object_set_new_nocheck (data, "final", json_true ());
-  answer (stop, data, NULL);
+  WaitedJob *job = g_new0 (WaitedJob, 1);
+  job->fact.run = run_waited;
+  job->fact.free = free_job;
+  job->stop = stop;
+  stop->state = view != NULL ? view->state : CH_COMMAND_QUEUED;
+  ch_fact_enqueue (stop->device, &job->fact);
 }
 
 static void changed (ChChange *change, const GError *error, gpointer data)
@@ -97,6 +162,7 @@ static void changed (ChChange *change, const GError *error, gpointer data)
   }
   g_strlcpy (stop->command_id, order->d.stop_command_id, sizeof stop->command_id);
   stop->deferred = order->d.status == CH_ORDER_INTERRUPTED;
+  stop->device = order->device;
   if (stop->wait_ms > 0 && stop->command_id[0] != '\0' && !stop->deferred)
     ch_outbound_wait (stop->core->outbound, stop->command_id, stop->wait_ms, waited,
                       stop);
@@ -130,8 +196,8 @@ static gboolean start_cancel (Stop *stop, ChOrder *order)
     return TRUE;
   }
   stop->action = "cancel";
-  g_strlcpy (change->next.failure_reason, stop->reason,
-             sizeof change->next.failure_reason);
+  copy_text (change->next.failure_reason, sizeof change->next.failure_reason,
+             stop->reason);
   if (taken_back) { /* T7 and T24 in one step: nothing was ever sent */
     change->next.status = CH_ORDER_CANCELLED;
     ch_change_commit (change, cancel_taken_back, stop);
@@ -144,8 +210,10 @@ static gboolean start_cancel (Stop *stop, ChOrder *order)
 
 static gboolean start_stop (Stop *stop, ChOrder *order)
 {
+  if (stop->reason[0] == '\0')
+    g_snprintf (stop->reason, sizeof stop->reason, "%s_stop_charge", stop->by);
   ChChange *change
-      = ch_change_begin (order, CH_ORDER_EVENT_STOP, stop->by, "stop_request");
+      = ch_change_begin (order, CH_ORDER_EVENT_STOP, stop->by, stop->reason);
   if (change == NULL) {
     refuse (stop, CH_CORE_ERROR_ORDER_NOT_STOPPABLE, "the order cannot be stopped now");
     return TRUE;
@@ -204,11 +272,6 @@ static gboolean run_stop (ChDevice *device, ChFact *fact)
   }
 }
 
-static void free_job (ChFact *fact)
-{
-  g_free (fact);
-}
-
 /* The order is not in memory: has it ended, or was it never there? */
 static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
@@ -232,10 +295,7 @@ static void begin (Stop *stop, const char *order_no)
     ch_fact_enqueue (order->device, &stop->fact);
     return;
   }
-  ChTx *tx = ch_tx_new (stop->core->self);
-  ch_tx_add (tx, stop->core->self, "orders.by_no");
-  ch_tx_bind_text (tx, "order_no", order_no);
-  ch_tx_submit (tx, 0, looked_up, stop);
+  look_up (stop, looked_up);
 }
 
 static Stop *stop_new (ChPlugin *self, const char *reason, const ChOrigin *origin,
@@ -247,8 +307,8 @@ static Stop *stop_new (ChPlugin *self, const char *reason, const ChOrigin *origi
   stop->done = done;
   stop->user_data = user_data;
   stop->action = "stop";
-  g_strlcpy (stop->reason, reason != NULL ? reason : "", sizeof stop->reason);
   stop->by = g_intern_string (origin != NULL && origin->by != NULL ? origin->by : "api");
+  copy_text (stop->reason, sizeof stop->reason, reason != NULL ? reason : "");
   return stop;
 }
 

@@ -4,6 +4,7 @@
  * state; when it fires, the device's queue looks what is due. Times come from the
  * protocol's properties (gateway 0.4). Monotonic only.
  */
+#include "core/order-alarms.h"
 #include "core/order-flow.h"
 #include "core/outbound.h"
 #include "core/tariff.h"
@@ -80,7 +81,7 @@ static void due_stopping (ChOrder *order, const ChProtocolProperties *props, Due
   } else if (order->device->conn != 0 && order->stop_rounds <= rounds
              && !order->stop_alarmed) { /* no answer, or a relay that does not obey */
     gint64 since
-        = MAX (MAX (order->stop_written_ms, order->state_ms), order->stop_acked_ms);
+        = MAX (MAX (order->stop_round_ms, order->state_ms), order->stop_acked_ms);
     sooner (due, since + seconds (props->stopping_timeout_s), CH_ORDER_EVENT_STOP_RETRY);
   }
 }
@@ -108,7 +109,6 @@ static Due next_due (ChOrder *order)
   case CH_ORDER_CANCELLING:
     sooner (&due, order->state_ms + seconds (props->cancelling_timeout_s),
             CH_ORDER_EVENT_CANCELLED);
-    due_fault (order, CH_ORDER_EVENT_DEVICE_FAULT, &due);
     break;
   case CH_ORDER_CHARGING:
     sooner (&due, ch_now_ms (self) + WATCHDOG_MS, -1);
@@ -142,7 +142,7 @@ static Due next_due (ChOrder *order)
 
 /* ---- watchdog of a charging order ---- */
 
-/* Why the server must end this charge, NULL when it need not. */
+/* Which limit the server must end this charge for, NULL when none. */
 static const char *limit_reached (ChOrder *order, gint64 now_ms)
 {
   const ChOrderData *d = &order->d;
@@ -153,16 +153,16 @@ static const char *limit_reached (ChOrder *order, gint64 now_ms)
     gint64 elapsed_s = d->duration_s + (now_ms - order->duration_ms) / 1000;
     double over_s = MAX ((double) d->target_duration_s * tolerance, 300);
     if ((double) elapsed_s > (double) d->target_duration_s + over_s)
-      return "time_limit_reached";
+      return "time";
   }
   if (d->target_energy_wh != CH_UNSET
       && (double) d->energy_wh > (double) d->target_energy_wh * (1 + tolerance))
-    return "energy_limit_reached";
+    return "energy";
   if (d->amount_limit_cent != CH_UNSET && d->amount_limit_cent > 0) {
     ChAmount amount = ch_tariff_amount (d->energy_wh, d->price_per_kwh_cent,
                                         d->service_fee_permille, 0, CH_UNSET);
     if (amount.total_cent > d->amount_limit_cent)
-      return "amount_limit_reached";
+      return "amount";
   }
   return NULL;
 }
@@ -180,9 +180,7 @@ static void watch_silence (ChOrder *order, gint64 now_ms)
     return;
   order->stale_ms = now_ms;
   if (++order->stale_queries == 3)
-    ch_core_alarm (device->core, device->id, order->d.socket_no, order->d.port_no,
-                   "progress_stale", CH_ALARM_WARNING, TRUE,
-                   "A charging port gives no sign of life", NULL, NULL);
+    ch_port_alarm_raise (device, ch_order_port (order), CH_PORT_ALARM_STALE);
   ch_order_query_port (device, order->d.socket_no, 2);
 }
 
@@ -191,8 +189,12 @@ static gboolean watch (ChOrder *order, gint64 now_ms)
   ChDevice *device = order->device;
   if (order->d.status == CH_ORDER_CHARGING) {
     const char *limit = limit_reached (order, now_ms);
-    if (limit != NULL && device->conn != 0)
-      return ch_order_apply (order, CH_ORDER_EVENT_STOP, "timer", limit);
+    if (limit != NULL && device->conn != 0) {
+      ch_log (device->core->self, CH_LOG_INFO,
+              CH_LOG_FIELDS ("order_no", order->d.order_no, "device", device->id),
+              "limit of %s reached: the charge is stopped", limit);
+      return ch_order_apply (order, CH_ORDER_EVENT_STOP, "timer", "limit_reached");
+    }
     watch_silence (order, now_ms);
   } else if (order->d.status == CH_ORDER_INTERRUPTED && device->conn != 0)
     ch_order_query_port (device, order->d.socket_no, 2);
@@ -213,13 +215,11 @@ static gboolean stop_again (ChOrder *order)
   guint rounds = (guint) ch_config_int (device->core->self, "orders.stop_rounds");
   if (order->stop_rounds >= rounds) {
     order->stop_alarmed = TRUE;
-    ch_core_alarm (device->core, device->id, order->d.socket_no, order->d.port_no,
-                   "stop_not_executed", CH_ALARM_MAJOR, TRUE, "A stop was not executed",
-                   NULL, NULL);
+    ch_port_alarm_raise (device, ch_order_port (order), CH_PORT_ALARM_STOP);
     return FALSE;
   }
   order->stop_rounds++;
-  order->stop_written_ms = ch_now_ms (device->core->self);
+  order->stop_round_ms = ch_now_ms (device->core->self);
   ch_order_query_port (device, order->d.socket_no, 2);
   return ch_order_apply (order, CH_ORDER_EVENT_STOP_RETRY, "timer", "stop_retry");
 }

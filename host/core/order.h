@@ -54,6 +54,7 @@ struct _ChOrder {
   gboolean stop_refused;  /* by that session: the port is asked */
   gint64 refused_ms; /* C3: a re-sent start was refused, the port is asked */
   gint64 stop_written_ms;
+  gint64 stop_round_ms; /* T21: since when the newest round of stops waits */
   gint64 stop_acked_ms;
   guint stop_rounds;
   gint64 bound_ms;    /* INTERRUPTED: device is back since */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Active orders in memory: loading, finding, who holds which port. */
 #include "core/orders.h"
+#include "core/order-alarms.h"
 #include "core/order-change.h"
 #include "core/order-flow.h"
 #include "core/order-store.h"
@@ -56,14 +57,17 @@ void ch_orders_add_active (ChOrders *orders, ChOrder *order)
   ChPort *port = ch_device_port (device, order->d.socket_no, order->d.port_no, TRUE);
   if (port != NULL)
     port->order = order;
+  ch_port_alarms_clear (device, port, CH_PORT_ALARM_UNORDERED);
 }
 
 void ch_orders_remove_active (ChOrders *orders, ChOrder *order)
 {
   ChDevice *device = order->device;
   ChPort *port = ch_device_port (device, order->d.socket_no, order->d.port_no, FALSE);
-  if (port != NULL && port->order == order)
+  if (port != NULL && port->order == order) {
     port->order = NULL;
+    ch_port_alarms_clear (device, port, CH_PORT_ALARM_STALE);
+  }
   g_ptr_array_remove_fast (device->orders, order);
   if (device->orders->len == 0)
     g_clear_pointer (&device->orders, g_ptr_array_unref);

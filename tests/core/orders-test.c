@@ -4,138 +4,21 @@
  * stands still: transitions, figures, late and repeated reports, restarts, a store that
  * fails (gateway 1.5).
  */
-#include "core/orders.h"
-#include "queue-fixture.h"
-#include <chargehost/chargehost.h>
+#include "site.h"
 
 #include <string.h>
 #include <unistd.h>
 
-#define DEV "82241218000382"
 #define FAIL_UPDATES                                                                     \
   "CREATE TRIGGER fail BEFORE UPDATE ON orders BEGIN SELECT RAISE (ABORT, 'no'); END"
 #define FAIL_INSERTS                                                                     \
   "CREATE TRIGGER fail BEFORE INSERT ON orders BEGIN SELECT RAISE (ABORT, 'no'); END"
 
-typedef struct {
-  Queue *queue;
-  int fd;
-  char *answer; /* of the core to the newest request */
-} Site;
-
-static void come (Site *site)
-{
-  site->fd = queue_connect (site->queue);
-  queue_say (site->queue, site->fd, "@on " DEV);
-}
-
-static void go (Site *site)
-{
-  close (site->fd);
-  queue_settle (site->queue);
-}
-
-/* A device that reports its port 0 as idle. */
-static Site open_site (const char *const *options)
-{
-  Site site = {.queue = queue_new_orders (options)};
-  come (&site);
-  queue_say (site.queue, site.fd, "@port " DEV " 0 1");
-  return site;
-}
-
-static void close_site (Site *site)
-{
-  go (site);
-  queue_free (site->queue);
-  g_free (site->answer);
-}
-
-#define SITE(...) open_site ((const char *const[]) {__VA_ARGS__, NULL})
-#define SAY(...) queue_say (site.queue, site.fd, __VA_ARGS__)
-#define ADVANCE(s) queue_advance (site.queue, (gint64) (s) *1000)
-#define CHECK_SQL(sql, text)                                                             \
-  do {                                                                                   \
-    queue_settle (site.queue);                                                           \
-    g_autofree char *_value = queue_sql (site.queue, sql);                               \
-    g_assert_cmpstr (_value, ==, text);                                                  \
-  } while (0)
-#define ASSERT_ORDER(no, text)                                                           \
-  CHECK_SQL ("SELECT status || ' ' || provisional || ' ' || energy_wh || ' ' ||"         \
-             " coalesce (failure_reason, '-') FROM orders WHERE order_no = '" no "'",    \
-             text)
-#define ASSERT_STATUS(no, text)                                                          \
-  CHECK_SQL ("SELECT status FROM orders WHERE order_no = '" no "'", text)
-#define ASSERT_EVENTS(no, text)                                                          \
-  CHECK_SQL ("SELECT group_concat (event_type, ' ') FROM (SELECT event_type FROM"        \
-             " events WHERE order_no = '" no "' ORDER BY sequence_no)",                  \
-             text)
-
-/* ---- asking the core ---- */
-
-static void answered (ChPlugin *self, const json_t *data, const GError *error,
-                      gpointer user_data)
-{
-  g_free (*(char **) user_data);
-  *(char **) user_data
-      = error != NULL
-            ? g_strdup_printf ("%d", error->code)
-            : g_strdup (json_string_value (json_object_get (
-                data, json_object_get (data, "status") != NULL ? "status" : "order_no")));
-}
-
-static void start (Site *site, const char *order_no, const char *expected)
-{
-  ChStartRequest request = CH_START_REQUEST_INIT;
-  request.device = DEV;
-  request.socket_no = request.port_no = 0;
-  request.charge_mode = 1;
-  request.amount_cent = 500;
-  request.duration_minutes = 60;
-  request.order_no = order_no;
-  g_clear_pointer (&site->answer, g_free);
-  ch_core_start_charge (site->queue->caller, &request, NULL, 0, answered, &site->answer);
-  queue_settle (site->queue);
-  g_assert_cmpstr (site->answer, ==, expected);
-}
-
-static void stop (Site *site, const char *order_no, const char *expected)
-{
-  const ChStopRequest request
-      = {.order_no = order_no, .socket_no = CH_UNSET, .port_no = CH_UNSET};
-  g_clear_pointer (&site->answer, g_free);
-  ch_core_stop_charge (site->queue->caller, &request, NULL, 0, answered, &site->answer);
-  queue_settle (site->queue);
-  g_assert_cmpstr (site->answer, ==, expected);
-}
-
-/* Number of the newest command in what the device heard. */
-static guint heard (Site *site)
-{
-  queue_advance (site->queue, 1000); /* commands keep their distance */
-  g_autofree char *text = queue_heard (site->queue, site->fd);
-  return queue_number (text);
-}
-
-/* A charge that runs under the wire order w1. */
-static Site charging (const char *const *options)
-{
-  Site site = open_site (options);
-  start (&site, "A", "pending");
-  guint number = heard (&site);
-  SAY ("@start " DEV " 0 w1 A");
-  SAY ("@ack " DEV " %u", number);
-  queue_expect (site.queue, site.fd, "stored 0\n");
-  SAY ("@port " DEV " 0 2 w1");
-  ASSERT_STATUS ("A", "2");
-  return site;
-}
-
 /* ---- the usual ---- */
 
 static void test_charge (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   SAY ("@prog " DEV " 0 w1 620 1800");
   ADVANCE (3);
   ASSERT_ORDER ("A", "2 0 620 -");
@@ -151,27 +34,27 @@ static void test_charge (void)
   }
   CHECK_SQL ("SELECT count(*) FROM events", "5");
   CHECK_SQL ("SELECT count(*) FROM orders", "1");
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_stop (void)
 {
-  Site site = charging (NULL);
-  stop (&site, "A", "stopping");
-  SAY ("@ack " DEV " %u", heard (&site));
+  Site site = site_charging (NULL);
+  site_stop (&site, "A", "stopping");
+  SAY ("@ack " DEV " %u", site_heard (&site));
   ASSERT_STATUS ("A", "9");
   SAY ("@end " DEV " 0 w1 300 900 9");
   ASSERT_ORDER ("A", "7 0 300 -");
-  stop (&site, "A", "40902");
-  close_site (&site);
+  site_stop (&site, "A", "40902");
+  site_close (&site);
 }
 
 /* A start that was acknowledged has begun, with or without a report. */
 static void test_ack_means_on (void)
 {
   Site site = SITE ("proto-lines.ack_means_on=true");
-  start (&site, "A", "pending");
-  SAY ("@ack " DEV " %u", heard (&site));
+  site_start (&site, "A", "pending");
+  SAY ("@ack " DEV " %u", site_heard (&site));
   ASSERT_STATUS ("A", "2");
   CHECK_SQL ("SELECT start_time IS NOT NULL AND ack_at IS NOT NULL FROM orders", "1");
   g_assert_cmpint (queue_device (site.queue, DEV)->ports[0].status, ==, CH_PORT_CHARGING);
@@ -184,112 +67,112 @@ static void test_ack_means_on (void)
   SAY ("@end " DEV " 0 w7 120 400 0");
   ASSERT_ORDER ("A", "3 0 120 -");
   CHECK_SQL ("SELECT count(*) FROM orders", "1");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* ---- figures ---- */
 
 static void test_end_below_progress (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   SAY ("@prog " DEV " 0 w1 1250 3600");
   SAY ("@end " DEV " 0 w1 1240 3600 0");
   CHECK_SQL ("SELECT energy_wh FROM orders", "1250");
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_jitter (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   SAY ("@prog " DEV " 0 w1 1250 3600");
   SAY ("@prog " DEV " 0 w1 1240 3600"); /* an older one came late */
   SAY ("@prog " DEV " 0 w1 1300 3700");
   SAY ("@end " DEV " 0 w1 1300 3700 0");
   CHECK_SQL ("SELECT energy_wh FROM orders", "1300");
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_counter_restart (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   SAY ("@prog " DEV " 0 w1 500 3600");
   SAY ("@prog " DEV " 0 w1 0 0");
   SAY ("@prog " DEV " 0 w1 200 1200");
   ADVANCE (3);
   CHECK_SQL ("SELECT energy_wh FROM orders", "700");
-  go (&site);
+  site_go (&site);
   queue_restart (site.queue);
-  come (&site);
+  site_come (&site);
   SAY ("@port " DEV " 0 2 w1");
   SAY ("@prog " DEV " 0 w1 210 1300");
   SAY ("@end " DEV " 0 w1 220 1400 0");
   ASSERT_ORDER ("A", "3 0 720 counter_reset");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* ---- provisional ends ---- */
 
 static void test_inferred (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   SAY ("@prog " DEV " 0 w1 500 1800");
   SAY ("@guess " DEV " 0 w1 500 1800 99");
   ASSERT_ORDER ("A", "3 1 500 -");
   SAY ("@end " DEV " 0 w1 1250 3600 0");
   ASSERT_ORDER ("A", "3 0 1250 -");
   CHECK_SQL ("SELECT settlement_rev || ' ' || amount_cent FROM orders", "1 66");
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_late_report (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   SAY ("@prog " DEV " 0 w1 500 1800");
-  go (&site);
+  site_go (&site);
   ASSERT_STATUS ("A", "10");
   ADVANCE (310);
   ASSERT_ORDER ("A", "6 1 500 device_offline_timeout");
-  come (&site);
+  site_come (&site);
   SAY ("@end " DEV " 0 w1 490 3600 0");
   ASSERT_ORDER ("A", "3 0 500 -"); /* never below the last progress */
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_revived (void)
 {
-  Site site = charging (NULL);
-  go (&site);
+  Site site = site_charging (NULL);
+  site_go (&site);
   ADVANCE (310);
   ASSERT_ORDER ("A", "6 1 0 device_offline_timeout");
-  come (&site);
+  site_come (&site);
   SAY ("@port " DEV " 0 2 w1");
   ASSERT_ORDER ("A", "2 0 0 -");
   SAY ("@end " DEV " 0 w1 300 900 0");
   ASSERT_ORDER ("A", "3 0 300 -");
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_recovered (void)
 {
-  Site site = charging (NULL);
-  go (&site);
-  stop (&site, "A", "stopping");
-  come (&site);
+  Site site = site_charging (NULL);
+  site_go (&site);
+  site_stop (&site, "A", "stopping");
+  site_come (&site);
   SAY ("@port " DEV " 0 2 w1");
   ASSERT_STATUS ("A", "9");
   ADVANCE (2);
   SAY ("@ack " DEV " 0");
   g_autofree char *text = queue_heard (site.queue, site.fd);
   g_assert_nonnull (strstr (text, "StopCharge"));
-  close_site (&site);
+  site_close (&site);
 }
 
 /* The device is here, but its port says nothing more: the order ends all the same. */
 static void test_silent_port (void)
 {
-  Site site = charging (NULL);
-  go (&site);
-  come (&site);
+  Site site = site_charging (NULL);
+  site_go (&site);
+  site_come (&site);
   SAY ("@port " DEV " 0 0");
   for (guint i = 0; i < 10; i++) {
     ASSERT_STATUS ("A", "10");
@@ -299,7 +182,7 @@ static void test_silent_port (void)
   }
   ADVANCE (60);
   ASSERT_ORDER ("A", "6 1 0 device_offline_timeout");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* ---- starts that come too late ---- */
@@ -307,7 +190,7 @@ static void test_silent_port (void)
 static void test_late_start (void)
 {
   Site site = SITE ("proto-lines.ack_means_on=true");
-  start (&site, "A", "pending");
+  site_start (&site, "A", "pending");
   ADVANCE (25);
   ASSERT_ORDER ("A", "4 1 0 no_ack");
   g_free (queue_heard (site.queue, site.fd));
@@ -317,15 +200,15 @@ static void test_late_start (void)
   g_assert_nonnull (strstr (text, "StopCharge"));
   SAY ("@end " DEV " 0 w1 10 60 9");
   ASSERT_ORDER ("A", "7 0 10 -");
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_late_start_of_another (void)
 {
   Site site = SITE ("proto-lines.ack_means_on=true");
-  start (&site, "A", "pending");
+  site_start (&site, "A", "pending");
   ADVANCE (25);
-  start (&site, "B", "pending");
+  site_start (&site, "B", "pending");
   SAY ("@start " DEV " 0 w1 A");
   ASSERT_STATUS ("A", "4");
   ASSERT_STATUS ("B", "0");
@@ -335,30 +218,30 @@ static void test_late_start_of_another (void)
   g_assert_cmpint (queue_device (site.queue, DEV)->ports[0].status, ==, CH_PORT_CHARGING);
   ASSERT_ORDER ("A", "7 0 10 -");
   ASSERT_STATUS ("B", "2");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* C5: cancelled while it began; what it took is its customer's. */
 static void test_start_while_cancelling (void)
 {
-  Site site = open_site (NULL);
-  start (&site, "A", "pending");
+  Site site = site_open (NULL);
+  site_start (&site, "A", "pending");
   g_free (queue_heard (site.queue, site.fd));
-  stop (&site, "A", "cancelling");
-  guint number = heard (&site);
+  site_stop (&site, "A", "cancelling");
+  guint number = site_heard (&site);
   SAY ("@start " DEV " 0 w1 A");
   ASSERT_STATUS ("A", "8");
   SAY ("@ack " DEV " %u", number);
   ASSERT_ORDER ("A", "5 1 0 -");
   SAY ("@end " DEV " 0 w1 20 60 9");
   ASSERT_ORDER ("A", "7 0 20 -");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* C7: the station began again without having ended. */
 static void test_two_claim_one_port (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   SAY ("@prog " DEV " 0 w1 500 1800");
   g_free (queue_heard (site.queue, site.fd));
   SAY ("@start " DEV " 0 w2");
@@ -370,30 +253,16 @@ static void test_two_claim_one_port (void)
   SAY ("@end " DEV " 0 w2 50 1900 0");
   CHECK_SQL ("SELECT status || ' ' || energy_wh FROM orders WHERE order_no != 'A'",
              "3 50");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* T31: closed by hand, and nothing moves it again. */
-static void force (Site *site, gboolean settle, const char *expected)
-{
-  const ChForceRequest request = {.order_no = "A",
-                                  .settle = settle,
-                                  .energy_wh = settle ? 620 : CH_UNSET,
-                                  .duration_s = CH_UNSET,
-                                  .end_reason = CH_UNSET,
-                                  .comment = "meter was read on site"};
-  g_clear_pointer (&site->answer, g_free);
-  ch_core_force_order (site->queue->caller, &request, NULL, answered, &site->answer);
-  queue_settle (site->queue);
-  g_assert_cmpstr (site->answer, ==, expected);
-}
-
 static void test_force (void)
 {
   for (guint settle = 0; settle < 2; settle++) {
-    Site site = charging (NULL);
+    Site site = site_charging (NULL);
     SAY ("@prog " DEV " 0 w1 300 900");
-    force (&site, settle != 0, settle ? "completed" : "failed");
+    site_force (&site, settle != 0, settle ? "completed" : "failed");
     ADVANCE (1);
     g_autofree char *text = queue_heard (site.queue, site.fd);
     g_assert_nonnull (strstr (text, "StopCharge")); /* C2 */
@@ -405,8 +274,8 @@ static void test_force (void)
     CHECK_SQL ("SELECT amount_cent FROM orders", settle ? "33" : "16");
     CHECK_SQL ("SELECT json_extract (status_history, '$[#-1].reason') FROM orders",
                "meter was read on site");
-    force (&site, TRUE, "40902");
-    close_site (&site);
+    site_force (&site, TRUE, "40902");
+    site_close (&site);
   }
 }
 
@@ -414,21 +283,21 @@ static void test_force (void)
 
 static void test_loss_not_stored (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   queue_change (site.queue, FAIL_UPDATES);
-  go (&site);
+  site_go (&site);
   ASSERT_STATUS ("A", "2");
   queue_change (site.queue, "DROP TRIGGER fail");
   ADVANCE (10);
   ASSERT_STATUS ("A", "10");
   ADVANCE (310);
   ASSERT_ORDER ("A", "6 1 0 device_offline_timeout");
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_end_not_stored (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   queue_change (site.queue, FAIL_UPDATES);
   SAY ("@end " DEV " 0 w1 600 1900 0");
   queue_expect (site.queue, site.fd, "failed 0\n");
@@ -436,29 +305,29 @@ static void test_end_not_stored (void)
   SAY ("@end " DEV " 0 w1 600 1900 0");
   queue_expect (site.queue, site.fd, "stored 0\n");
   ASSERT_ORDER ("A", "3 0 600 -");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* R4 while the store refuses: one try, and an answer. */
 static void test_left_over_not_stored (void)
 {
-  Site site = charging (NULL);
-  stop (&site, "A", "stopping");
-  SAY ("@ack " DEV " %u", heard (&site));
+  Site site = site_charging (NULL);
+  site_stop (&site, "A", "stopping");
+  SAY ("@ack " DEV " %u", site_heard (&site));
   ADVANCE (31);
   SAY ("@port " DEV " 0 1");
   queue_change (site.queue, FAIL_UPDATES);
-  start (&site, "B", "40901");
+  site_start (&site, "B", "40901");
   queue_change (site.queue, "DROP TRIGGER fail");
-  start (&site, "B", "pending");
+  site_start (&site, "B", "pending");
   ASSERT_ORDER ("A", "7 1 0 -");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* Somebody else ended the order: what waits behind finds it gone. */
 static void test_changed_elsewhere (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   queue_change (site.queue, "UPDATE orders SET status = 6, version = version + 1");
   ChOrder *order = ch_orders_find (site.queue->services.core->orders, "A");
   g_assert_nonnull (order);
@@ -470,24 +339,24 @@ static void test_changed_elsewhere (void)
   g_assert_null (ch_orders_find (site.queue->services.core->orders, "A"));
   ADVANCE (31);
   SAY ("@port " DEV " 0 1");
-  start (&site, "B", "pending");
-  close_site (&site);
+  site_start (&site, "B", "pending");
+  site_close (&site);
 }
 
 /* The order was stored, but its answer was lost: it is not forgotten. */
 static void test_restart_before_ack (void)
 {
   Site site = SITE ("proto-lines.ack_means_on=true");
-  start (&site, "A", "pending");
-  heard (&site);
-  go (&site);
+  site_start (&site, "A", "pending");
+  site_heard (&site);
+  site_go (&site);
   queue_restart (site.queue);
-  come (&site);
+  site_come (&site);
   ASSERT_STATUS ("A", "0");
   SAY ("@end " DEV " 0 w1 30 60 0");
   ASSERT_ORDER ("A", "3 0 30 -");
   CHECK_SQL ("SELECT count(*) FROM orders", "1");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* ---- connections ---- */
@@ -510,18 +379,18 @@ static void test_pause_moves (void)
   g_assert_cmpint (queue_device (site.queue, "NEIGHBOUR")->n_ports, ==, 1);
   g_string_free (flood, TRUE);
   close (fresh);
-  close_site (&site);
+  site_close (&site);
 }
 
 /* The answer is owed even when the connection went while the store worked. */
 static void test_done_without_connection (void)
 {
-  Site site = charging (NULL);
+  Site site = site_charging (NULL);
   static const char line[] = "@end " DEV " 0 w1 600 1900 0\n";
   g_assert_cmpint (write (site.fd, line, strlen (line)), ==, (gssize) strlen (line));
-  go (&site);
+  site_go (&site);
   ASSERT_ORDER ("A", "3 0 600 -");
-  close_site (&site);
+  site_close (&site);
 }
 
 int main (int argc, char **argv)

@@ -108,6 +108,12 @@ static const ChProtocol PROTOCOL = {
 /* ---- what the core says
  * -------------------------------------------------------------------- */
 
+static gboolean is_clearance (const ChTopic *topic, const ChEvent *event)
+{
+  return g_str_equal (topic->name, "alarm.reported")
+         && !((const ChAlarmReportedEvent *) event)->active;
+}
+
 static void on_event (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
                       gpointer user_data)
 {
@@ -124,7 +130,8 @@ static void on_event (ChPlugin *self, const ChTopic *topic, const ChEvent *event
            || g_str_equal (topic->name, "device.registered"))
     return;
   g_ptr_array_add (queue->events,
-                   g_strdup_printf ("%s %s %s", topic->name, event->device, more));
+                   g_strdup_printf ("%s %s %s%s", topic->name, event->device, more,
+                                    is_clearance (topic, event) ? " cleared" : ""));
 }
 
 static Queue *queue_of (ChCore *core)
