@@ -43,9 +43,13 @@ static void configure (Bed *bed, const char *const *options)
   ch_config_declare (config, "", ch_store_config);
   ch_config_declare (config, bed->info->name, bed->info->config);
   g_assert_true (ch_config_add_option (config, state, NULL));
-  for (guint i = 0; options != NULL && options[i] != NULL; i++)
-    if (!ch_config_add_option (config, options[i], &error))
+  for (guint i = 0; options != NULL && options[i] != NULL; i++) {
+    g_autofree char *name = g_path_get_basename (bed->folder);
+    g_auto (GStrv) parts = g_strsplit (options[i], "%f", -1);
+    g_autofree char *option = g_strjoinv (name, parts);
+    if (!ch_config_add_option (config, option, &error))
       g_error ("%s", error->message);
+  }
   if (!ch_config_resolve (config, NULL, &error))
     g_error ("%s", error->message);
 }

@@ -26,7 +26,7 @@ typedef struct {
 
 /*
  * @module: path of the driver; @options: NULL-terminated `key=value` of the
- * configuration;
+ * configuration, in which %f is the folder's name;
  * @folder: (nullable): an existing one, kept. The store is not opened yet.
  */
 void bed_set_up (Bed *bed, const char *module, const char *const *options,

@@ -8,13 +8,44 @@
 
 static const char *module_path;
 static const char *const *module_options;
+static Postgres *postgres;
 
-void contract_init (int argc, char **argv)
+/* Returns: whether there is something to run it over */
+gboolean contract_init (int argc, char **argv)
 {
   if (argc < 2)
     g_error ("usage: %s MODULE [KEY=VALUE…]", argv[0]);
   module_path = argv[1];
   module_options = (const char *const *) argv + 2;
+#ifdef WITH_POSTGRES
+  static const char *options[8];
+  static char dsn[256];
+  if (strstr (module_path, "store-pgsql") == NULL)
+    return TRUE;
+  if (!postgres_is_there ())
+    return FALSE;
+  /* One server for all, a schema for each folder. */
+  postgres = postgres_new (POSTGRES_FLAGS_NONE, NULL);
+  g_snprintf (dsn, sizeof dsn, "database.dsn=%s", postgres_dsn (postgres));
+  options[0] = dsn;
+  options[1] = "database.schema=%f";
+  for (int i = 2; i < MIN (argc, 6); i++)
+    options[i] = argv[i];
+  module_options = options;
+#endif
+  return TRUE;
+}
+
+Postgres *contract_postgres (void)
+{
+  return postgres;
+}
+
+void contract_end (void)
+{
+#ifdef WITH_POSTGRES
+  g_clear_pointer (&postgres, postgres_free);
+#endif
 }
 
 void contract_set_up (Bed *bed, const char *folder)

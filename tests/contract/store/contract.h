@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "helpers/postgres.h"
 #include "helpers/store-bed.h"
 
 #define CONTRACT_NO_PORT G_MININT64
 
 typedef void (*ContractTest) (Bed *bed);
 
-void contract_init (int argc, char **argv);
+gboolean contract_init (int argc, char **argv);
+void contract_end (void);
+/* The server behind it; NULL with a driver that needs none. */
+Postgres *contract_postgres (void);
 /* The test gets an open store with empty tables. */
 void contract_test (const char *name, ContractTest func);
 /* The test gets a store that is not open; the tables may be there. */

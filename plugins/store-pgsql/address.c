@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where a server is. libpq would ask the name servers itself and wait for them, so names
+ * are resolved here and handed over as addresses; the names go along, for certificates.
+ * Everything else of the connection string (service files, environment, TLS, passwords,
+ * several hosts) is libpq's own.
+ */
+#include "pgsql.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+/* Addresses of all names together. */
+#define MAX_ADDRESSES 32
+
+typedef struct {
+  char *host;
+  char *address; /* as written, or "" for a socket's path */
+  char *port;
+} Place;
+
+struct _PgTarget {
+  char *dsn;
+  GPtrArray *places;  /* of Place, as libpq understands the connection string */
+  gboolean has_names; /* at least one is to be looked up */
+  char *hosts;        /* what is given to libpq; NULL: the string says it all */
+  char *addresses;
+  char *ports;
+};
+
+typedef struct {
+  PgTarget *target; /* NULL: nobody wants to know */
+  GCancellable *cancellable;
+  GPtrArray **found; /* of addresses, by place */
+  guint n, left;
+  GError *error; /* the last */
+  PgResolved func;
+  gpointer data;
+} Resolving;
+
+static void place_free (gpointer data)
+{
+  Place *place = data;
+  g_free (place->host);
+  g_free (place->address);
+  g_free (place->port);
+  g_free (place);
+}
+
+static gboolean is_name (const Place *place)
+{
+  return *place->address == '\0' && *place->host != '\0' && *place->host != '/'
+         && *place->host != '@' && !g_hostname_is_ip_address (place->host);
+}
+
+static const char *nth (char **list, guint i)
+{
+  guint n = list != NULL ? g_strv_length (list) : 0;
+
+  if (n == 0)
+    return "";
+  return list[n == 1 ? 0 : MIN (i, n - 1)]; /* one port stands for all */
+}
+
+static const char *option (const PQconninfoOption *options, const char *keyword)
+{
+  for (; options->keyword != NULL; options++)
+    if (strcmp (options->keyword, keyword) == 0)
+      return options->val != NULL ? options->val : "";
+  return "";
+}
+
+static void add_places (PgTarget *target, const PQconninfoOption *options)
+{
+  g_auto (GStrv) hosts = g_strsplit (option (options, "host"), ",", MAX_ADDRESSES);
+  g_auto (GStrv) addresses
+      = g_strsplit (option (options, "hostaddr"), ",", MAX_ADDRESSES);
+  g_auto (GStrv) ports = g_strsplit (option (options, "port"), ",", MAX_ADDRESSES);
+  guint n = MAX (g_strv_length (hosts), g_strv_length (addresses));
+
+  for (guint i = 0; i < n; i++) {
+    Place *place = g_new0 (Place, 1);
+    place->host = g_strstrip (g_strdup (g_strv_length (hosts) > i ? hosts[i] : ""));
+    place->address
+        = g_strstrip (g_strdup (g_strv_length (addresses) > i ? addresses[i] : ""));
+    place->port = g_strstrip (g_strdup (nth (ports, i)));
+    target->has_names |= is_name (place);
+    g_ptr_array_add (target->places, place);
+  }
+}
+
+/*
+ * libpq tells what it understood (service files and environment included) of a connection
+ * that it has begun; an option that it refuses lets it stop before it does anything.
+ */
+PgTarget *pg_target_new (const char *dsn, GError **error)
+{
+  const char *const words[] = {"dbname", "target_session_attrs", NULL};
+  const char *const values[] = {dsn, "nothing", NULL};
+  char *message = NULL;
+  PQconninfoOption *parsed = PQconninfoParse (dsn, &message);
+
+  if (parsed == NULL) {
+    g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE, "database.dsn: %s",
+                 message != NULL ? g_strchomp (message) : "out of memory");
+    PQfreemem (message);
+    return NULL;
+  }
+  PQconninfoFree (parsed);
+  PGconn *probe = PQconnectStartParams (words, values, 1);
+  PQconninfoOption *options = probe != NULL ? PQconninfo (probe) : NULL;
+  PgTarget *target = g_new0 (PgTarget, 1);
+  target->dsn = g_strdup (dsn);
+  target->places = g_ptr_array_new_with_free_func (place_free);
+  if (options != NULL)
+    add_places (target, options);
+  PQconninfoFree (options);
+  PQfinish (probe);
+  return target;
+}
+
+void pg_target_free (PgTarget *target)
+{
+  if (target == NULL)
+    return;
+  g_free (target->dsn);
+  g_ptr_array_unref (target->places);
+  g_free (target->hosts);
+  g_free (target->addresses);
+  g_free (target->ports);
+  g_free (target);
+}
+
+/* ---- names ------------------------------------------------------------------------- */
+
+/* Lists for libpq: each address with its name and its port. */
+static void set_lists (PgTarget *target, GPtrArray *const *found)
+{
+  g_autoptr (GString) hosts = g_string_new (NULL);
+  g_autoptr (GString) addresses = g_string_new (NULL);
+  g_autoptr (GString) ports = g_string_new (NULL);
+  guint n = 0;
+
+  for (guint i = 0; i < target->places->len; i++) {
+    const Place *place = g_ptr_array_index (target->places, i);
+    guint each = is_name (place) ? found[i]->len : 1;
+    for (guint k = 0; k < each && n < MAX_ADDRESSES; k++, n++) {
+      const char *address
+          = is_name (place) ? g_ptr_array_index (found[i], k) : place->address;
+      /* A list may begin with an empty item, which is why lengths do not tell. */
+      g_string_append_printf (hosts, "%s%s", n > 0 ? "," : "", place->host);
+      g_string_append_printf (addresses, "%s%s", n > 0 ? "," : "", address);
+      g_string_append_printf (ports, "%s%s", n > 0 ? "," : "", place->port);
+    }
+  }
+  if (n == 0)
+    return;
+  g_free (target->hosts);
+  g_free (target->addresses);
+  g_free (target->ports);
+  target->hosts = g_string_free (g_steal_pointer (&hosts), FALSE);
+  target->addresses = g_string_free (g_steal_pointer (&addresses), FALSE);
+  target->ports = g_string_free (g_steal_pointer (&ports), FALSE);
+}
+
+static void take_addresses (GList *list, GPtrArray *to)
+{
+  for (GList *l = list; l != NULL && to->len < MAX_ADDRESSES; l = l->next)
+    g_ptr_array_add (to, g_inet_address_to_string (l->data));
+}
+
+static void resolving_free (Resolving *resolving)
+{
+  for (guint i = 0; i < resolving->n; i++)
+    g_ptr_array_unref (resolving->found[i]);
+  g_free (resolving->found);
+  g_clear_error (&resolving->error);
+  g_object_unref (resolving->cancellable);
+  g_free (resolving);
+}
+
+static Resolving *resolving_new (PgTarget *target)
+{
+  Resolving *resolving = g_new0 (Resolving, 1);
+
+  resolving->target = target;
+  resolving->cancellable = g_cancellable_new ();
+  resolving->n = target->places->len;
+  resolving->found = g_new0 (GPtrArray *, resolving->n + 1);
+  for (guint i = 0; i < resolving->n; i++)
+    resolving->found[i] = g_ptr_array_new_with_free_func (g_free);
+  return resolving;
+}
+
+/* Names without an address are left out; when none has one, the error counts. */
+static GError *outcome (Resolving *resolving)
+{
+  PgTarget *target = resolving->target;
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < resolving->n; i++)
+    any |= resolving->found[i]->len > 0
+           || !is_name (g_ptr_array_index (target->places, i));
+  if (!any)
+    return g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE, "%s",
+                        resolving->error != NULL ? resolving->error->message
+                                                 : "the server's name has no address");
+  set_lists (target, resolving->found);
+  return NULL;
+}
+
+typedef struct {
+  Resolving *resolving;
+  guint place;
+} LookUp;
+
+static void looked_up (GObject *resolver, GAsyncResult *result, gpointer data)
+{
+  g_autofree LookUp *look_up = data;
+  Resolving *resolving = look_up->resolving;
+  g_autoptr (GError) error = NULL;
+  GList *list = g_resolver_lookup_by_name_finish (G_RESOLVER (resolver), result, &error);
+
+  take_addresses (list, resolving->found[look_up->place]);
+  g_resolver_free_addresses (list);
+  if (error != NULL) {
+    g_clear_error (&resolving->error);
+    resolving->error = g_steal_pointer (&error);
+  }
+  if (--resolving->left > 0)
+    return;
+  if (resolving->target != NULL)
+    resolving->func (outcome (resolving), resolving->data);
+  resolving_free (resolving);
+}
+
+gpointer pg_target_resolve (PgTarget *target, PgResolved func, gpointer data)
+{
+  if (!target->has_names)
+    return NULL;
+  g_autoptr (GResolver) resolver = g_resolver_get_default ();
+  Resolving *resolving = resolving_new (target);
+  resolving->func = func;
+  resolving->data = data;
+  for (guint i = 0; i < resolving->n; i++) {
+    const Place *place = g_ptr_array_index (target->places, i);
+    if (!is_name (place))
+      continue;
+    LookUp *look_up = g_new (LookUp, 1);
+    look_up->resolving = resolving;
+    look_up->place = i;
+    resolving->left++;
+    g_resolver_lookup_by_name_async (resolver, place->host, resolving->cancellable,
+                                     looked_up, look_up);
+  }
+  return resolving;
+}
+
+void pg_target_forget (gpointer data)
+{
+  Resolving *resolving = data;
+  resolving->target = NULL;
+  g_cancellable_cancel (resolving->cancellable);
+}
+
+gboolean pg_target_resolve_now (PgTarget *target, GError **error)
+{
+  if (!target->has_names)
+    return TRUE;
+  g_autoptr (GResolver) resolver = g_resolver_get_default ();
+  Resolving *resolving = resolving_new (target);
+  for (guint i = 0; i < resolving->n; i++) {
+    const Place *place = g_ptr_array_index (target->places, i);
+    if (!is_name (place))
+      continue;
+    g_clear_error (&resolving->error);
+    GList *list
+        = g_resolver_lookup_by_name (resolver, place->host, NULL, &resolving->error);
+    take_addresses (list, resolving->found[i]);
+    g_resolver_free_addresses (list);
+  }
+  GError *failure = outcome (resolving);
+  resolving_free (resolving);
+  if (failure == NULL)
+    return TRUE;
+  g_propagate_error (error, failure);
+  return FALSE;
+}
+
+/* Later words win: first what the operator may change, last what has to be so. */
+PGconn *pg_target_connect (PgTarget *target, const char *application)
+{
+  const char *words[16], *values[16];
+  guint n = 0;
+
+#define WORD(word, value) (words[n] = (word), values[n++] = (value))
+  WORD ("gssencmode", "disable"); /* looking for a ticket may wait for servers */
+  WORD ("keepalives_idle", "10");
+  WORD ("keepalives_interval", "5");
+  WORD ("keepalives_count", "3");
+  WORD ("tcp_user_timeout", "20000");
+  WORD ("fallback_application_name", application);
+  WORD ("dbname", target->dsn);
+  if (target->hosts != NULL) {
+    WORD ("host", target->hosts);
+    WORD ("hostaddr", target->addresses);
+    WORD ("port", target->ports);
+  }
+  WORD ("client_encoding", "UTF8");
+#undef WORD
+  words[n] = values[n] = NULL;
+  return PQconnectStartParams (words, values, 1);
+}

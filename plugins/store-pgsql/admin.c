@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is waited for, at start: migrations on a connection of their own. */
+#include "pgsql.h"
+
+#include <string.h>
+
+/* Of gateway 6.7: "chmg". */
+#define LOCK_KEY "1667788135"
+#define LOCK_WAIT_US (120 * G_USEC_PER_SEC)
+#define OPEN_WAIT_US (5 * G_USEC_PER_SEC)
+
+G_STATIC_ASSERT (0x63686d67 == 1667788135);
+
+static void receive (PgConn *conn)
+{
+  if (PQconsumeInput (conn->pq) == 0)
+    pg_conn_break (conn, pg_error_of_conn (conn->pq, "receiving"));
+}
+
+static gboolean wait_ready (Pg *pg, gint64 until_us, GError **error)
+{
+  while (pg->admin != NULL && pg->admin->state != PG_READY) {
+    if (pg->admin->state == PG_BROKEN || g_get_monotonic_time () > until_us) {
+      if (pg->admin->error != NULL)
+        g_propagate_error (error, g_error_copy (pg->admin->error));
+      else
+        g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
+                     "the database does not answer");
+      pg_conn_break (pg->admin, NULL);
+      return FALSE;
+    }
+    pg_loop_pump (pg, 20);
+  }
+  return pg->admin != NULL;
+}
+
+gboolean pg_admin_open (Pg *pg, GError **error)
+{
+  if (pg->admin != NULL && pg->admin->state == PG_READY)
+    return TRUE;
+  pg_admin_close (pg);
+  pg->admin = pg_conn_new (pg, PG_ADMIN, pg->primary, TRUE);
+  pg->admin->receive = receive;
+  return wait_ready (pg, g_get_monotonic_time () + OPEN_WAIT_US, error);
+}
+
+void pg_admin_close (Pg *pg)
+{
+  PgConn *conn = g_steal_pointer (&pg->admin);
+
+  if (conn == NULL)
+    return;
+  g_ptr_array_remove (pg->conns, conn);
+  pg_conn_free (conn);
+}
+
+/* The results of what was sent; the first error counts. @text: of the first row. */
+static gboolean collect (Pg *pg, char **text, GError **error)
+{
+  PgConn *conn = pg->admin;
+  gboolean ok = TRUE;
+
+  pg_conn_flush (conn);
+  for (;;) {
+    while (conn->state == PG_READY && PQisBusy (conn->pq) != 0)
+      pg_loop_pump (pg, 20);
+    if (conn->state != PG_READY) {
+      if (ok)
+        g_propagate_error (error, g_error_copy (conn->error));
+      return FALSE;
+    }
+    PGresult *result = PQgetResult (conn->pq);
+    if (result == NULL) {
+      conn->since_us = g_get_monotonic_time ();
+      return ok;
+    }
+    ExecStatusType status = PQresultStatus (result);
+    if (status == PGRES_TUPLES_OK && text != NULL && PQntuples (result) > 0) {
+      g_free (*text);
+      *text = g_strdup (PQgetvalue (result, 0, 0));
+    } else if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK
+               && status != PGRES_EMPTY_QUERY && ok) {
+      g_propagate_error (error, pg_error_of_result (result, "script", FALSE));
+      ok = FALSE;
+    }
+    PQclear (result);
+  }
+}
+
+static gboolean ask (Pg *pg, const char *sql, char **text, GError **error)
+{
+  if (!pg_admin_open (pg, error))
+    return FALSE;
+  if (PQsendQuery (pg->admin->pq, sql) == 0) {
+    g_propagate_error (error, pg_error_of_conn (pg->admin->pq, "sending"));
+    return FALSE;
+  }
+  return collect (pg, text, error);
+}
+
+gboolean pg_admin_script (Pg *pg, const char *sql, GError **error)
+{
+  if (ask (pg, sql, NULL, error))
+    return TRUE;
+  if (pg->admin != NULL && pg->admin->state == PG_READY
+      && PQtransactionStatus (pg->admin->pq) != PQTRANS_IDLE)
+    ask (pg, "ROLLBACK", NULL, NULL);
+  return FALSE;
+}
+
+char *pg_admin_text (Pg *pg, const char *sql, GError **error)
+{
+  char *text = NULL;
+
+  if (ask (pg, sql, &text, error))
+    return text;
+  g_free (text);
+  return NULL;
+}
+
+void pg_admin_run (Pg *pg, ChTxRun *run)
+{
+  GError *error = NULL;
+  PgUnit *unit = pg_admit (pg, run);
+
+  if (unit == NULL)
+    return;
+  if (!pg_admin_open (pg, &error) || PQenterPipelineMode (pg->admin->pq) == 0) {
+    pg_unit_fail (unit, -1,
+                  error != NULL ? error : pg_error_of_conn (pg->admin->pq, "pipeline"));
+    pg_unit_complete (pg, unit);
+    return;
+  }
+  PgConn *conn = pg->admin;
+  GPtrArray *units = g_ptr_array_new ();
+  g_ptr_array_add (units, unit);
+  conn->receive = pg_conn_receive;
+  unit->attempts = G_MAXUINT / 2; /* nobody would repeat it */
+  pg_conn_send (conn, units);
+  while (conn->state == PG_READY && conn->units != NULL)
+    pg_loop_pump (pg, 20);
+  conn->receive = receive;
+  if (conn->state == PG_READY && PQexitPipelineMode (conn->pq) == 0)
+    pg_conn_break (conn, pg_error_of_conn (conn->pq, "leaving the pipeline"));
+}
+
+/* ---- the lock ---------------------------------------------------------------------- */
+
+static gboolean make_schema (Pg *pg, GError **error)
+{
+  if (!pg_admin_open (pg, error))
+    return FALSE;
+  PGconn *pq = pg->admin->pq;
+  char *name = PQescapeIdentifier (pq, pg->options.schema, strlen (pg->options.schema));
+  char *literal = PQescapeLiteral (pq, name, strlen (name));
+  g_autofree char *ask
+      = g_strdup_printf ("SELECT to_regnamespace(%s) IS NOT NULL", literal);
+  g_autofree char *make = g_strdup_printf ("CREATE SCHEMA IF NOT EXISTS %s", name);
+  PQfreemem (literal);
+  PQfreemem (name);
+  g_autofree char *there = pg_admin_text (pg, ask, error);
+  return there != NULL && (*there == 't' || pg_admin_script (pg, make, error));
+}
+
+/* Not pg_advisory_lock(): that would wait for a lock, and end with lock_timeout. */
+gboolean pg_admin_lock (Pg *pg, GError **error)
+{
+  gint64 until_us = g_get_monotonic_time () + LOCK_WAIT_US;
+
+  pg->held = TRUE;
+  for (;;) {
+    g_autofree char *got
+        = pg_admin_text (pg, "SELECT pg_try_advisory_lock(" LOCK_KEY ")", error);
+    if (got != NULL && *got == 't')
+      break;
+    if (got == NULL || g_get_monotonic_time () > until_us) {
+      if (got != NULL)
+        g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_LOCKED,
+                     "another program has been migrating for two minutes");
+      pg->held = FALSE;
+      return FALSE;
+    }
+    for (guint i = 0; i < 10; i++)
+      pg_loop_pump (pg, 20);
+  }
+  if (make_schema (pg, error))
+    return TRUE;
+  pg_admin_unlock (pg);
+  return FALSE;
+}
+
+void pg_admin_unlock (Pg *pg)
+{
+  pg_admin_script (pg, "SELECT pg_advisory_unlock(" LOCK_KEY ")", NULL);
+  pg->held = FALSE;
+  pg_loop_kick (pg);
+}
