@@ -5,11 +5,13 @@
  * bus daemon tells who a caller is; that is asked once per caller and never waited for.
  */
 #include "dbus/dbus-private.h"
+#include "http/http.h"
 
+#include <string.h>
 #include <unistd.h>
 
 typedef struct {
-  guint32 uid;
+  guint32 uid; /* G_MAXUINT32: not known */
   gboolean in_group;
 } ChDbusCaller;
 
@@ -22,9 +24,18 @@ typedef struct {
   GDestroyNotify free_data;
 } Question;
 
+/* The connection has gone: nobody waits for an answer. */
+static void forget (Question *q)
+{
+  if (q->free_data != NULL)
+    q->free_data (q->data);
+  g_object_unref (q->invocation);
+  g_free (q);
+}
+
 static void finish (Question *q, gboolean allowed)
 {
-  if (allowed)
+  if (allowed || q->right == CH_DBUS_READ)
     q->then (q->dbus, q->invocation, q->data);
   else {
     if (q->free_data != NULL)
@@ -52,10 +63,7 @@ static void polkit_answered (GObject *source, GAsyncResult *result, gpointer dat
       = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-    if (q->free_data != NULL)
-      q->free_data (q->data);
-    g_object_unref (q->invocation);
-    g_free (q);
+    forget (q);
     return;
   }
   if (answer != NULL)
@@ -120,10 +128,7 @@ static void got_credentials (GObject *source, GAsyncResult *result, gpointer dat
       = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
 
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-    if (q->free_data != NULL)
-      q->free_data (q->data);
-    g_object_unref (q->invocation);
-    g_free (q);
+    forget (q);
     return;
   }
   if (answer == NULL) {
@@ -155,6 +160,31 @@ void ch_dbus_authorize (ChDbus *dbus, GDBusMethodInvocation *invocation,
                           "GetConnectionCredentials", g_variant_new ("(s)", sender),
                           G_VARIANT_TYPE ("(a{sv})"), G_DBUS_CALL_FLAGS_NONE, 5000,
                           dbus->cancellable, got_credentials, q);
+}
+
+static const ChDbusCaller *caller_of (ChDbus *dbus, GDBusMethodInvocation *invocation)
+{
+  return g_hash_table_lookup (dbus->credentials,
+                              g_dbus_method_invocation_get_sender (invocation));
+}
+
+gboolean ch_dbus_caller_is_trusted (ChDbus *dbus, GDBusMethodInvocation *invocation)
+{
+  const ChDbusCaller *caller = caller_of (dbus, invocation);
+  return caller != NULL && is_trusted (caller);
+}
+
+void ch_dbus_audit (ChDbus *dbus, GDBusMethodInvocation *invocation, const char *object)
+{
+  const ChDbusCaller *caller = caller_of (dbus, invocation);
+  const char *interface = g_dbus_method_invocation_get_interface_name (invocation);
+  g_autofree char *action
+      = g_strdup_printf ("dbus %s.%s", strrchr (interface, '.') + 1,
+                         g_dbus_method_invocation_get_method_name (invocation));
+  g_autofree char *actor = caller != NULL && caller->uid != G_MAXUINT32
+                               ? g_strdup_printf ("uid:%u", caller->uid)
+                               : g_strdup ("uid:unknown");
+  ch_http_audit (dbus->services->http, actor, NULL, action, object, NULL, NULL, NULL);
 }
 
 void ch_dbus_forget_caller (ChDbus *dbus, const char *sender)

@@ -77,11 +77,44 @@ void ch_dbus_return_error (GDBusMethodInvocation *invocation, const GError *erro
   g_dbus_method_invocation_return_dbus_error (invocation, name, error->message);
 }
 
+void ch_dbus_return_invalid (GDBusMethodInvocation *invocation, const char *format, ...)
+{
+  va_list args;
+  va_start (args, format);
+  g_autofree char *message = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_dbus_method_invocation_return_dbus_error (
+      invocation, "org.chargehost.Error.InvalidParameter", message);
+}
+
+gboolean ch_dbus_may_change (ChDbus *dbus, GDBusMethodInvocation *invocation)
+{
+  const ChServices *services = dbus->services;
+  if (services->phase >= 9 && !services->draining)
+    return TRUE;
+  g_dbus_method_invocation_return_dbus_error (
+      invocation, "org.chargehost.Error.StartingOrDraining",
+      services->draining ? "this server is about to stop" : "this server is starting");
+  return FALSE;
+}
+
+/* What REST tells beside its error: the order that is in the way. */
+static void return_error_with (GDBusMethodInvocation *invocation, const GError *error,
+                               const json_t *data)
+{
+  const char *current = json_string_value (json_object_get (data, "current_order"));
+  g_autoptr (GError) longer = NULL;
+  if (current != NULL)
+    longer = g_error_new (error->domain, error->code, "%s (current order %s)",
+                          error->message, current);
+  ch_dbus_return_error (invocation, longer != NULL ? longer : error);
+}
+
 void ch_dbus_return_json (ChPlugin *self, const json_t *data, const GError *error,
                           gpointer invocation)
 {
   if (error != NULL) {
-    ch_dbus_return_error (invocation, error);
+    return_error_with (invocation, error, data);
     return;
   }
   g_autofree char *text = ch_json_dump (data);

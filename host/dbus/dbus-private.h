@@ -18,7 +18,10 @@ struct _ChDbus {
   ChServices *services;
   ChPlugin *self; /* the owner "dbus" */
   GDBusConnection *connection;
-  GCancellable *cancellable; /* everything in flight */
+  GCancellable *cancellable; /* everything in flight on this connection */
+  ChTimer retry;             /* the next attempt to connect */
+  guint retry_ms;            /* and how long it waited, 0 after a success */
+  gboolean told;             /* that there is no bus; said once */
   guint name_id;
   guint owner_watch; /* NameOwnerChanged */
   gint64 started_ms;
@@ -27,6 +30,7 @@ struct _ChDbus {
   gboolean is_system;
   /* objects */
   ChDbusHost1 *host;
+  ChTimer fresh; /* refreshes its properties */
   GDBusObjectManagerServer *plugins;
   guint device_tree, order_tree;
   GHashTable *credentials;   /* unique name → ChDbusCaller */
@@ -36,6 +40,7 @@ struct _ChDbus {
 /* ---- access.c: who may do what ---- */
 
 typedef enum {
+  CH_DBUS_READ = 0,         /* everybody; the answer depends on who asks */
   CH_DBUS_READ_PRIVATE = 1, /* orders and cards: the daemon's user, root, its group */
   CH_DBUS_CHANGE,           /* the same, or whom polkit allows */
 } ChDbusRight;
@@ -49,11 +54,20 @@ typedef void (*ChDbusThen) (ChDbus *dbus, GDBusMethodInvocation *invocation,
 void ch_dbus_authorize (ChDbus *dbus, GDBusMethodInvocation *invocation,
                         ChDbusRight right, ChDbusThen then, gpointer data,
                         GDestroyNotify free_data);
+/* Known after ch_dbus_authorize(): root, the daemon's user, its group. */
+gboolean ch_dbus_caller_is_trusted (ChDbus *dbus, GDBusMethodInvocation *invocation);
+/* A change that was carried out goes into the audit log. @object: what was changed */
+void ch_dbus_audit (ChDbus *dbus, GDBusMethodInvocation *invocation, const char *object);
 /* A caller left the bus. */
 void ch_dbus_forget_caller (ChDbus *dbus, const char *sender);
 
 /* ---- answers.c ---- */
 
+/* Answers with org.chargehost.Error.InvalidParameter. */
+void ch_dbus_return_invalid (GDBusMethodInvocation *invocation, const char *format, ...)
+    G_GNUC_PRINTF (2, 3);
+/* Answers and returns FALSE while the daemon starts or drains, as REST does. */
+gboolean ch_dbus_may_change (ChDbus *dbus, GDBusMethodInvocation *invocation);
 /* Answers with an error of the product: org.chargehost.Error.DeviceOffline and the like.
  */
 void ch_dbus_return_error (GDBusMethodInvocation *invocation, const GError *error);
@@ -64,14 +78,48 @@ void ch_dbus_return_json (ChPlugin *self, const json_t *data, const GError *erro
 char *ch_dbus_escape (const char *text);
 char *ch_dbus_unescape (const char *element); /* NULL when it is none */
 
+/* ---- arguments.c: members of an a{sv} ---- */
+
+typedef enum {
+  CH_DBUS_INT, /* any integer type, within min and max */
+  CH_DBUS_BOOL,
+  CH_DBUS_TEXT, /* of min to max bytes; "" counts as absent */
+  CH_DBUS_JSON, /* a JSON object as text, of at most max bytes */
+} ChDbusKind;
+
+typedef struct {
+  const char *name; /* NULL ends a table */
+  ChDbusKind kind;
+  gint64 min, max;
+} ChDbusOption;
+
+/*
+ * Checks @options against @table and gives them as a JSON object. Unknown names, other
+ * types and values out of range are answered with InvalidParameter, as REST does, and
+ * NULL is returned. (transfer full)
+ */
+json_t *ch_dbus_read_options (GDBusMethodInvocation *invocation, GVariant *options,
+                              const ChDbusOption *table);
+
 /* ---- the objects ---- */
 
+/* lists.c; ChDbusThen for ListDevices and ListOrders */
+void ch_dbus_list_devices (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                           gpointer data);
+void ch_dbus_list_orders (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data);
+/* Takes what tells of orders out of the JSON of a device. */
+void ch_dbus_hide_orders (json_t *device);
 gboolean ch_dbus_export_host (ChDbus *dbus, GError **error);
 void ch_dbus_unexport_host (ChDbus *dbus);
 void ch_dbus_export_plugins (ChDbus *dbus);
 void ch_dbus_unexport_plugins (ChDbus *dbus);
+/* A ChEventFunc for plugin.changed; @data: ChDbus */
+void ch_dbus_plugin_changed (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
+                             gpointer data);
 gboolean ch_dbus_export_devices (ChDbus *dbus, GError **error);
 gboolean ch_dbus_export_orders (ChDbus *dbus, GError **error);
+/* device-calls.c; a ChDbusThen for every method of Device1. @id: owned */
+void ch_dbus_device_call (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer id);
 /* events.c */
 void ch_dbus_follow (ChDbus *dbus, GDBusMethodInvocation *invocation, const char *pattern,
                      const char *device);

@@ -2,6 +2,11 @@
 /* The connection to the bus, the name, and the objects' coming and going. */
 #include "dbus/dbus-private.h"
 
+#define RETRY_MIN_MS 500
+#define RETRY_MAX_MS 30000
+
+static void try_again (ChPlugin *self, gpointer data);
+
 const ChConfigKey ch_dbus_config[] = {
     {.name = "dbus.bus",
      .type = CH_CONFIG_STRING,
@@ -37,14 +42,19 @@ static void unexport (ChDbus *dbus)
   dbus->name_id = dbus->owner_watch = dbus->device_tree = dbus->order_tree = 0;
   ch_dbus_unexport_plugins (dbus);
   ch_dbus_unexport_host (dbus);
+  /* Unique names of another bus may mean other callers. */
+  g_hash_table_remove_all (dbus->subscriptions);
+  g_hash_table_remove_all (dbus->credentials);
 }
 
 void ch_dbus_free (ChDbus *dbus)
 {
   if (dbus == NULL)
     return;
+  ch_timer_cancel (dbus->self, &dbus->retry);
   g_cancellable_cancel (dbus->cancellable);
   if (dbus->connection != NULL) {
+    g_signal_handlers_disconnect_by_data (dbus->connection, dbus);
     unexport (dbus);
     g_dbus_connection_flush_sync (dbus->connection, NULL, NULL); /* stopping: may wait */
     g_dbus_connection_close_sync (dbus->connection, NULL, NULL);
@@ -102,6 +112,45 @@ static void name_acquired (GDBusConnection *connection, const char *name, gpoint
   ch_notice (dbus->self, "management interface %s on the bus", name);
 }
 
+/* Says once that there is no bus; the attempts go on silently. */
+static void no_bus (ChDbus *dbus, const char *why)
+{
+  dbus->retry_ms = CLAMP (dbus->retry_ms * 2, RETRY_MIN_MS, RETRY_MAX_MS);
+  dbus->retry = ch_timer_add (dbus->self, dbus->retry_ms, try_again, dbus);
+  if (!dbus->told)
+    ch_notice (dbus->self, "no message bus, going on without: %s", why);
+  dbus->told = TRUE;
+}
+
+/* The bus has died or thrown us out; the daemon goes on and comes back to it. */
+static void closed (GDBusConnection *connection, gboolean vanished, const GError *error,
+                    gpointer data)
+{
+  ChDbus *dbus = data;
+  if (connection != dbus->connection)
+    return;
+  ch_warning (dbus->self, "the message bus has gone: %s",
+              error != NULL ? error->message : "closed");
+  g_signal_handlers_disconnect_by_data (connection, dbus);
+  g_cancellable_cancel (dbus->cancellable);
+  g_object_unref (dbus->cancellable);
+  dbus->cancellable = g_cancellable_new ();
+  unexport (dbus);
+  g_clear_object (&dbus->connection);
+  dbus->retry_ms = 0;
+  dbus->told = TRUE;
+  no_bus (dbus, "");
+}
+
+static gboolean export_all (ChDbus *dbus, GError **error)
+{
+  if (!ch_dbus_export_host (dbus, error) || !ch_dbus_export_devices (dbus, error)
+      || !ch_dbus_export_orders (dbus, error))
+    return FALSE;
+  ch_dbus_export_plugins (dbus);
+  return TRUE;
+}
+
 static void connected (GObject *source, GAsyncResult *result, gpointer data)
 {
   g_autoptr (GError) error = NULL;
@@ -110,17 +159,18 @@ static void connected (GObject *source, GAsyncResult *result, gpointer data)
     return; /* the daemon stops: @data may be gone */
   ChDbus *dbus = data;
   if (connection == NULL) {
-    ch_notice (dbus->self, "no message bus, going on without: %s", error->message);
+    no_bus (dbus, error->message);
     return;
   }
   dbus->connection = connection;
+  dbus->retry_ms = 0;
+  dbus->told = FALSE;
   g_dbus_connection_set_exit_on_close (connection, FALSE);
-  if (!ch_dbus_export_host (dbus, &error) || !ch_dbus_export_devices (dbus, &error)
-      || !ch_dbus_export_orders (dbus, &error)) {
+  g_signal_connect (connection, "closed", G_CALLBACK (closed), dbus);
+  if (!export_all (dbus, &error)) {
     ch_error (dbus->self, "nothing exported: %s", error->message);
     return;
   }
-  ch_dbus_export_plugins (dbus);
   dbus->owner_watch = g_dbus_connection_signal_subscribe (
       connection, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged",
       "/org/freedesktop/DBus", NULL, G_DBUS_SIGNAL_FLAGS_NONE, owner_changed, dbus, NULL);
@@ -129,14 +179,12 @@ static void connected (GObject *source, GAsyncResult *result, gpointer data)
                                                 name_acquired, name_lost, dbus, NULL);
 }
 
-void ch_dbus_open (ChDbus *dbus)
+static void connect_bus (ChDbus *dbus)
 {
   const char *bus = ch_config_string (dbus->self, "dbus.bus");
   g_autofree char *address = NULL;
   g_autoptr (GError) error = NULL;
 
-  if (g_str_equal (bus, "none"))
-    return;
   dbus->is_system = g_str_equal (bus, "system");
   if (dbus->is_system || g_str_equal (bus, "session"))
     address = g_dbus_address_get_for_bus_sync (
@@ -144,12 +192,25 @@ void ch_dbus_open (ChDbus *dbus)
   else
     address = g_strdup (bus);
   if (address == NULL) {
-    ch_notice (dbus->self, "no message bus, going on without: %s",
-               error != NULL ? error->message : "no address");
+    no_bus (dbus, error != NULL ? error->message : "no address");
     return;
   }
   g_dbus_connection_new_for_address (address,
                                      G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT
                                          | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
                                      NULL, dbus->cancellable, connected, dbus);
+}
+
+static void try_again (ChPlugin *self, gpointer data)
+{
+  ChDbus *dbus = data;
+  dbus->retry = 0;
+  connect_bus (dbus);
+}
+
+void ch_dbus_open (ChDbus *dbus)
+{
+  ch_subscribe (dbus->self, "plugin.changed", NULL, ch_dbus_plugin_changed, dbus);
+  if (!g_str_equal (ch_config_string (dbus->self, "dbus.bus"), "none"))
+    connect_bus (dbus);
 }

@@ -5,17 +5,17 @@
  * cost the loop seconds), but every device is reached.
  */
 #include "core/device.h"
-#include "core/order.h"
 #include "core/session.h"
 #include "dbus/dbus-private.h"
-#include <chargehost/json.h>
-
-#include <string.h>
 
 static ChDevice *device_of (ChDbus *dbus, const char *node)
 {
   g_autofree char *id = node != NULL ? ch_dbus_unescape (node) : NULL;
-  return id != NULL ? ch_device_find (dbus->services->core, id) : NULL;
+  g_autofree char *again = id != NULL ? ch_dbus_escape (id) : NULL;
+  /* A device has one path, also where an escape was not needed. */
+  return g_strcmp0 (again, node) == 0 && id != NULL
+             ? ch_device_find (dbus->services->core, id)
+             : NULL;
 }
 
 static char **enumerate (GDBusConnection *connection, const char *sender,
@@ -55,14 +55,14 @@ static GDBusInterfaceInfo **introspect (GDBusConnection *connection, const char 
 static GVariant *ports_variant (const ChDevice *device)
 {
   GVariantBuilder builder;
-  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a(iiusds)"));
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a(iiusdb)"));
   for (guint i = 0; i < device->n_ports; i++) {
     const ChPort *port = &device->ports[i];
-    g_variant_builder_add (&builder, "(iiusds)", (gint) port->socket_no,
+    g_variant_builder_add (&builder, "(iiusdb)", (gint) port->socket_no,
                            (gint) port->port_no, (guint) port->status,
                            ch_port_status_name ((ChPortStatus) port->status),
                            port->power_mw == G_MININT32 ? 0.0 : port->power_mw / 1000.0,
-                           port->order != NULL ? port->order->d.order_no : "");
+                           port->order != NULL);
   }
   return g_variant_builder_end (&builder);
 }
@@ -92,148 +92,14 @@ static GVariant *get_property (GDBusConnection *connection, const char *sender,
   return NULL;
 }
 
-/* ---- methods
- * -------------------------------------------------------------------------------------
- */
-
-static gint64 number (GVariant *options, const char *name)
-{
-  g_autoptr (GVariant) value = g_variant_lookup_value (options, name, NULL);
-  if (value == NULL)
-    return CH_UNSET;
-  switch (g_variant_classify (value)) {
-  case G_VARIANT_CLASS_UINT32:
-    return g_variant_get_uint32 (value);
-  case G_VARIANT_CLASS_INT32:
-    return g_variant_get_int32 (value);
-  case G_VARIANT_CLASS_INT64:
-    return g_variant_get_int64 (value);
-  case G_VARIANT_CLASS_UINT64:
-    return (gint64) MIN (g_variant_get_uint64 (value), G_MAXINT64);
-  default:
-    return CH_UNSET;
-  }
-}
-
-static guint wait_of (GVariant *options)
-{
-  gint64 wait_ms = number (options, "wait_ms");
-  return wait_ms == CH_UNSET ? 0 : (guint) CLAMP (wait_ms, 0, 10000);
-}
-
-static const char *text (GVariant *options, const char *name)
-{
-  const char *value = NULL;
-  return g_variant_lookup (options, name, "&s", &value) && *value != '\0' ? value : NULL;
-}
-
-static void start (ChDbus *dbus, ChDevice *device, GDBusMethodInvocation *invocation)
-{
-  ChStartRequest request = CH_START_REQUEST_INIT;
-  ChOrigin origin = {.by = "dbus"};
-  g_autoptr (GVariant) options = NULL;
-  gint socket_no, port_no;
-  guint mode;
-
-  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(iiu@a{sv})",
-                 &socket_no, &port_no, &mode, &options);
-  request.device = device->id;
-  request.socket_no = socket_no < 0 ? CH_UNSET : socket_no;
-  request.port_no = port_no;
-  request.charge_mode = mode;
-  request.order_no = text (options, "order_no");
-  request.duration_minutes = number (options, "duration_minutes");
-  request.energy_wh = number (options, "energy_wh");
-  request.power_w = number (options, "power");
-  request.amount_cent = number (options, "amount");
-  request.source = CH_SOURCE_ADMIN;
-  ch_core_start_charge (dbus->self, &request, &origin, wait_of (options),
-                        ch_dbus_return_json, invocation);
-}
-
-static void stop (ChDbus *dbus, ChDevice *device, GDBusMethodInvocation *invocation)
-{
-  g_autoptr (GVariant) options = NULL;
-  ChOrigin origin = {.by = "dbus"};
-  gint socket_no, port_no;
-
-  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(ii@a{sv})",
-                 &socket_no, &port_no, &options);
-  ChStopRequest request = {.device = device->id,
-                           .socket_no = socket_no < 0 ? CH_UNSET : socket_no,
-                           .port_no = port_no < 0 ? CH_UNSET : port_no,
-                           .order_no = text (options, "order_no"),
-                           .reason = text (options, "reason")};
-  ch_core_stop_charge (dbus->self, &request, &origin, wait_of (options),
-                       ch_dbus_return_json, invocation);
-}
-
-static void reboot (ChDbus *dbus, ChDevice *device, GDBusMethodInvocation *invocation)
-{
-  ChOrigin origin = {.by = "dbus"};
-  gboolean force;
-  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(b)", &force);
-  ch_core_send (dbus->self, device->id, CH_COMMAND_REBOOT, 0, -1, NULL, force, &origin, 0,
-                ch_dbus_return_json, invocation);
-}
-
-static void send (ChDbus *dbus, ChDevice *device, GDBusMethodInvocation *invocation)
-{
-  ChOrigin origin = {.by = "dbus"};
-  const char *name, *payload;
-  gint socket_no, port_no;
-  guint wait_ms;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (json_t) json = NULL;
-
-  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&sii&su)", &name,
-                 &socket_no, &port_no, &payload, &wait_ms);
-  ChCommandType type = ch_command_type_parse (name);
-  if (type == 0 || type == CH_COMMAND_START_CHARGE || type == CH_COMMAND_STOP_CHARGE) {
-    g_dbus_method_invocation_return_dbus_error (
-        invocation, "org.chargehost.Error.InvalidParameter",
-        "no such command; charges have methods of their own");
-    return;
-  }
-  if (*payload != '\0') {
-    json = ch_json_parse (payload, strlen (payload), &error);
-    if (json == NULL || !json_is_object (json)) {
-      g_dbus_method_invocation_return_dbus_error (invocation,
-                                                  "org.chargehost.Error.InvalidParameter",
-                                                  "the payload is no JSON object");
-      return;
-    }
-  }
-  ch_core_send (dbus->self, device->id, type, socket_no, port_no, json, FALSE, &origin,
-                MIN (wait_ms, 10000), ch_dbus_return_json, invocation);
-}
-
-static void allowed (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
-{
-  g_autofree char *id = data;
-  ChDevice *device = ch_device_find (dbus->services->core, id);
-  const char *method = g_dbus_method_invocation_get_method_name (invocation);
-
-  if (device == NULL)
-    g_dbus_method_invocation_return_dbus_error (
-        invocation, "org.chargehost.Error.DeviceNotFound", "the device is gone");
-  else if (g_str_equal (method, "StartCharge"))
-    start (dbus, device, invocation);
-  else if (g_str_equal (method, "StopCharge"))
-    stop (dbus, device, invocation);
-  else if (g_str_equal (method, "Reboot"))
-    reboot (dbus, device, invocation);
-  else
-    send (dbus, device, invocation);
-}
-
 static void call (GDBusConnection *connection, const char *sender, const char *path,
                   const char *interface, const char *method, GVariant *parameters,
                   GDBusMethodInvocation *invocation, gpointer data)
 {
-  ChDevice *device = data;
-  ch_dbus_authorize (device->core->services->dbus, invocation, CH_DBUS_CHANGE, allowed,
-                     g_strdup (device->id), g_free);
+  const ChDevice *device = data;
+  ch_dbus_authorize (device->core->services->dbus, invocation,
+                     g_str_equal (method, "Get") ? CH_DBUS_READ : CH_DBUS_CHANGE,
+                     ch_dbus_device_call, g_strdup (device->id), g_free);
 }
 
 static const GDBusInterfaceVTable DEVICE_TABLE

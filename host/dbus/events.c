@@ -32,7 +32,23 @@ static void follow_free (gpointer data)
 
 static gboolean is_private (const char *topic)
 {
-  return g_str_has_prefix (topic, "order.") || g_str_has_prefix (topic, "card.");
+  static const char *const beginnings[] = {"order.", "card.", "command."};
+  for (guint i = 0; i < G_N_ELEMENTS (beginnings); i++)
+    if (g_str_has_prefix (topic, beginnings[i]))
+      return TRUE;
+  return FALSE;
+}
+
+/* @fields (transfer floating): without those that tell of orders and cards */
+static GVariant *hide_orders (GVariant *fields)
+{
+  g_autoptr (GVariant) all = g_variant_ref_sink (fields);
+  GVariantDict kept;
+  g_variant_dict_init (&kept, all);
+  g_variant_dict_remove (&kept, "order_no");
+  g_variant_dict_remove (&kept, "active_orders");
+  g_variant_dict_remove (&kept, "card_no");
+  return g_variant_dict_end (&kept);
 }
 
 static void on_event (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
@@ -41,55 +57,49 @@ static void on_event (ChPlugin *self, const ChTopic *topic, const ChEvent *event
   Follow *follow = data;
   if (is_private (topic->name) && !follow->trusted)
     return;
-  g_dbus_connection_emit_signal (follow->dbus->connection, follow->sender, CH_DBUS_ROOT,
-                                 "org.chargehost.Host1", "Event",
-                                 g_variant_new ("(ss@a{sv})", topic->name, event->device,
-                                                ch_event_to_variant (topic, event)),
-                                 NULL);
+  GVariant *fields = ch_event_to_variant (topic, event);
+  if (!follow->trusted)
+    fields = hide_orders (fields);
+  g_dbus_connection_emit_signal (
+      follow->dbus->connection, follow->sender, CH_DBUS_ROOT, "org.chargehost.Host1",
+      "Event", g_variant_new ("(ss@a{sv})", topic->name, event->device, fields), NULL);
 }
 
-static void begin (ChDbus *dbus, const char *sender, const char *pattern,
-                   const char *device, gboolean trusted)
+static GPtrArray *follows_of (ChDbus *dbus, const char *sender)
 {
   GPtrArray *follows = g_hash_table_lookup (dbus->subscriptions, sender);
   if (follows == NULL) {
     follows = g_ptr_array_new_with_free_func (follow_free);
     g_hash_table_insert (dbus->subscriptions, g_strdup (sender), follows);
   }
-  if (follows->len >= MAX_FOLLOWS)
+  return follows;
+}
+
+static void begin (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
+{
+  const char *sender = g_dbus_method_invocation_get_sender (invocation);
+  const char *pattern, *device;
+  GPtrArray *follows = follows_of (dbus, sender);
+
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s&s)", &pattern,
+                 &device);
+  if (follows->len >= MAX_FOLLOWS) {
+    g_dbus_method_invocation_return_error (invocation, G_DBUS_ERROR,
+                                           G_DBUS_ERROR_LIMITS_EXCEEDED,
+                                           "at most %d subscriptions", MAX_FOLLOWS);
     return;
+  }
   Follow *follow = g_new0 (Follow, 1);
   ChFilter filter = {.device = *device != '\0' ? device : NULL};
   follow->dbus = dbus;
   follow->sender = g_strdup (sender);
   follow->pattern = g_strdup (pattern);
   follow->device = g_strdup (device);
-  follow->trusted = trusted;
+  follow->trusted = ch_dbus_caller_is_trusted (dbus, invocation);
   follow->subscription = ch_subscribe (
       dbus->self, pattern, filter.device != NULL ? &filter : NULL, on_event, follow);
   g_ptr_array_add (follows, follow);
-}
-
-typedef struct {
-  char *pattern;
-  char *device;
-} Wish;
-
-static void wish_free (gpointer data)
-{
-  Wish *wish = data;
-  g_free (wish->pattern);
-  g_free (wish->device);
-  g_free (wish);
-}
-
-static void allowed (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
-{
-  Wish *wish = data;
-  begin (dbus, g_dbus_method_invocation_get_sender (invocation), wish->pattern,
-         wish->device, TRUE);
   g_dbus_method_invocation_return_value (invocation, NULL);
-  wish_free (wish);
 }
 
 /* Whether every topic that the pattern can match is free for all. */
@@ -98,26 +108,39 @@ static gboolean is_public_pattern (const char *pattern)
   return strchr (pattern, '.') != NULL && !is_private (pattern);
 }
 
+static gboolean is_word (const char *text)
+{
+  return g_ascii_islower (*text)
+         && text[strspn (text, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0';
+}
+
+/* "order.ended", "order.*" or "*". */
+static gboolean is_pattern (const char *text)
+{
+  if (g_str_equal (text, "*"))
+    return TRUE;
+  if (strlen (text) > 63)
+    return FALSE;
+  g_auto (GStrv) words = g_strsplit (text, ".", -1);
+  guint n = g_strv_length (words);
+  for (guint i = 0; i < n; i++)
+    if (!is_word (words[i]) && !(i == n - 1 && g_str_equal (words[i], "*")))
+      return FALSE;
+  return n >= 2;
+}
+
 void ch_dbus_follow (ChDbus *dbus, GDBusMethodInvocation *invocation, const char *pattern,
                      const char *device)
 {
-  const char *sender = g_dbus_method_invocation_get_sender (invocation);
-  if (*pattern == '\0' || strlen (pattern) > 64
-      || (*device != '\0' && !ch_device_id_is_valid (device))) {
-    g_dbus_method_invocation_return_dbus_error (invocation,
-                                                "org.chargehost.Error.InvalidParameter",
-                                                "pattern or device is malformed");
-    return;
-  }
-  if (is_public_pattern (pattern)) {
-    begin (dbus, sender, pattern, device, FALSE);
-    g_dbus_method_invocation_return_value (invocation, NULL);
-    return;
-  }
-  Wish *wish = g_new0 (Wish, 1);
-  wish->pattern = g_strdup (pattern);
-  wish->device = g_strdup (device);
-  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ_PRIVATE, allowed, wish, wish_free);
+  if (!is_pattern (pattern))
+    ch_dbus_return_invalid (invocation,
+                            "the pattern is no topic, not like order.* and not *");
+  else if (*device != '\0' && !ch_device_id_is_valid (device))
+    ch_dbus_return_invalid (invocation, "the device id is malformed");
+  else
+    ch_dbus_authorize (dbus, invocation,
+                       is_public_pattern (pattern) ? CH_DBUS_READ : CH_DBUS_READ_PRIVATE,
+                       begin, NULL, NULL);
 }
 
 void ch_dbus_unfollow (ChDbus *dbus, const char *sender, const char *pattern,

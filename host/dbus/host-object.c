@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#define PAGE_MAX 1000
-
 /* ---- properties that change all the time are read when somebody asks ---- */
 
 static void refresh (ChDbus *dbus)
@@ -40,10 +38,8 @@ static void refresh (ChDbus *dbus)
 static void keep_fresh (ChPlugin *self, gpointer data)
 {
   ChDbus *dbus = data;
-  if (dbus->host == NULL)
-    return;
   refresh (dbus);
-  ch_timer_add (self, 1000, keep_fresh, dbus);
+  dbus->fresh = ch_timer_add (self, 1000, keep_fresh, dbus);
 }
 
 /* ---- changing ---- */
@@ -52,9 +48,10 @@ static void do_reload (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer
 {
   g_autoptr (GError) error = NULL;
   if (dbus->daemon_table.reload_config == NULL
-      || dbus->daemon_table.reload_config (dbus->daemon, &error))
+      || dbus->daemon_table.reload_config (dbus->daemon, &error)) {
+    ch_dbus_audit (dbus, invocation, NULL);
     g_dbus_method_invocation_return_value (invocation, NULL);
-  else
+  } else
     ch_dbus_return_error (invocation, error);
 }
 
@@ -67,6 +64,7 @@ static gboolean on_reload (ChDbusHost1 *object, GDBusMethodInvocation *invocatio
 
 static void do_shutdown (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
 {
+  ch_dbus_audit (dbus, invocation, NULL);
   g_dbus_method_invocation_return_value (invocation, NULL);
   if (dbus->daemon_table.shutdown != NULL)
     dbus->daemon_table.shutdown (dbus->daemon);
@@ -83,6 +81,7 @@ static void do_drain (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer 
 {
   if (dbus->daemon_table.drain != NULL)
     dbus->daemon_table.drain (dbus->daemon, GPOINTER_TO_INT (data));
+  ch_dbus_audit (dbus, invocation, GPOINTER_TO_INT (data) ? "on" : "off");
   g_dbus_method_invocation_return_value (invocation, NULL);
 }
 
@@ -96,47 +95,67 @@ static gboolean on_drain (ChDbusHost1 *object, GDBusMethodInvocation *invocation
 
 static void do_log_level (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
 {
-  g_autofree char *text = data;
-  char *module = text, *word = text + strlen (text) + 1;
-  ChLogLevel level;
-  if (*word == '\0' && *module != '\0')
-    ch_log_set_module_level (module, CH_LOG_TRACE + 1);
-  else if (!ch_log_level_parse (word, &level)) {
-    g_dbus_method_invocation_return_dbus_error (
-        invocation, "org.chargehost.Error.InvalidParameter",
-        "a level is error, warning, notice, info, debug or trace");
+  const char *module, *word;
+  ChLogLevel level = CH_LOG_INFO;
+  g_autoptr (GError) error = NULL;
+
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s&s)", &module,
+                 &word);
+  if (*word != '\0' && !ch_log_level_parse (word, &level)) {
+    ch_dbus_return_invalid (invocation,
+                            "a level is error, warning, notice, info, debug or trace");
     return;
-  } else if (*module == '\0')
+  }
+  if (strlen (module) > 64) {
+    ch_dbus_return_invalid (invocation, "a module has at most 64 bytes");
+    return;
+  }
+  if (*module != '\0')
+    ch_log_set_module_level (module, *word != '\0' ? (int) level : CH_LOG_TRACE + 1);
+  else if (*word != '\0')
     ch_log_set_level (level);
-  else
-    ch_log_set_module_level (module, (int) level);
+  else if (!ch_log_apply_config (dbus->services->config, &error)) {
+    ch_dbus_return_error (invocation, error);
+    return;
+  }
+  g_autofree char *object = g_strdup_printf ("%s %s", module, word);
+  ch_dbus_audit (dbus, invocation, object);
   g_dbus_method_invocation_return_value (invocation, NULL);
 }
 
 static gboolean on_log_level (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
                               const char *module, const char *level, ChDbus *dbus)
 {
-  gsize module_size = strlen (module) + 1, level_size = strlen (level) + 1;
-  char *both = g_malloc (module_size + level_size);
-  memcpy (both, module, module_size);
-  memcpy (both + module_size, level, level_size);
-  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_log_level, both, g_free);
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_log_level, NULL, NULL);
   return TRUE;
 }
 
-/* ---- keys
- * ------------------------------------------------------------------------------------------
- */
+/* ---- keys and copies ---- */
+
+typedef struct {
+  ChDbus *dbus;
+  GDBusMethodInvocation *invocation;
+} Change;
+
+static Change *change_new (ChDbus *dbus, GDBusMethodInvocation *invocation)
+{
+  Change *change = g_new (Change, 1);
+  *change = (Change) {dbus, invocation};
+  return change;
+}
 
 static void key_created (const char *key_id, const char *key, const GError *error,
                          gpointer data)
 {
-  GDBusMethodInvocation *invocation = data;
+  Change *change = data;
   if (error != NULL)
-    ch_dbus_return_error (invocation, error);
-  else
-    g_dbus_method_invocation_return_value (invocation,
+    ch_dbus_return_error (change->invocation, error);
+  else {
+    ch_dbus_audit (change->dbus, change->invocation, key_id);
+    g_dbus_method_invocation_return_value (change->invocation,
                                            g_variant_new ("(ss)", key_id, key));
+  }
+  g_free (change);
 }
 
 static void do_create_key (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
@@ -146,7 +165,8 @@ static void do_create_key (ChDbus *dbus, GDBusMethodInvocation *invocation, gpoi
   g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s^a&s)", &name,
                  &scopes);
   g_autofree char *list = g_strjoinv (",", (char **) scopes);
-  ch_http_key_create (dbus->services->http, name, list, key_created, invocation);
+  ch_http_key_create (dbus->services->http, name, list, key_created,
+                      change_new (dbus, invocation));
 }
 
 static gboolean on_create_key (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
@@ -157,12 +177,18 @@ static gboolean on_create_key (ChDbusHost1 *object, GDBusMethodInvocation *invoc
 }
 
 static void backed_up (ChPlugin *self, const ChTxResult *result, const GError *error,
-                       gpointer invocation)
+                       gpointer data)
 {
-  if (error != NULL)
-    ch_dbus_return_error (invocation, error);
-  else
-    g_dbus_method_invocation_return_value (invocation, NULL);
+  g_autofree Change *change = data;
+  if (error != NULL) {
+    ch_dbus_return_error (change->invocation, error);
+    return;
+  }
+  const char *path;
+  g_variant_get (g_dbus_method_invocation_get_parameters (change->invocation), "(&s)",
+                 &path);
+  ch_dbus_audit (change->dbus, change->invocation, path);
+  g_dbus_method_invocation_return_value (change->invocation, NULL);
 }
 
 static void do_backup (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
@@ -170,10 +196,9 @@ static void do_backup (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer
   const char *path;
   g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s)", &path);
   if (!g_path_is_absolute (path))
-    g_dbus_method_invocation_return_dbus_error (
-        invocation, "org.chargehost.Error.InvalidParameter", "the path must be absolute");
+    ch_dbus_return_invalid (invocation, "the path must be absolute");
   else
-    ch_store_backup (dbus->self, path, backed_up, invocation);
+    ch_store_backup (dbus->self, path, backed_up, change_new (dbus, invocation));
 }
 
 static gboolean on_backup (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
@@ -183,9 +208,7 @@ static gboolean on_backup (ChDbusHost1 *object, GDBusMethodInvocation *invocatio
   return TRUE;
 }
 
-/* ---- reading
- * ----------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static gboolean on_statistics (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
                                ChDbus *dbus)
@@ -197,7 +220,7 @@ static gboolean on_statistics (ChDbusHost1 *object, GDBusMethodInvocation *invoc
 
 static void do_config (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
 {
-  g_autoptr (json_t) config = ch_config_describe (dbus->services->config);
+  g_autoptr (json_t) config = ch_http_describe_config (dbus->self);
   ch_dbus_return_json (dbus->self, config, NULL, invocation);
 }
 
@@ -208,95 +231,19 @@ static gboolean on_config (ChDbusHost1 *object, GDBusMethodInvocation *invocatio
   return TRUE;
 }
 
-static const char *look_up (GVariant *filter, const char *name)
-{
-  const char *text = NULL;
-  return g_variant_lookup (filter, name, "&s", &text) && *text != '\0' ? text : NULL;
-}
-
-/* A page of JSON objects and how many there are in all: "(asu)". */
-static GVariant *page (const json_t *list, json_int_t total)
-{
-  GVariantBuilder builder;
-  size_t i;
-  json_t *item;
-  g_variant_builder_init (&builder, G_VARIANT_TYPE ("as"));
-  json_array_foreach ((json_t *) list, i, item)
-  {
-    g_autofree char *text = ch_json_dump (item);
-    g_variant_builder_add (&builder, "s", text);
-  }
-  return g_variant_new ("(asu)", &builder, (guint) CLAMP (total, 0, G_MAXUINT32));
-}
-
 static gboolean on_list_devices (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
                                  GVariant *filter, const char *after, guint limit,
                                  ChDbus *dbus)
 {
-  ChDeviceQuery query = {.q = look_up (filter, "q"),
-                         .protocol = look_up (filter, "protocol"),
-                         .tag = look_up (filter, "tag"),
-                         .presence = -1,
-                         .after = *after != '\0' ? after : NULL,
-                         .limit = CLAMP (limit, 1, PAGE_MAX)};
-  const char *presence = look_up (filter, "presence");
-  for (gint i = 0; presence != NULL && i < 3; i++)
-    if (g_str_equal (presence, ch_presence_name ((ChPresence) i)))
-      query.presence = i;
-  if (presence != NULL && query.presence < 0) {
-    g_dbus_method_invocation_return_dbus_error (
-        invocation, "org.chargehost.Error.InvalidParameter",
-        "presence is online, unstable or offline");
-    return TRUE;
-  }
-  g_autoptr (json_t) data = ch_core_list_devices (dbus->self, &query);
-  g_dbus_method_invocation_return_value (
-      invocation, page (json_object_get (data, "devices"),
-                        json_integer_value (json_object_get (data, "total"))));
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ, ch_dbus_list_devices, NULL, NULL);
   return TRUE;
-}
-
-static void orders_listed (ChPlugin *self, const json_t *data, const GError *error,
-                           gpointer invocation)
-{
-  if (error != NULL)
-    ch_dbus_return_error (invocation, error);
-  else
-    g_dbus_method_invocation_return_value (
-        invocation, page (json_object_get (data, "orders"),
-                          json_integer_value (json_object_get (data, "total"))));
-}
-
-static void do_list_orders (ChDbus *dbus, GDBusMethodInvocation *invocation,
-                            gpointer data)
-{
-  g_autoptr (GVariant) filter = NULL;
-  guint offset, limit;
-  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(@a{sv}uu)",
-                 &filter, &offset, &limit);
-  ChOrderQuery query = {.device = look_up (filter, "device"),
-                        .status = CH_UNSET,
-                        .from_ms = CH_UNSET,
-                        .to_ms = CH_UNSET,
-                        .after = CH_UNSET,
-                        .offset = offset,
-                        .limit = CLAMP (limit, 1, PAGE_MAX)};
-  const char *status = look_up (filter, "status");
-  ChOrderStatus code;
-  if (status != NULL && !ch_order_status_parse (status, &code)) {
-    g_dbus_method_invocation_return_dbus_error (
-        invocation, "org.chargehost.Error.InvalidParameter", "no such state of an order");
-    return;
-  }
-  if (status != NULL)
-    query.status = code;
-  ch_core_list_orders (dbus->self, &query, orders_listed, invocation);
 }
 
 static gboolean on_list_orders (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
                                 GVariant *filter, guint offset, guint limit, ChDbus *dbus)
 {
-  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ_PRIVATE, do_list_orders, NULL, NULL);
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ_PRIVATE, ch_dbus_list_orders, NULL,
+                     NULL);
   return TRUE;
 }
 
@@ -321,8 +268,11 @@ static void do_stop_order (ChDbus *dbus, GDBusMethodInvocation *invocation, gpoi
   guint wait_ms;
   g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s&su)",
                  &request.order_no, &request.reason, &wait_ms);
-  ch_core_stop_charge (dbus->self, &request, &origin, wait_ms, ch_dbus_return_json,
-                       invocation);
+  if (strlen (request.reason) > 128)
+    ch_dbus_return_invalid (invocation, "reason must have at most 128 bytes");
+  else
+    ch_core_stop_charge (dbus->self, &request, &origin, wait_ms, ch_dbus_return_json,
+                         invocation);
 }
 
 static gboolean on_stop_order (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
@@ -399,6 +349,7 @@ gboolean ch_dbus_export_host (ChDbus *dbus, GError **error)
 
 void ch_dbus_unexport_host (ChDbus *dbus)
 {
+  ch_timer_cancel (dbus->self, &dbus->fresh);
   if (dbus->host == NULL)
     return;
   g_dbus_interface_skeleton_unexport (G_DBUS_INTERFACE_SKELETON (dbus->host));

@@ -7,6 +7,9 @@
 #include "core/orders.h"
 #include "dbus/dbus-private.h"
 #include <chargehost/id.h>
+#include <chargehost/json.h>
+
+#include <string.h>
 
 static char *order_no_of (const char *node)
 {
@@ -29,36 +32,127 @@ static GDBusInterfaceInfo **introspect (GDBusConnection *connection, const char 
   return list;
 }
 
+/* ---- methods ---- */
+
+static gboolean is_reason (GDBusMethodInvocation *invocation, const char *reason)
+{
+  if (strlen (reason) <= 128)
+    return TRUE;
+  ch_dbus_return_invalid (invocation, "reason must have at most 128 bytes");
+  return FALSE;
+}
+
+static void stop (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invocation)
+{
+  ChOrigin origin = {.by = "dbus"};
+  ChStopRequest request
+      = {.order_no = order_no, .socket_no = CH_UNSET, .port_no = CH_UNSET};
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s)",
+                 &request.reason);
+  if (is_reason (invocation, request.reason))
+    ch_core_stop_charge (dbus->self, &request, &origin, 0, ch_dbus_return_json,
+                         invocation);
+}
+
+static void cancel (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invocation)
+{
+  ChOrigin origin = {.by = "dbus"};
+  const char *reason;
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s)", &reason);
+  if (is_reason (invocation, reason))
+    ch_core_cancel_order (dbus->self, order_no, reason, &origin, ch_dbus_return_json,
+                          invocation);
+}
+
+typedef struct {
+  ChDbus *dbus;
+  GDBusMethodInvocation *invocation;
+  char order_no[CH_ORDER_NO_SIZE];
+} Force;
+
+static void forced (ChPlugin *self, const json_t *data, const GError *error,
+                    gpointer user_data)
+{
+  g_autofree Force *force = user_data;
+  if (error == NULL)
+    ch_dbus_audit (force->dbus, force->invocation, force->order_no);
+  ch_dbus_return_json (self, data, error, force->invocation);
+}
+
+static void force (ChDbus *dbus, ChForceRequest *request,
+                   GDBusMethodInvocation *invocation)
+{
+  ChOrigin origin = {.by = "dbus"};
+  Force *call = g_new0 (Force, 1);
+  call->dbus = dbus;
+  call->invocation = invocation;
+  g_strlcpy (call->order_no, request->order_no, sizeof call->order_no);
+  ch_core_force_order (dbus->self, request, &origin, forced, call);
+}
+
+static const ChDbusOption SETTLE_OPTIONS[] = {
+    {"energy_wh", CH_DBUS_INT, 0, 10000000},
+    {"duration_s", CH_DBUS_INT, 0, 30 * 86400},
+    {"end_reason", CH_DBUS_INT, 0, CH_END_UNKNOWN},
+    {NULL},
+};
+
+static void settle (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invocation)
+{
+  g_autoptr (GVariant) given = NULL;
+  ChForceRequest request = {.order_no = order_no, .settle = TRUE};
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(@a{sv}&s)",
+                 &given, &request.comment);
+  g_autoptr (json_t) figures = ch_dbus_read_options (invocation, given, SETTLE_OPTIONS);
+  if (figures == NULL)
+    return;
+  request.energy_wh = ch_json_get_int (figures, "energy_wh", CH_UNSET);
+  request.duration_s = ch_json_get_int (figures, "duration_s", CH_UNSET);
+  request.end_reason = ch_json_get_int (figures, "end_reason", CH_UNSET);
+  force (dbus, &request, invocation);
+}
+
+static void fail (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invocation)
+{
+  ChForceRequest request = {.order_no = order_no,
+                            .energy_wh = CH_UNSET,
+                            .duration_s = CH_UNSET,
+                            .end_reason = CH_UNSET};
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s)",
+                 &request.comment);
+  force (dbus, &request, invocation);
+}
+
+static void get (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invocation)
+{
+  ch_core_get_order (dbus->self, order_no, ch_dbus_return_json, invocation);
+}
+
 static void allowed (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
 {
+  static const struct {
+    const char *method;
+    void (*run) (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invocation);
+  } calls[] = {{"Get", get},
+               {"Stop", stop},
+               {"Cancel", cancel},
+               {"ForceSettle", settle},
+               {"ForceFail", fail}};
   const char *path = g_dbus_method_invocation_get_object_path (invocation);
   const char *method = g_dbus_method_invocation_get_method_name (invocation);
   g_autofree char *node = g_path_get_basename (path);
   g_autofree char *order_no = order_no_of (node);
-  ChOrigin origin = {.by = "dbus"};
-  const char *reason = NULL;
 
   if (order_no == NULL) {
     g_dbus_method_invocation_return_dbus_error (
         invocation, "org.chargehost.Error.OrderNotFound", "no such order");
     return;
   }
-  if (g_str_equal (method, "Get")) {
-    ch_core_get_order (dbus->self, order_no, ch_dbus_return_json, invocation);
-    return;
-  }
-  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s)", &reason);
-  if (g_str_equal (method, "Cancel"))
-    ch_core_cancel_order (dbus->self, order_no, reason, &origin, ch_dbus_return_json,
-                          invocation);
-  else {
-    ChStopRequest request = {.order_no = order_no,
-                             .reason = reason,
-                             .socket_no = CH_UNSET,
-                             .port_no = CH_UNSET};
-    ch_core_stop_charge (dbus->self, &request, &origin, 0, ch_dbus_return_json,
-                         invocation);
-  }
+  for (guint i = 0; i < G_N_ELEMENTS (calls); i++)
+    if (g_str_equal (calls[i].method, method)) {
+      calls[i].run (dbus, order_no, invocation);
+      return;
+    }
 }
 
 static void call (GDBusConnection *connection, const char *sender, const char *path,

@@ -43,9 +43,10 @@ static void act (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
 {
   Wish *wish = data;
   g_autoptr (GError) error = NULL;
-  if (wish->action (dbus->services->plugins, wish->name, &error))
+  if (wish->action (dbus->services->plugins, wish->name, &error)) {
+    ch_dbus_audit (dbus, invocation, wish->name);
     g_dbus_method_invocation_return_value (invocation, NULL);
-  else
+  } else
     ch_dbus_return_error (invocation, error);
   wish_free (wish);
 }
@@ -80,15 +81,16 @@ static void add (ChDbus *dbus, const ChPluginView *view)
 }
 
 /* Heard of on the bus of events; the registry's own hook belongs to nobody here. */
-static void changed (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
-                     gpointer data)
+void ch_dbus_plugin_changed (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
+                             gpointer data)
 {
   ChDbus *dbus = data;
   const ChPluginChangedEvent *change = (const ChPluginChangedEvent *) event;
   ChPluginView view;
   g_autofree char *path = path_of (change->plugin);
 
-  if (!ch_plugins_view (dbus->services->plugins, change->plugin, &view))
+  if (dbus->plugins == NULL
+      || !ch_plugins_view (dbus->services->plugins, change->plugin, &view))
     return;
   g_autoptr (GDBusInterface) interface = g_dbus_object_manager_get_interface (
       G_DBUS_OBJECT_MANAGER (dbus->plugins), path, "org.chargehost.Plugin1");
@@ -108,7 +110,6 @@ void ch_dbus_export_plugins (ChDbus *dbus)
       add (dbus, &view);
   }
   g_dbus_object_manager_server_set_connection (dbus->plugins, dbus->connection);
-  ch_subscribe (dbus->self, "plugin.changed", NULL, changed, dbus);
 }
 
 void ch_dbus_unexport_plugins (ChDbus *dbus)

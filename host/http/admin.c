@@ -167,7 +167,7 @@ static void reset_breaker (ChPlugin *self, const ChRequest *request, ChReply rep
 /* ---- configuration, log level --------------------------------------------------------
  */
 
-static void get_config (ChPlugin *self, const ChRequest *request, ChReply reply)
+json_t *ch_http_describe_config (ChPlugin *self)
 {
   static const char *const secrets[]
       = {"api.auth.api_keys", "thirdparty.auth.api_keys", "admin.api_keys", NULL};
@@ -177,7 +177,13 @@ static void get_config (ChPlugin *self, const ChRequest *request, ChReply reply)
     if (json_array_size (json_object_get (entry, "value")) > 0)
       json_object_set_new (entry, "value", json_pack ("[s]", "****"));
   }
-  ch_reply_data (self, reply, 200, NULL, json_pack ("{s:o}", "config", keys));
+  return keys;
+}
+
+static void get_config (ChPlugin *self, const ChRequest *request, ChReply reply)
+{
+  ch_reply_data (self, reply, 200, NULL,
+                 json_pack ("{s:o}", "config", ch_http_describe_config (self)));
 }
 
 /* @data: a key of the table, which it leaves */

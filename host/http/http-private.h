@@ -244,9 +244,6 @@ ChHttpIdem ch_http_idempotency_begin (ChRequest *request);
 gboolean ch_http_idempotency_keep (ChRequest *request, guint status, const char *type,
                                    char *body, gsize size);
 /* audit.c */
-void ch_http_audit (ChHttp *http, const char *actor, const char *ip, const char *action,
-                    const char *object, const char *request_id, const char *before,
-                    const char *after);
 void ch_http_audit_answer (ChRequest *request, guint status);
 /* What the row of this request will show; @before, @after (transfer full) (nullable). */
 void ch_http_audit_change (ChHttp *http, ChReply reply, json_t *before, json_t *after);

@@ -36,3 +36,15 @@ gboolean ch_http_has_keys (ChHttp *http);
 /* How /api/v1/admin/drain reaches the daemon; without it the answer is 501. */
 void ch_http_set_daemon (ChHttp *http, void (*drain) (gpointer daemon, gboolean on),
                          gpointer daemon);
+
+/**
+ * ch_http_audit:
+ * Writes a row of audit_log: every administrative change, also those by other ways than
+ * REST. @before, @after: JSON; all but @actor and @action may be NULL.
+ */
+void ch_http_audit (ChHttp *http, const char *actor, const char *ip, const char *action,
+                    const char *object, const char *request_id, const char *before,
+                    const char *after);
+/* The effective configuration (ch_config_describe), keys of the API masked as well.
+ * (transfer full) */
+json_t *ch_http_describe_config (ChPlugin *self);
