@@ -38,28 +38,66 @@ gboolean ctl_connect (Ctl *ctl, CtlExit *status)
   return FALSE;
 }
 
+static char *unescape (const char *element)
+{
+  GString *text = g_string_new (NULL);
+  for (const char *p = element; *p != '\0'; p++)
+    if (*p == '_' && g_ascii_isxdigit (p[1]) && g_ascii_isxdigit (p[2])) {
+      g_string_append_c (
+          text, (char) (g_ascii_xdigit_value (p[1]) << 4 | g_ascii_xdigit_value (p[2])));
+      p += 2;
+    } else
+      g_string_append_c (text, *p);
+  return g_string_free (text, FALSE);
+}
+
+/* No object at a path: say what is missing in the words of the command line. */
+static gboolean explain_missing (const char *name, const char *path)
+{
+  static const struct {
+    const char *prefix, *what;
+  } places[] = {{ROOT "/device/", "device"}, {ROOT "/plugin/", "plugin"}};
+
+  if (!g_str_equal (name, "org.freedesktop.DBus.Error.UnknownMethod")
+      && !g_str_equal (name, "org.freedesktop.DBus.Error.UnknownObject")
+      && !g_str_equal (name, "org.freedesktop.DBus.Error.UnknownInterface"))
+    return FALSE;
+  for (guint i = 0; i < G_N_ELEMENTS (places); i++)
+    if (g_str_has_prefix (path, places[i].prefix)) {
+      g_autofree char *id = unescape (path + strlen (places[i].prefix));
+      g_printerr ("chargehostctl: there is no %s '%s'\n", places[i].what, id);
+      return TRUE;
+    }
+  return FALSE;
+}
+
 /* The daemon's own words, without the bus's frame around them. */
-static void explain (GError *error, CtlExit *status)
+static CtlExit explain (GError *error, const char *path)
 {
   g_autofree char *name = g_dbus_error_get_remote_error (error);
   g_dbus_error_strip_remote_error (error);
   if (name == NULL) {
     g_printerr ("chargehostctl: %s\n", error->message);
-    *status = CTL_NO_HOST;
-  } else if (g_str_equal (name, "org.freedesktop.DBus.Error.ServiceUnknown")
-             || g_str_equal (name, "org.freedesktop.DBus.Error.NameHasNoOwner")) {
+    return CTL_NO_HOST;
+  }
+  if (g_str_equal (name, "org.freedesktop.DBus.Error.ServiceUnknown")
+      || g_str_equal (name, "org.freedesktop.DBus.Error.NameHasNoOwner")
+      || g_str_equal (name, "org.freedesktop.DBus.Error.NoReply")) {
     g_printerr ("chargehostctl: chargehostd is not on this bus; is it running?\n");
-    *status = CTL_NO_HOST;
-  } else if (g_str_equal (name, "org.chargehost.Error.AccessDenied")
-             || g_str_equal (name, "org.freedesktop.DBus.Error.AccessDenied")) {
-    g_printerr ("chargehostctl: not allowed: %s\n", error->message);
-    *status = CTL_DENIED;
-  } else {
-    const char *code = strrchr (name, '.');
+    return CTL_NO_HOST;
+  }
+  if (g_str_has_suffix (name, ".AccessDenied")) {
+    g_printerr ("chargehostctl: not allowed: %s\n",
+                g_str_has_prefix (name, "org.chargehost.")
+                    ? error->message
+                    : "only for root, the daemon's user and the members of its group");
+    return CTL_DENIED;
+  }
+  const char *code = strrchr (name, '.');
+  if (!explain_missing (name, path))
     g_printerr ("chargehostctl: %s: %s\n", code != NULL ? code + 1 : name,
                 error->message);
-    *status = CTL_FAILED;
-  }
+  return CTL_FAILED;
 }
 
 GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const char *method,
@@ -76,8 +114,35 @@ GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const cha
       reply_type != NULL ? G_VARIANT_TYPE (reply_type) : NULL,
       G_DBUS_CALL_FLAGS_NO_AUTO_START, CALL_TIMEOUT_MS, NULL, &error);
   if (answer == NULL)
-    explain (error, status);
+    *status = explain (error, path);
   return answer;
+}
+
+CtlExit ctl_print_call (Ctl *ctl, const char *path, const char *interface,
+                        const char *method, GVariant *parameters)
+{
+  CtlExit status = CTL_OK;
+  const char *text;
+  g_autoptr (GVariant) answer
+      = ctl_call (ctl, path, interface, method, parameters, "(s)", &status);
+  if (answer == NULL)
+    return status;
+  g_variant_get (answer, "(&s)", &text);
+  json_t *json = json_loads (text, JSON_DECODE_ANY, NULL);
+  ctl_print_object (ctl, json);
+  json_decref (json);
+  return CTL_OK;
+}
+
+CtlExit ctl_plain_call (Ctl *ctl, const char *path, const char *interface,
+                        const char *method, GVariant *parameters)
+{
+  CtlExit status = CTL_OK;
+  g_autoptr (GVariant) answer
+      = ctl_call (ctl, path, interface, method, parameters, NULL, &status);
+  if (answer != NULL && ctl->json)
+    ctl_print ("{}\n");
+  return status;
 }
 
 GVariant *ctl_host_call (Ctl *ctl, const char *method, GVariant *parameters,
@@ -100,6 +165,11 @@ static char *escaped_path (const char *prefix, const char *text)
 char *ctl_device_path (const char *id)
 {
   return escaped_path (ROOT "/device/", id);
+}
+
+char *ctl_order_path (const char *order_no)
+{
+  return escaped_path (ROOT "/order/", order_no);
 }
 
 char *ctl_plugin_path (const char *name)

@@ -14,19 +14,23 @@ typedef enum {
   CTL_DENIED = 4,
 } CtlExit;
 
+typedef struct _CtlCommand CtlCommand;
+
 typedef struct {
   char *bus;     /* system, session or an address */
   gboolean json; /* for programs */
   GDBusConnection *connection;
+  const CtlCommand *command; /* that runs */
 } Ctl;
 
 /* One command: its words, what follows, what it does. */
-typedef struct {
+struct _CtlCommand {
   const char *words; /* "devices show" */
-  const char *args;  /* "DEVICE", for the help */
+  const char *args;  /* "DEVICE [JSON]": what must stand there, then what may */
+  const char *hint;  /* options worth showing in the overview */
   const char *summary;
   CtlExit (*run) (Ctl *ctl, int argc, char **argv); /* argv[0] is the last word */
-} CtlCommand;
+};
 
 extern const CtlCommand ctl_commands[]; /* ends with words NULL */
 
@@ -35,24 +39,43 @@ GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const cha
                     GVariant *parameters, const char *reply_type, CtlExit *status);
 GVariant *ctl_host_call (Ctl *ctl, const char *method, GVariant *parameters,
                          const char *reply_type, CtlExit *status);
+/* A call whose answer is one JSON text, which is printed. */
+CtlExit ctl_print_call (Ctl *ctl, const char *path, const char *interface,
+                        const char *method, GVariant *parameters);
+/* A call without an answer. */
+CtlExit ctl_plain_call (Ctl *ctl, const char *path, const char *interface,
+                        const char *method, GVariant *parameters);
 gboolean ctl_connect (Ctl *ctl, CtlExit *status);
 char *ctl_device_path (const char *id);
+char *ctl_order_path (const char *order_no);
 char *ctl_plugin_path (const char *name);
 
-/* options.c: takes --name VALUE and --flag out of the arguments. */
-CtlExit ctl_options (GOptionEntry *entries, int *argc, char ***argv, int want,
-                     const char *usage);
+/*
+ * options.c: takes --name VALUE and --flag out of the arguments and counts what is left
+ * against the command's args. With --help it prints and ends the program.
+ */
+CtlExit ctl_options (Ctl *ctl, GOptionEntry *entries, int *argc, char ***argv);
+/* "chargehostctl devices show: …" on standard error; gives CTL_USAGE */
+CtlExit ctl_misuse (Ctl *ctl, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
-/* print.c */
+/* print.c: everything goes to standard output as UTF-8, whatever the locale. */
 typedef struct _CtlTable CtlTable;
+void ctl_print (const char *format, ...) G_GNUC_PRINTF (1, 2);
+/* Text from outside without control characters, which terminals obey. (transfer full) */
+char *ctl_clean (const char *text);
 CtlTable *ctl_table_new (const char *const *heads);
 void ctl_table_row (CtlTable *table, ...) G_GNUC_NULL_TERMINATED; /* texts, copied */
 void ctl_table_print (CtlTable *table);                           /* and frees */
 void ctl_print_json (const json_t *json);
 /* Prints an answer of the daemon: the JSON itself, or its members as lines. */
-void ctl_print_object (Ctl *ctl, const char *text);
+void ctl_print_object (Ctl *ctl, const json_t *json);
 const char *ctl_text (const json_t *object, const char *name); /* "-" when absent */
 char *ctl_number (const json_t *object, const char *name, const char *unit);
+json_t *ctl_variant_json (GVariant *value);
+/* An a{sv} as an object; names like UptimeSeconds become uptime_seconds. */
+json_t *ctl_properties_json (GVariant *properties);
+/* Writes out; FALSE when nobody reads any more or nothing can be written. */
+gboolean ctl_flush (void);
 
 /* The commands, one file a subject. */
 CtlExit ctl_status (Ctl *ctl, int argc, char **argv);
@@ -63,16 +86,22 @@ CtlExit ctl_log_level (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_config (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_backup (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_plugins (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_plugins_list (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_plugins_show (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_plugins_action (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_list (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_show (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_watch (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_reboot (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_send (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_devices_kick (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_charge_start (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_charge_stop (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_orders_list (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_orders_show (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_orders_stop (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_orders_cancel (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_orders_force_settle (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_orders_force_fail (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_monitor (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_decode (Ctl *ctl, int argc, char **argv);

@@ -32,18 +32,15 @@ static GByteArray *parse_hex (int argc, char **argv)
 
 CtlExit ctl_decode (Ctl *ctl, int argc, char **argv)
 {
-  CtlExit status = ctl_options (NULL, &argc, &argv, 2, "PROTOCOL HEX");
+  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
   if (status != CTL_OK)
     return status;
-  if (!g_str_equal (argv[1], "bkv")) {
-    g_printerr ("chargehostctl decode: '%s' is not known; protocols: bkv\n", argv[1]);
-    return CTL_USAGE;
-  }
+  if (!g_str_equal (argv[1], "bkv"))
+    return ctl_misuse (ctl, "protocol '%s' is not known, only: bkv", argv[1]);
   g_autoptr (GByteArray) bytes = parse_hex (argc - 2, argv + 2);
-  if (bytes == NULL) {
-    g_printerr ("chargehostctl decode: not an even number of hexadecimal digits\n");
-    return CTL_USAGE;
-  }
+  if (bytes == NULL)
+    return ctl_misuse (ctl, "a frame is an even number of hexadecimal digits, at most "
+                            "65536 bytes");
   json_t *decoded = bkv_decode_json (bytes->data, bytes->len);
   gboolean good = json_object_get (decoded, "error") == NULL;
   ctl_print_json (decoded);

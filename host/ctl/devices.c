@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#define DEVICE1 "org.chargehost.Device1"
 #define PAGE 500
 
 static void device_row (CtlTable *table, const json_t *device)
@@ -60,22 +61,29 @@ static json_t *fetch (Ctl *ctl, GVariant *filter, CtlExit *status)
 CtlExit ctl_devices_list (Ctl *ctl, int argc, char **argv)
 {
   gboolean online = FALSE;
-  g_autofree char *search = NULL;
+  g_autofree char *search = NULL, *protocol = NULL, *presence = NULL, *tag = NULL;
   GOptionEntry entries[] = {
-      {"online", 0, 0, G_OPTION_ARG_NONE, &online, "only those on line", NULL},
-      {"search", 0, 0, G_OPTION_ARG_STRING, &search, "only ids that hold this", "TEXT"},
+      {"online", 0, 0, G_OPTION_ARG_NONE, &online, "Only those on line", NULL},
+      {"presence", 0, 0, G_OPTION_ARG_STRING, &presence,
+       "Only those: online, unstable or offline", "NAME"},
+      {"search", 0, 0, G_OPTION_ARG_STRING, &search, "Only ids that hold this", "TEXT"},
+      {"protocol", 0, 0, G_OPTION_ARG_STRING, &protocol, "Only of this protocol", "NAME"},
+      {"tag", 0, 0, G_OPTION_ARG_STRING, &tag, "Only those with this tag", "NAME"},
       {NULL},
   };
-  CtlExit status = ctl_options (entries, &argc, &argv, 0, "");
+  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
   if (status != CTL_OK)
     return status;
 
   GVariantDict filter;
+  const char *const given[][2] = {{"presence", online ? "online" : presence},
+                                  {"q", search},
+                                  {"protocol", protocol},
+                                  {"tag", tag}};
   g_variant_dict_init (&filter, NULL);
-  if (online)
-    g_variant_dict_insert (&filter, "presence", "s", "online");
-  if (search != NULL)
-    g_variant_dict_insert (&filter, "q", "s", search);
+  for (guint i = 0; i < G_N_ELEMENTS (given); i++)
+    if (given[i][1] != NULL)
+      g_variant_dict_insert (&filter, given[i][0], "s", given[i][1]);
   json_t *list = fetch (ctl, g_variant_dict_end (&filter), &status);
   if (list == NULL)
     return status;
@@ -95,178 +103,72 @@ CtlExit ctl_devices_list (Ctl *ctl, int argc, char **argv)
 
 CtlExit ctl_devices_show (Ctl *ctl, int argc, char **argv)
 {
-  CtlExit status = ctl_options (NULL, &argc, &argv, 1, "DEVICE");
+  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
   if (status != CTL_OK)
     return status;
-  GVariantDict filter;
-  g_variant_dict_init (&filter, NULL);
-  g_variant_dict_insert (&filter, "q", "s", argv[1]);
-  json_t *list = fetch (ctl, g_variant_dict_end (&filter), &status), *device;
-  size_t i;
-  if (list == NULL)
-    return status;
-  status = CTL_FAILED;
-  json_array_foreach (
-      list, i, device) if (g_str_equal (ctl_text (device, "device_phy_id"), argv[1]))
-  {
-    char *text = json_dumps (device, JSON_REAL_PRECISION (15));
-    ctl_print_object (ctl, text);
-    free (text);
-    status = CTL_OK;
-    break;
-  }
-  if (status != CTL_OK)
-    g_printerr ("chargehostctl: there is no device '%s'\n", argv[1]);
-  json_decref (list);
-  return status;
+  g_autofree char *path = ctl_device_path (argv[1]);
+  return ctl_print_call (ctl, path, DEVICE1, "Get", NULL);
 }
 
-/* A method of Device1 whose answer is JSON. */
-static CtlExit device_call (Ctl *ctl, const char *id, const char *method,
-                            GVariant *parameters)
+CtlExit ctl_devices_kick (Ctl *ctl, int argc, char **argv)
 {
-  CtlExit status = CTL_OK;
-  g_autofree char *path = ctl_device_path (id);
-  g_autoptr (GVariant) answer = ctl_call (ctl, path, "org.chargehost.Device1", method,
-                                          parameters, "(s)", &status);
-  const char *text;
-  if (answer == NULL)
+  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
+  if (status != CTL_OK)
     return status;
-  g_variant_get (answer, "(&s)", &text);
-  ctl_print_object (ctl, text);
-  return CTL_OK;
+  g_autofree char *path = ctl_device_path (argv[1]);
+  return ctl_plain_call (ctl, path, DEVICE1, "Kick", NULL);
 }
 
 CtlExit ctl_devices_reboot (Ctl *ctl, int argc, char **argv)
 {
   gboolean force = FALSE;
+  gint socket_no = -1, wait_ms = 0;
+  g_autofree char *target = NULL, *mode = NULL;
   GOptionEntry entries[] = {
-      {"force", 0, 0, G_OPTION_ARG_NONE, &force, "also while it charges", NULL},
+      {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Also while it charges", NULL},
+      {"target", 0, 0, G_OPTION_ARG_STRING, &target,
+       "gateway (default), socket or module", "WHAT"},
+      {"socket", 0, 0, G_OPTION_ARG_INT, &socket_no, "Which socket", "N"},
+      {"mode", 0, 0, G_OPTION_ARG_STRING, &mode, "soft or hard", "NAME"},
+      {"wait", 0, 0, G_OPTION_ARG_INT, &wait_ms,
+       "Wait so long for the device's answer, at most 10000; default 0", "MS"},
       {NULL},
   };
-  CtlExit status = ctl_options (entries, &argc, &argv, 1, "DEVICE");
+  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
   if (status != CTL_OK)
     return status;
-  return device_call (ctl, argv[1], "Reboot", g_variant_new ("(b)", force));
+  GVariantDict options;
+  g_variant_dict_init (&options, NULL);
+  g_variant_dict_insert (&options, "force", "b", force);
+  g_variant_dict_insert (&options, "wait_ms", "i", wait_ms);
+  if (socket_no != -1)
+    g_variant_dict_insert (&options, "socket_no", "i", socket_no);
+  if (target != NULL)
+    g_variant_dict_insert (&options, "target", "s", target);
+  if (mode != NULL)
+    g_variant_dict_insert (&options, "mode", "s", mode);
+  g_autofree char *path = ctl_device_path (argv[1]);
+  return ctl_print_call (ctl, path, DEVICE1, "Reboot",
+                         g_variant_new ("(@a{sv})", g_variant_dict_end (&options)));
 }
 
 CtlExit ctl_devices_send (Ctl *ctl, int argc, char **argv)
 {
   gint socket_no = 0, port_no = -1, wait_ms = 5000;
   GOptionEntry entries[] = {
-      {"socket", 0, 0, G_OPTION_ARG_INT, &socket_no, "socket, default 0", "N"},
-      {"port", 0, 0, G_OPTION_ARG_INT, &port_no, "port, default none", "N"},
+      {"socket", 0, 0, G_OPTION_ARG_INT, &socket_no, "Socket; default 0", "N"},
+      {"port", 0, 0, G_OPTION_ARG_INT, &port_no, "Port; default none", "N"},
       {"wait", 0, 0, G_OPTION_ARG_INT, &wait_ms,
-       "wait so long for the answer, default 5000", "MS"},
+       "Wait so long for the device's answer, at most 10000; default 5000", "MS"},
       {NULL},
   };
-  CtlExit status = ctl_options (entries, &argc, &argv, 2, "DEVICE COMMAND [JSON]");
+  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
   if (status != CTL_OK)
     return status;
-  return device_call (ctl, argv[1], "Send",
-                      g_variant_new ("(siisu)", argv[2], socket_no, port_no,
-                                     argc > 3 ? argv[3] : "", (guint) MAX (wait_ms, 0)));
-}
-
-/* ---- charges ---- */
-
-typedef struct {
-  gint socket_no, port_no, minutes, energy_wh, power_w, amount_cent, wait_ms;
-  gboolean full;
-  char *order_no;
-} Wanted;
-
-static GVariant *start_parameters (const Wanted *w)
-{
-  GVariantDict options;
-  guint mode = w->minutes > 0 ? 1 : w->energy_wh > 0 ? 2 : w->power_w > 0 ? 3 : 4;
-  g_variant_dict_init (&options, NULL);
-  if (w->minutes > 0)
-    g_variant_dict_insert (&options, "duration_minutes", "u", (guint) w->minutes);
-  if (w->energy_wh > 0)
-    g_variant_dict_insert (&options, "energy_wh", "u", (guint) w->energy_wh);
-  if (w->power_w > 0)
-    g_variant_dict_insert (&options, "power", "u", (guint) w->power_w);
-  if (w->order_no != NULL)
-    g_variant_dict_insert (&options, "order_no", "s", w->order_no);
-  g_variant_dict_insert (&options, "amount", "u", (guint) MAX (w->amount_cent, 1));
-  g_variant_dict_insert (&options, "wait_ms", "u", (guint) MAX (w->wait_ms, 0));
-  return g_variant_new ("(iiu@a{sv})", w->socket_no, w->port_no, mode,
-                        g_variant_dict_end (&options));
-}
-
-CtlExit ctl_charge_start (Ctl *ctl, int argc, char **argv)
-{
-  Wanted w = {.socket_no = -1, .port_no = 0, .amount_cent = 500, .wait_ms = 10000};
-  GOptionEntry entries[] = {
-      {"socket", 0, 0, G_OPTION_ARG_INT, &w.socket_no,
-       "socket; needed when there are several", "N"},
-      {"port", 0, 0, G_OPTION_ARG_INT, &w.port_no, "port, from 0", "N"},
-      {"minutes", 0, 0, G_OPTION_ARG_INT, &w.minutes, "charge by time", "N"},
-      {"energy", 0, 0, G_OPTION_ARG_INT, &w.energy_wh, "charge by energy", "WH"},
-      {"power", 0, 0, G_OPTION_ARG_INT, &w.power_w, "charge by power steps", "W"},
-      {"full", 0, 0, G_OPTION_ARG_NONE, &w.full, "charge until full", NULL},
-      {"amount", 0, 0, G_OPTION_ARG_INT, &w.amount_cent, "amount paid, default 500",
-       "CENT"},
-      {"order", 0, 0, G_OPTION_ARG_STRING, &w.order_no, "order number; else one is made",
-       "NO"},
-      {"wait", 0, 0, G_OPTION_ARG_INT, &w.wait_ms,
-       "wait so long for the device, default 10000", "MS"},
-      {NULL},
-  };
-  CtlExit status = ctl_options (entries, &argc, &argv, 1, "DEVICE");
-  if (status == CTL_OK && !w.full && w.minutes <= 0 && w.energy_wh <= 0
-      && w.power_w <= 0) {
-    g_printerr (
-        "chargehostctl charge start: one of --minutes, --energy, --power, --full\n");
-    status = CTL_USAGE;
-  }
-  if (status == CTL_OK)
-    status = device_call (ctl, argv[1], "StartCharge", start_parameters (&w));
-  g_free (w.order_no);
-  return status;
-}
-
-static CtlExit stop_order (Ctl *ctl, const char *order_no, const char *reason,
-                           guint wait_ms)
-{
-  CtlExit status = CTL_OK;
-  const char *text;
-  g_autoptr (GVariant) answer = ctl_host_call (
-      ctl, "StopOrder", g_variant_new ("(ssu)", order_no, reason, wait_ms), "(s)",
-      &status);
-  if (answer == NULL)
-    return status;
-  g_variant_get (answer, "(&s)", &text);
-  ctl_print_object (ctl, text);
-  return CTL_OK;
-}
-
-CtlExit ctl_charge_stop (Ctl *ctl, int argc, char **argv)
-{
-  gint socket_no = -1, port_no = -1, wait_ms = 10000;
-  g_autofree char *reason = NULL;
-  GOptionEntry entries[] = {
-      {"socket", 0, 0, G_OPTION_ARG_INT, &socket_no, "socket of the device", "N"},
-      {"port", 0, 0, G_OPTION_ARG_INT, &port_no,
-       "port of the device: DEVICE is meant, no ORDER", "N"},
-      {"reason", 0, 0, G_OPTION_ARG_STRING, &reason, "for the record", "TEXT"},
-      {"wait", 0, 0, G_OPTION_ARG_INT, &wait_ms,
-       "wait so long for the device, default 10000", "MS"},
-      {NULL},
-  };
-  CtlExit status = ctl_options (entries, &argc, &argv, 1, "ORDER | DEVICE --port N");
-  if (status != CTL_OK)
-    return status;
-  if (port_no < 0)
-    return stop_order (ctl, argv[1], reason != NULL ? reason : "",
-                       (guint) MAX (wait_ms, 0));
-  GVariantDict options;
-  g_variant_dict_init (&options, NULL);
-  g_variant_dict_insert (&options, "wait_ms", "u", (guint) MAX (wait_ms, 0));
-  if (reason != NULL)
-    g_variant_dict_insert (&options, "reason", "s", reason);
-  return device_call (
-      ctl, argv[1], "StopCharge",
-      g_variant_new ("(ii@a{sv})", socket_no, port_no, g_variant_dict_end (&options)));
+  if (wait_ms < 0)
+    return ctl_misuse (ctl, "--wait is not below 0");
+  g_autofree char *path = ctl_device_path (argv[1]);
+  return ctl_print_call (ctl, path, DEVICE1, "Send",
+                         g_variant_new ("(siisu)", argv[2], socket_no, port_no,
+                                        argc > 3 ? argv[3] : "", (guint) wait_ms));
 }

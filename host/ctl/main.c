@@ -2,59 +2,48 @@
 #include "ch-build.h"
 #include "ctl/ctl.h"
 
+#include <errno.h>
 #include <locale.h>
+#include <signal.h>
 #include <string.h>
 
-const CtlCommand ctl_commands[] = {
-    {"status", "", "how the daemon is", ctl_status},
-    {"devices list", "[--online] [--search TEXT]", "devices and their ports",
-     ctl_devices_list},
-    {"devices show", "DEVICE", "all about one device", ctl_devices_show},
-    {"devices watch", "[DEVICE]", "what devices do, as it happens", ctl_devices_watch},
-    {"devices reboot", "DEVICE [--force]", "restart a device", ctl_devices_reboot},
-    {"devices send", "DEVICE COMMAND [JSON]", "send any command of its protocol",
-     ctl_devices_send},
-    {"charge start", "DEVICE --port N (--minutes N | --energy WH | --full)",
-     "start a charge", ctl_charge_start},
-    {"charge stop", "ORDER | DEVICE --port N", "stop a charge", ctl_charge_stop},
-    {"orders list", "[--device ID] [--status NAME]", "orders, newest first",
-     ctl_orders_list},
-    {"orders show", "ORDER", "all about one order", ctl_orders_show},
-    {"monitor", "[TOPIC]", "events as they happen: order.*, device.*, …", ctl_monitor},
-    {"plugins list", "", "plugins and their states", ctl_plugins},
-    {"plugins start", "NAME", "start a plugin", ctl_plugins_action},
-    {"plugins stop", "NAME", "stop a plugin", ctl_plugins_action},
-    {"plugins reload", "NAME", "stop and start a plugin, loading a changed file",
-     ctl_plugins_action},
-    {"key create", "NAME [--scopes LIST]", "make an API key for REST; it is shown once",
-     ctl_key_create},
-    {"config show", "[KEY]", "the configuration in force, and where it came from",
-     ctl_config},
-    {"reload", "", "read the configuration again", ctl_reload},
-    {"log-level", "LEVEL [MODULE]", "change the level of the log", ctl_log_level},
-    {"backup", "FILE", "write a consistent copy of the database", ctl_backup},
-    {"drain", "on|off", "take no new devices, for maintenance", ctl_drain},
-    {"shutdown", "", "end the daemon in order", ctl_shutdown},
-    {"decode", "PROTOCOL HEX", "show a frame as JSON; needs no daemon", ctl_decode},
-    {NULL},
-};
-
-static void print_help (void)
+/* "devices show" is one of "devices". */
+static gboolean is_in_group (const CtlCommand *command, const char *group)
 {
-  g_print ("Usage: chargehostctl [--json] [--bus BUS] COMMAND …\n\n"
-           "Looks after a running chargehostd.\n\nCommands:\n");
-  for (const CtlCommand *c = ctl_commands; c->words != NULL; c++) {
-    g_autofree char *call = g_strdup_printf ("%s %s", c->words, c->args);
-    if (strlen (call) > 34)
-      g_print ("  %s\n  %-34s  %s\n", call, "", c->summary);
-    else
-      g_print ("  %-34s  %s\n", call, c->summary);
-  }
-  g_print (
+  gsize n = strlen (group);
+  return n > 0 && strncmp (command->words, group, n) == 0
+         && (command->words[n] == ' ' || command->words[n] == '\0');
+}
+
+/* One line of the overview, or two when it is long. */
+static void print_command (const CtlCommand *c)
+{
+  g_autofree char *call = g_strjoin (" ", c->words, c->args, c->hint, NULL);
+  g_auto (GStrv) parts = g_strsplit (call, " ", -1);
+  g_autoptr (GString) line = g_string_new (NULL);
+  for (char **part = parts; *part != NULL; part++)
+    if (**part != '\0')
+      g_string_append_printf (line, "%s%s", line->len > 0 ? " " : "", *part);
+  if (g_utf8_strlen (line->str, -1) > 34)
+    ctl_print ("  %s\n  %-34s  %s\n", line->str, "", c->summary);
+  else
+    ctl_print ("  %s%*s  %s\n", line->str, (int) (34 - g_utf8_strlen (line->str, -1)), "",
+               c->summary);
+}
+
+/* @group (nullable): only "devices …" */
+static void print_help (const char *group)
+{
+  ctl_print ("Usage: chargehostctl [--json] [--bus BUS] COMMAND …\n\n"
+             "Looks after a running chargehostd.\n\nCommands:\n");
+  for (const CtlCommand *c = ctl_commands; c->words != NULL; c++)
+    if (group == NULL || is_in_group (c, group))
+      print_command (c);
+  ctl_print (
       "\nOptions:\n"
       "  --json      answers as JSON, for programs\n"
       "  --bus BUS   system (default), session, or an address; also in $CHARGEHOST_BUS\n"
-      "  --help      this text; after a command its options\n"
+      "  --help      this text; after a command what it takes\n"
       "  --version   the version\n\n"
       "Exit status: 0 done, 1 the daemon refused, 2 wrong use, 3 no daemon found,\n"
       "4 not allowed.\n\n"
@@ -77,83 +66,107 @@ static int match (const char *words, int argc, char **argv)
   return n;
 }
 
+static CtlExit run (Ctl *ctl, const CtlCommand *command, int argc, char **argv)
+{
+  ctl->command = command;
+  return command->run (ctl, argc, argv);
+}
+
+static gboolean asks_help (const char *word)
+{
+  return g_str_equal (word, "--help") || g_str_equal (word, "-h");
+}
+
 static CtlExit dispatch (Ctl *ctl, int argc, char **argv)
 {
+  gboolean is_group = FALSE;
   for (const CtlCommand *c = ctl_commands; c->words != NULL; c++) {
     int n = match (c->words, argc, argv);
     if (n > 0)
-      return c->run (ctl, argc - n + 1, argv + n - 1);
+      return run (ctl, c, argc - n + 1, argv + n - 1);
+    is_group |= is_in_group (c, argv[0]);
+  }
+  if (is_group && argc > 1 && asks_help (argv[1])) {
+    print_help (argv[0]);
+    return CTL_OK;
   }
   /* "devices" alone lists. */
-  for (const CtlCommand *c = ctl_commands; argc == 1 && c->words != NULL; c++)
-    if (g_str_has_prefix (c->words, argv[0]) && g_str_has_suffix (c->words, " list")
-        && strlen (c->words) == strlen (argv[0]) + 5)
-      return c->run (ctl, 1, argv);
+  g_autofree char *list = g_strdup_printf ("%s list", argv[0]);
+  for (const CtlCommand *c = ctl_commands; c->words != NULL; c++)
+    if (g_str_equal (c->words, list) && (argc == 1 || argv[1][0] == '-'))
+      return run (ctl, c, argc, argv);
   g_autofree char *said = g_strjoinv (" ", argv);
-  g_printerr ("chargehostctl: there is no command '%s'; see chargehostctl --help\n",
-              said);
+  g_printerr ("chargehostctl: there is no command '%s'; see chargehostctl%s%s --help\n",
+              said, is_group ? " " : "", is_group ? argv[0] : "");
   return CTL_USAGE;
 }
 
-/* Options before the command; what follows belongs to it. */
-static int take_options (Ctl *ctl, int argc, char **argv, gboolean *done, CtlExit *status)
-{
-  int i = 1;
-  for (; i < argc && argv[i][0] == '-'; i++) {
-    if (g_str_equal (argv[i], "--json"))
-      ctl->json = TRUE;
-    else if (g_str_equal (argv[i], "--bus") && i + 1 < argc)
-      ctl->bus = g_strdup (argv[++i]);
-    else if (g_str_has_prefix (argv[i], "--bus="))
-      ctl->bus = g_strdup (argv[i] + 6);
-    else if (g_str_equal (argv[i], "--version")) {
-      g_print ("chargehostctl %s\n", CH_VERSION);
-      *done = TRUE;
-    } else if (g_str_equal (argv[i], "--help") || g_str_equal (argv[i], "-h")) {
-      print_help ();
-      *done = TRUE;
-    } else {
-      g_printerr ("chargehostctl: unknown option '%s'; see chargehostctl --help\n",
-                  argv[i]);
-      *done = TRUE;
-      *status = CTL_USAGE;
-    }
-    if (*done)
-      break;
-  }
-  return i;
-}
-
-/* --json is taken anywhere: people add it at the end. */
-static int drop_json (Ctl *ctl, int argc, char **argv)
+/* --json and --bus are taken anywhere: people add them at the end. */
+static int take_common (Ctl *ctl, int argc, char **argv)
 {
   int kept = 0;
-  for (int i = 0; i < argc; i++)
-    if (g_str_equal (argv[i], "--json"))
+  gboolean taking = TRUE;
+  for (int i = 0; i < argc; i++) {
+    taking = taking && !g_str_equal (argv[i], "--");
+    if (taking && g_str_equal (argv[i], "--json"))
       ctl->json = TRUE;
-    else
+    else if (taking && g_str_equal (argv[i], "--bus") && i + 1 < argc) {
+      g_free (ctl->bus);
+      ctl->bus = g_strdup (argv[++i]);
+    } else if (taking && g_str_has_prefix (argv[i], "--bus=")) {
+      g_free (ctl->bus);
+      ctl->bus = g_strdup (argv[i] + 6);
+    } else
       argv[kept++] = argv[i];
+  }
   argv[kept] = NULL;
   return kept;
+}
+
+/* What is left before a command. */
+static CtlExit take_option (const char *option)
+{
+  if (g_str_equal (option, "--version"))
+    ctl_print ("chargehostctl %s\n", CH_VERSION);
+  else if (asks_help (option))
+    print_help (NULL);
+  else {
+    g_printerr ("chargehostctl: unknown option '%s'; see chargehostctl --help\n", option);
+    return CTL_USAGE;
+  }
+  return CTL_OK;
+}
+
+/* A reader that has had enough is no failure; a full disk is one. */
+static CtlExit finish_output (CtlExit status)
+{
+  errno = 0;
+  if (ctl_flush () || errno == EPIPE || errno == 0)
+    return status;
+  g_printerr ("chargehostctl: cannot write: %s\n", g_strerror (errno));
+  return status == CTL_OK ? CTL_FAILED : status;
 }
 
 int main (int argc, char **argv)
 {
   Ctl ctl = {0};
-  gboolean done = FALSE;
   CtlExit status = CTL_OK;
+  g_autofree char **words = g_new0 (char *, (gsize) argc + 1);
 
   setlocale (LC_ALL, "");
-  int first = take_options (&ctl, argc, argv, &done, &status);
-  if (!done && first >= argc) {
-    print_help ();
+  signal (SIGPIPE, SIG_IGN);
+  memcpy (words, argv + 1, (gsize) MAX (argc - 1, 0) * sizeof *words);
+  int n = take_common (&ctl, MAX (argc - 1, 0), words);
+  if (n == 0) {
+    print_help (NULL);
     status = CTL_USAGE;
-  } else if (!done) {
-    g_autofree char **rest = g_new0 (char *, (gsize) (argc - first) + 1);
-    memcpy (rest, argv + first, (gsize) (argc - first) * sizeof *rest);
-    int n = drop_json (&ctl, argc - first, rest);
-    status = dispatch (&ctl, n, rest);
-  }
+  } else if (words[0][0] == '-')
+    status = take_option (words[0]);
+  else if (g_str_equal (words[0], "help"))
+    print_help (n > 1 ? words[1] : NULL);
+  else
+    status = dispatch (&ctl, n, words);
+  status = finish_output (status);
   if (ctl.connection != NULL) {
     g_dbus_connection_close_sync (ctl.connection, NULL, NULL);
     g_object_unref (ctl.connection);

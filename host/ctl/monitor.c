@@ -3,31 +3,15 @@
 #include "ctl/ctl.h"
 
 #include <glib-unix.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
   Ctl *ctl;
   GMainLoop *loop;
   CtlExit status;
 } Monitor;
-
-static json_t *value_json (GVariant *value)
-{
-  if (g_variant_is_of_type (value, G_VARIANT_TYPE_STRING))
-    return json_string (g_variant_get_string (value, NULL));
-  if (g_variant_is_of_type (value, G_VARIANT_TYPE_BOOLEAN))
-    return json_boolean (g_variant_get_boolean (value));
-  if (g_variant_is_of_type (value, G_VARIANT_TYPE_INT32))
-    return json_integer (g_variant_get_int32 (value));
-  if (g_variant_is_of_type (value, G_VARIANT_TYPE_INT64))
-    return json_integer (g_variant_get_int64 (value));
-  if (g_variant_is_of_type (value, G_VARIANT_TYPE_UINT32))
-    return json_integer (g_variant_get_uint32 (value));
-  if (g_variant_is_of_type (value, G_VARIANT_TYPE_DOUBLE))
-    return json_real (g_variant_get_double (value));
-  g_autofree char *text = g_variant_print (value, FALSE);
-  return json_string (text);
-}
 
 static void print_human (const char *topic, const char *device, json_t *fields)
 {
@@ -36,17 +20,19 @@ static void print_human (const char *topic, const char *device, json_t *fields)
   const char *key;
   json_t *value;
 
-  g_print ("%s  %-18s %-15s", time, topic, device);
+  ctl_print ("%s  %-18s %-15s", time, topic, device);
   json_object_foreach (fields, key, value)
   {
-    char *text = json_is_string (value)
-                     ? NULL
-                     : json_dumps (value, JSON_ENCODE_ANY | JSON_REAL_PRECISION (6));
-    if (!g_str_equal (key, "time") && !g_str_equal (key, "device_id"))
-      g_print (" %s=%s", key, text != NULL ? text : json_string_value (value));
-    free (text);
+    if (g_str_equal (key, "time") || g_str_equal (key, "device_id"))
+      continue;
+    g_autofree char *text
+        = json_is_string (value)
+              ? g_strdup (json_string_value (value))
+              : json_dumps (value, JSON_ENCODE_ANY | JSON_REAL_PRECISION (6));
+    g_autofree char *clean = ctl_clean (text);
+    ctl_print (" %s=%s", key, clean);
   }
-  g_print ("\n");
+  ctl_print ("\n");
 }
 
 static void on_event (GDBusConnection *connection, const char *sender, const char *path,
@@ -61,18 +47,20 @@ static void on_event (GDBusConnection *connection, const char *sender, const cha
 
   g_variant_get (parameters, "(&s&sa{sv})", &topic, &device, &iter);
   while (g_variant_iter_loop (iter, "{&sv}", &key, &value))
-    json_object_set_new (fields, key, value_json (value));
+    json_object_set_new (fields, key, ctl_variant_json (value));
   g_variant_iter_free (iter);
   if (monitor->ctl->json) {
     json_t *line = json_pack ("{s:s, s:s, s:o}", "topic", topic, "device_id", device,
                               "fields", json_incref (fields));
     char *text = json_dumps (line, JSON_COMPACT | JSON_REAL_PRECISION (15));
-    g_print ("%s\n", text);
+    ctl_print ("%s\n", text);
     free (text);
     json_decref (line);
   } else
     print_human (topic, device, fields);
   json_decref (fields);
+  if (!ctl_flush ())
+    g_main_loop_quit (monitor->loop);
 }
 
 static gboolean on_signal (gpointer data)
@@ -104,29 +92,51 @@ static void on_closed (GDBusConnection *connection, gboolean vanished, GError *e
   g_main_loop_quit (monitor->loop);
 }
 
-static CtlExit follow (Ctl *ctl, const char *pattern, const char *device)
+/* Nobody reads what we write any more: a pager was closed, head has enough. */
+static gboolean on_reader_gone (int fd, GIOCondition condition, gpointer data)
+{
+  Monitor *monitor = data;
+  g_main_loop_quit (monitor->loop);
+  return G_SOURCE_REMOVE;
+}
+
+static void watch_bus (Monitor *monitor)
+{
+  GDBusConnection *connection = monitor->ctl->connection;
+  g_dbus_connection_set_exit_on_close (connection, FALSE);
+  g_dbus_connection_signal_subscribe (connection, NULL, "org.chargehost.Host1", "Event",
+                                      "/org/chargehost", NULL, G_DBUS_SIGNAL_FLAGS_NONE,
+                                      on_event, monitor, NULL);
+  g_dbus_connection_signal_subscribe (connection, "org.freedesktop.DBus",
+                                      "org.freedesktop.DBus", "NameOwnerChanged",
+                                      "/org/freedesktop/DBus", "org.chargehost.Host1",
+                                      G_DBUS_SIGNAL_FLAGS_NONE, on_owner, monitor, NULL);
+  g_signal_connect (connection, "closed", G_CALLBACK (on_closed), monitor);
+}
+
+/* Events of all @patterns until a signal, the end of the daemon or of the reader. */
+static CtlExit follow (Ctl *ctl, const char *const *patterns, const char *device)
 {
   Monitor monitor = {.ctl = ctl};
   if (!ctl_connect (ctl, &monitor.status))
     return monitor.status;
-  g_dbus_connection_set_exit_on_close (ctl->connection, FALSE);
-  g_dbus_connection_signal_subscribe (ctl->connection, NULL, "org.chargehost.Host1",
-                                      "Event", "/org/chargehost", NULL,
-                                      G_DBUS_SIGNAL_FLAGS_NONE, on_event, &monitor, NULL);
-  g_dbus_connection_signal_subscribe (ctl->connection, "org.freedesktop.DBus",
-                                      "org.freedesktop.DBus", "NameOwnerChanged",
-                                      "/org/freedesktop/DBus", "org.chargehost.Host1",
-                                      G_DBUS_SIGNAL_FLAGS_NONE, on_owner, &monitor, NULL);
-  g_signal_connect (ctl->connection, "closed", G_CALLBACK (on_closed), &monitor);
-  g_autoptr (GVariant) answer = ctl_host_call (
-      ctl, "Subscribe", g_variant_new ("(ss)", pattern, device), NULL, &monitor.status);
-  if (answer == NULL)
-    return monitor.status;
-  setvbuf (stdout, NULL, _IOLBF, 0);
   monitor.loop = g_main_loop_new (NULL, FALSE);
-  g_unix_signal_add (SIGINT, on_signal, &monitor);
-  g_unix_signal_add (SIGTERM, on_signal, &monitor);
-  g_main_loop_run (monitor.loop);
+  watch_bus (&monitor);
+  for (; *patterns != NULL && monitor.status == CTL_OK; patterns++) {
+    g_autoptr (GVariant) answer
+        = ctl_host_call (ctl, "Subscribe", g_variant_new ("(ss)", *patterns, device),
+                         NULL, &monitor.status);
+  }
+  if (monitor.status == CTL_OK) {
+    guint sources[] = {g_unix_signal_add (SIGINT, on_signal, &monitor),
+                       g_unix_signal_add (SIGTERM, on_signal, &monitor),
+                       g_unix_fd_add (STDOUT_FILENO, G_IO_ERR, on_reader_gone, &monitor)};
+    g_main_loop_run (monitor.loop);
+    for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
+      if (g_main_context_find_source_by_id (NULL, sources[i]) != NULL)
+        g_source_remove (sources[i]);
+  }
+  g_signal_handlers_disconnect_by_data (ctl->connection, &monitor);
   g_main_loop_unref (monitor.loop);
   return monitor.status;
 }
@@ -135,19 +145,24 @@ CtlExit ctl_monitor (Ctl *ctl, int argc, char **argv)
 {
   g_autofree char *device = NULL;
   GOptionEntry entries[] = {
-      {"device", 0, 0, G_OPTION_ARG_STRING, &device, "only of one device", "ID"},
+      {"device", 0, 0, G_OPTION_ARG_STRING, &device, "Only of one device", "ID"},
       {NULL},
   };
-  CtlExit status = ctl_options (entries, &argc, &argv, 0, "[TOPIC]");
+  static const char *const all[] = {"*", NULL};
+  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
   if (status != CTL_OK)
     return status;
-  return follow (ctl, argc > 1 ? argv[1] : "*", device != NULL ? device : "");
+  return follow (ctl, argc > 1 ? (const char *const *) argv + 1 : all,
+                 device != NULL ? device : "");
 }
 
 CtlExit ctl_devices_watch (Ctl *ctl, int argc, char **argv)
 {
-  CtlExit status = ctl_options (NULL, &argc, &argv, 0, "[DEVICE]");
+  /* What every local user may see. */
+  static const char *const patterns[]
+      = {"device.*", "port.*", "topology.*", "alarm.*", NULL};
+  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
   if (status != CTL_OK)
     return status;
-  return argc > 1 ? follow (ctl, "*", argv[1]) : follow (ctl, "device.*", "");
+  return follow (ctl, patterns, argc > 1 ? argv[1] : "");
 }

@@ -2,6 +2,8 @@
 /* Commands about orders. */
 #include "ctl/ctl.h"
 
+#define ORDER1 "org.chargehost.Order1"
+
 static void order_row (CtlTable *table, const json_t *order)
 {
   g_autofree char *energy = ctl_number (order, "energy_wh", " Wh");
@@ -16,66 +18,151 @@ static void order_row (CtlTable *table, const json_t *order)
                  ctl_text (order, "created_at"), NULL);
 }
 
-CtlExit ctl_orders_list (Ctl *ctl, int argc, char **argv)
+/* @answer: "(asu)" */
+static void print_orders (Ctl *ctl, GVariant *answer)
 {
-  g_autofree char *device = NULL, *state = NULL;
-  gint limit = 20, offset = 0;
-  GOptionEntry entries[] = {
-      {"device", 0, 0, G_OPTION_ARG_STRING, &device, "of one device", "ID"},
-      {"status", 0, 0, G_OPTION_ARG_STRING, &state, "in one state, such as charging",
-       "NAME"},
-      {"limit", 0, 0, G_OPTION_ARG_INT, &limit, "at most, default 20", "N"},
-      {"offset", 0, 0, G_OPTION_ARG_INT, &offset, "leave out the first", "N"},
-      {NULL},
-  };
-  CtlExit status = ctl_options (entries, &argc, &argv, 0, "");
-  if (status != CTL_OK)
-    return status;
+  json_t *list = json_array (), *order;
+  g_autofree const char **texts = NULL;
+  size_t i;
 
-  GVariantDict filter;
-  g_variant_dict_init (&filter, NULL);
-  if (device != NULL)
-    g_variant_dict_insert (&filter, "device", "s", device);
-  if (state != NULL)
-    g_variant_dict_insert (&filter, "status", "s", state);
-  g_autoptr (GVariant) answer = ctl_host_call (
-      ctl, "ListOrders",
-      g_variant_new ("(@a{sv}uu)", g_variant_dict_end (&filter), (guint) MAX (offset, 0),
-                     (guint) CLAMP (limit, 1, 1000)),
-      "(asu)", &status);
-  if (answer == NULL)
-    return status;
-
-  CtlTable *table = ctl_table_new ((const char *const[]) {
-      "ORDER", "PLACE", "STATE", "ENERGY", "TIME", "AMOUNT", "END", "CREATED", NULL});
-  json_t *list = json_array ();
-  g_autoptr (GVariant) page = g_variant_get_child_value (answer, 0);
-  for (gsize i = 0; i < g_variant_n_children (page); i++) {
-    const char *text;
-    g_variant_get_child (page, i, "&s", &text);
-    json_t *order = json_loads (text, 0, NULL);
-    order_row (table, order);
-    json_array_append_new (list, order);
-  }
+  g_variant_get (answer, "(^a&su)", &texts, NULL);
+  for (i = 0; texts[i] != NULL; i++)
+    json_array_append_new (list, json_loads (texts[i], 0, NULL));
   if (ctl->json)
     ctl_print_json (list);
-  else
+  else {
+    CtlTable *table = ctl_table_new ((const char *const[]) {
+        "ORDER", "PLACE", "STATE", "ENERGY", "TIME", "AMOUNT", "END", "CREATED", NULL});
+    json_array_foreach (list, i, order) order_row (table, order);
     ctl_table_print (table);
+  }
   json_decref (list);
+}
+
+CtlExit ctl_orders_list (Ctl *ctl, int argc, char **argv)
+{
+  g_autofree char *device = NULL, *state = NULL, *from = NULL, *to = NULL;
+  gint limit = 20, offset = 0;
+  GOptionEntry entries[] = {
+      {"device", 0, 0, G_OPTION_ARG_STRING, &device, "Of one device", "ID"},
+      {"status", 0, 0, G_OPTION_ARG_STRING, &state, "In one state, such as charging",
+       "NAME"},
+      {"from", 0, 0, G_OPTION_ARG_STRING, &from, "Made not before this", "TIME"},
+      {"to", 0, 0, G_OPTION_ARG_STRING, &to, "Made before this: 2026-01-31T08:00:00Z",
+       "TIME"},
+      {"limit", 0, 0, G_OPTION_ARG_INT, &limit, "At most so many, 1 to 1000; default 20",
+       "N"},
+      {"offset", 0, 0, G_OPTION_ARG_INT, &offset, "Leave out the newest N", "N"},
+      {NULL},
+  };
+  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
+  if (status != CTL_OK)
+    return status;
+  if (limit < 1 || limit > 1000 || offset < 0)
+    return ctl_misuse (ctl, "--limit is 1 to 1000, --offset not below 0");
+
+  GVariantDict filter;
+  const char *const given[][2]
+      = {{"device", device}, {"status", state}, {"from", from}, {"to", to}};
+  g_variant_dict_init (&filter, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (given); i++)
+    if (given[i][1] != NULL)
+      g_variant_dict_insert (&filter, given[i][0], "s", given[i][1]);
+  g_autoptr (GVariant) answer
+      = ctl_host_call (ctl, "ListOrders",
+                       g_variant_new ("(@a{sv}uu)", g_variant_dict_end (&filter),
+                                      (guint) offset, (guint) limit),
+                       "(asu)", &status);
+  if (answer == NULL)
+    return status;
+  print_orders (ctl, answer);
   return CTL_OK;
 }
 
 CtlExit ctl_orders_show (Ctl *ctl, int argc, char **argv)
 {
-  CtlExit status = ctl_options (NULL, &argc, &argv, 1, "ORDER");
-  const char *text;
+  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
   if (status != CTL_OK)
     return status;
-  g_autoptr (GVariant) answer
-      = ctl_host_call (ctl, "GetOrder", g_variant_new ("(s)", argv[1]), "(s)", &status);
-  if (answer == NULL)
+  g_autofree char *path = ctl_order_path (argv[1]);
+  return ctl_print_call (ctl, path, ORDER1, "Get", NULL);
+}
+
+/* ---- ending ---- */
+
+static CtlExit end_order (Ctl *ctl, int argc, char **argv, const char *method)
+{
+  g_autofree char *reason = NULL;
+  GOptionEntry entries[] = {
+      {"reason", 0, 0, G_OPTION_ARG_STRING, &reason, "For the record", "TEXT"},
+      {NULL},
+  };
+  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
+  if (status != CTL_OK)
     return status;
-  g_variant_get (answer, "(&s)", &text);
-  ctl_print_object (ctl, text);
-  return CTL_OK;
+  g_autofree char *path = ctl_order_path (argv[1]);
+  return ctl_print_call (ctl, path, ORDER1, method,
+                         g_variant_new ("(s)", reason != NULL ? reason : ""));
+}
+
+CtlExit ctl_orders_stop (Ctl *ctl, int argc, char **argv)
+{
+  return end_order (ctl, argc, argv, "Stop");
+}
+
+CtlExit ctl_orders_cancel (Ctl *ctl, int argc, char **argv)
+{
+  return end_order (ctl, argc, argv, "Cancel");
+}
+
+CtlExit ctl_orders_force_settle (Ctl *ctl, int argc, char **argv)
+{
+  gint energy_wh = -1, duration_s = -1, end_reason = -1;
+  g_autofree char *comment = NULL;
+  GOptionEntry entries[] = {
+      {"comment", 0, 0, G_OPTION_ARG_STRING, &comment,
+       "Why it is done by hand; stands in the order's history; required", "TEXT"},
+      {"energy", 0, 0, G_OPTION_ARG_INT, &energy_wh, "Energy; default what is known",
+       "WH"},
+      {"duration", 0, 0, G_OPTION_ARG_INT, &duration_s, "Time; default what is known",
+       "S"},
+      {"end-reason", 0, 0, G_OPTION_ARG_INT, &end_reason,
+       "Code of the end: 0 normal, 1 by the user …", "N"},
+      {NULL},
+  };
+  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
+  if (status != CTL_OK)
+    return status;
+  if (comment == NULL || *comment == '\0')
+    return ctl_misuse (ctl, "--comment is required");
+
+  GVariantDict figures;
+  g_variant_dict_init (&figures, NULL);
+  if (energy_wh != -1)
+    g_variant_dict_insert (&figures, "energy_wh", "i", energy_wh);
+  if (duration_s != -1)
+    g_variant_dict_insert (&figures, "duration_s", "i", duration_s);
+  if (end_reason != -1)
+    g_variant_dict_insert (&figures, "end_reason", "i", end_reason);
+  g_autofree char *path = ctl_order_path (argv[1]);
+  return ctl_print_call (
+      ctl, path, ORDER1, "ForceSettle",
+      g_variant_new ("(@a{sv}s)", g_variant_dict_end (&figures), comment));
+}
+
+CtlExit ctl_orders_force_fail (Ctl *ctl, int argc, char **argv)
+{
+  g_autofree char *comment = NULL;
+  GOptionEntry entries[] = {
+      {"comment", 0, 0, G_OPTION_ARG_STRING, &comment,
+       "Why it is done by hand; stands in the order's history; required", "TEXT"},
+      {NULL},
+  };
+  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
+  if (status != CTL_OK)
+    return status;
+  if (comment == NULL || *comment == '\0')
+    return ctl_misuse (ctl, "--comment is required");
+  g_autofree char *path = ctl_order_path (argv[1]);
+  return ctl_print_call (ctl, path, ORDER1, "ForceFail", g_variant_new ("(s)", comment));
 }

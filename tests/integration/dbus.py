@@ -1,0 +1,506 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The management interface on a private bus, seen with busctl, gdbus and generated code."""
+import json
+import os
+import pwd
+import re
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
+from chargehost import BUILD, CTL, SOURCE, Bus, Process, TestCase, main, wait_for  # noqa: E402
+
+FIRST = 82241218000001
+DEVICE = str(FIRST)
+NAME = 'org.chargehost.Host1'
+ROOT = '/org/chargehost'
+CLIENT = os.path.join(BUILD, 'tests', 'integration', 'dbus-client')
+POLICY = os.path.join(SOURCE, 'data', 'dbus', f'{NAME}.conf')
+INSIDER, OUTSIDER, GROUP = 'daemon', 'nobody', 'daemon'
+SIM = ['--first-id', DEVICE, '--sockets', '0', '--plug', '1', '--log', 'none', '--seed', '1']
+HOUR = ('amount', 'u', '500', 'duration_minutes', 'u', '600', 'wait_ms', 'u', '5000')
+
+
+class SystemBus(Bus):
+    """A bus with the rules of the system's one and the policy that is installed."""
+
+    def __init__(self, folder):
+        with open(POLICY, encoding='utf-8') as file:
+            policy = file.read()
+        policy = policy.replace('group="chargehost"', f'group="{GROUP}"')
+        policy = policy.replace('user="chargehost"', f'user="{INSIDER}"')
+        shipped = os.path.join(folder, 'policy.conf')
+        with open(shipped, 'w', encoding='utf-8') as file:
+            file.write(policy)
+        self.socket = os.path.join(folder, 'bus')
+        config = os.path.join(folder, 'bus.conf')
+        with open(config, 'w', encoding='utf-8') as file:
+            file.write(f'''<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig><listen>unix:path={self.socket}</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><deny own="*"/><deny send_type="method_call"/>
+<allow send_type="signal"/><allow send_requested_reply="true" send_type="method_return"/>
+<allow send_requested_reply="true" send_type="error"/><allow receive_type="method_call"/>
+<allow receive_type="method_return"/><allow receive_type="error"/>
+<allow receive_type="signal"/><allow send_destination="org.freedesktop.DBus"/></policy>
+<include>{shipped}</include></busconfig>''')
+        self.process = Process(['dbus-daemon', f'--config-file={config}', '--nofork',
+                                '--print-address'])
+        self.process.expect('unix:path')
+        self.address = f'unix:path={self.socket}'
+
+
+def path_of(kind, name):
+    """The path of an object, escaped as the daemon does."""
+    return f'{ROOT}/{kind}/' + re.sub('[^A-Za-z0-9]', lambda m: f'_{ord(m[0]):02x}', name)
+
+
+class DBusCase(TestCase):
+    """Commands on the test's bus."""
+    address = None
+
+    def run_tool(self, command, user=None):
+        env = {name: value for name, value in os.environ.items() if name != 'LD_PRELOAD'}
+        if user:
+            entry = pwd.getpwnam(user)
+            command = ['setpriv', f'--reuid={entry.pw_uid}', f'--regid={entry.pw_gid}',
+                       '--clear-groups', *command]
+        return subprocess.run(command, env=env, text=True, capture_output=True, timeout=60,
+                              check=False)
+
+    def busctl(self, *words, user=None):
+        return self.run_tool(['busctl', f'--address={self.address}', '--json=short', *words],
+                             user)
+
+    def answer(self, *words, user=None):
+        """What a busctl command that succeeds prints, as JSON."""
+        done = self.busctl(*words, user=user)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def call(self, path, interface, method, *words, user=None):
+        answer = self.answer('call', NAME, path, f'org.chargehost.{interface}', method, *words,
+                             user=user)
+        return answer['data'] if answer else None
+
+    def call_json(self, *words, user=None):
+        return json.loads(self.call(*words, user=user)[0])
+
+    def refused(self, *words, user=None):
+        """The message of a call that fails."""
+        path, interface, *rest = words
+        done = self.busctl('call', NAME, path, f'org.chargehost.{interface}', *rest, user=user)
+        self.assertNotEqual(done.returncode, 0, done.stdout)
+        return done.stderr.strip()
+
+    def prop(self, path, interface, name):
+        return self.answer('get-property', NAME, path, f'org.chargehost.{interface}',
+                           name)['data']
+
+    def device(self, method, *words, **more):
+        return self.call(path_of('device', DEVICE), 'Device1', method, *words, **more)
+
+    def start_charge(self, port=0, order=None):
+        """Begins a long charge; the order's number."""
+        more = ('order_no', 's', order) if order else ()
+        count = str((len(HOUR) + len(more)) // 3)
+        answer = json.loads(self.device('StartCharge', 'iiua{sv}', '--', '-1', str(port), '1',
+                                        count, *HOUR, *more)[0])
+        self.assertEqual(answer['status'], 'charging', answer)
+        return answer['order_no']
+
+    def begin(self, bus, gateways=3, options=None):
+        self.address = bus.address
+        host = self.daemon(bus, options)
+        simulator = self.simulator(host, gateways, SIM + ['--time-scale', '30'])
+        wait_for(lambda: host.get('/api/v1/stats')[1]['data']['devices']['online'] == gateways,
+                 'all devices on line', 60)
+        return host, simulator
+
+    def on_bus(self):
+        return self.busctl('status', NAME).returncode == 0
+
+
+class Objects(DBusCase):
+    """One daemon with three devices on a bus that allows everything."""
+
+    def setUp(self):
+        super().setUp()
+        self.host, self.sim = self.begin(self.bus())
+
+    def monitor(self):
+        process = Process(['busctl', f'--address={self.address}', '--json=short', 'monitor',
+                           NAME])
+        self.ends.append(process.kill)
+        process.expect('Monitoring bus message stream')
+        return process
+
+    def test_tree_and_introspection(self):
+        tree = self.busctl('tree', NAME).stdout
+        for path in (path_of('device', DEVICE), path_of('plugin', 'proto-bkv'),
+                     path_of('plugin', 'store-sqlite'), path_of('plugin', 'kv-memory')):
+            self.assertIn(path, tree)
+        wanted = {
+            (ROOT, 'Host1'): ['ReloadConfig', 'SetLogLevel', 'Drain', 'Shutdown',
+                              'ListDevices', 'ListOrders', 'Subscribe', 'Version', 'Event'],
+            (path_of('plugin', 'proto-bkv'), 'Plugin1'): ['Start', 'Stop', 'Reload', 'State'],
+            (path_of('device', DEVICE), 'Device1'): ['StartCharge', 'StopCharge', 'Reboot',
+                                                     'Send', 'Get', 'Kick', 'Ports'],
+            (path_of('order', 'ANY-1'), 'Order1'): ['Get', 'Stop', 'Cancel', 'ForceSettle',
+                                                    'ForceFail'],
+        }
+        for (path, interface), members in wanted.items():
+            shown = self.busctl('introspect', NAME, path,
+                                f'org.chargehost.{interface}').stdout
+            for member in members:
+                self.assertIn(f'.{member} ', shown, path)
+
+    def test_properties(self):
+        self.assertRegex(self.prop(ROOT, 'Host1', 'Version'), r'^\d+\.\d+\.\d+$')
+        wait_for(lambda: self.prop(ROOT, 'Host1', 'State') == 'running', 'running')
+        wait_for(lambda: self.prop(ROOT, 'Host1', 'Devices') == 3, 'three devices')
+        path = path_of('device', DEVICE)
+        self.assertEqual(self.prop(path, 'Device1', 'Id'), DEVICE)
+        self.assertIs(self.prop(path, 'Device1', 'Online'), True)
+        ports = wait_for(lambda: self.prop(path, 'Device1', 'Ports'), 'ports')
+        self.assertEqual(ports[0][:4], [0, 0, 1, 'idle'])
+        done = self.busctl('set-property', NAME, path, 'org.chargehost.Device1', 'Id', 's', 'x')
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_gdbus(self):
+        common = ['--address', self.address, '--dest', NAME, '--object-path', ROOT]
+        shown = self.run_tool(['gdbus', 'introspect', *common]).stdout
+        self.assertIn('interface org.chargehost.Host1', shown)
+        done = self.run_tool(['gdbus', 'call', *common, '--method', f'{NAME}.GetStatistics'])
+        self.assertIn('"online":3', done.stdout, done.stderr)
+
+    def test_a_charge_with_its_signals(self):
+        follower = Process([CTL, '--bus', self.address, '--json', 'monitor'],
+                           env=self.host.environment())
+        self.ends.append(follower.kill)
+        monitor = self.monitor()
+        wait_for(lambda: any('"Subscribe"' in line for line in monitor.lines)
+                 or follower.lines, 'the subscription')
+        order = self.start_charge(order='DBUS-1')
+        self.assertEqual(order, 'DBUS-1')
+        path = path_of('device', DEVICE)
+        wait_for(lambda: self.prop(path, 'Device1', 'Ports')[0][5], 'the port is held')
+        follower.expect('"order.started".*DBUS-1')
+        monitor.expect(r'"member":"Event".*order\.started.*DBUS-1')
+        shown = self.call_json(path_of('order', order), 'Order1', 'Get')
+        self.assertEqual((shown['status'], shown['source']), ('charging', 'admin'))
+        self.assertEqual(self.call_json(ROOT, 'Host1', 'GetOrder', 's', order)['order_no'],
+                         order)
+        self.assertIn('current order DBUS-1', self.refused(
+            path, 'Device1', 'StartCharge', 'iiua{sv}', '--', '-1', '0', '1', '2', *HOUR[:6]))
+        answer = json.loads(self.device('StopCharge', 'iia{sv}', '--', '-1', '0', '1', 'wait_ms',
+                                        'u', '5000')[0])
+        self.assertEqual(answer['order_no'], order)
+        self.wait_order(self.host, order, ['stopped'])
+        monitor.expect(r'"member":"Event".*order\.ended.*DBUS-1')
+        page = self.call(ROOT, 'Host1', 'ListOrders', 'a{sv}uu', '1', 'device', 's', DEVICE,
+                         '0', '10')
+        self.assertEqual([json.loads(text)['order_no'] for text in page[0]], [order])
+        self.assertEqual(page[1], 1)
+
+    def test_orders_by_hand(self):
+        first, second, third = (self.start_charge(0), self.start_charge(1, 'ODD_NAME-1'), None)
+        self.assertIn('comment', self.refused(path_of('order', first), 'Order1', 'ForceSettle',
+                                              'a{sv}s', '0', ''))
+        self.assertIn('energy_wh must be', self.refused(
+            path_of('order', first), 'Order1', 'ForceSettle', 'a{sv}s', '1', 'energy_wh', 'i',
+            '--', '-5', 'why'))
+        settled = self.call_json(path_of('order', first), 'Order1', 'ForceSettle', 'a{sv}s', '2',
+                                 'energy_wh', 'u', '1200', 'duration_s', 'u', '90', 'meter read')
+        self.assertEqual((settled['status'], settled['energy_wh'], settled['duration_s'],
+                          settled['old_status']), ('completed', 1200, 90, 'charging'))
+        failed = self.call_json(path_of('order', second), 'Order1', 'ForceFail', 's', 'burnt')
+        self.assertEqual(failed['status'], 'failed')
+        self.assertIn('has ended', self.refused(path_of('order', second), 'Order1', 'Stop', 's',
+                                                'late'))
+        self.assertIn('no such order', self.refused(path_of('order', 'NIX'), 'Order1', 'Get'))
+        third = wait_for(lambda: self._try_start(), 'the port is free again')
+        stopped = self.call_json(path_of('order', third), 'Order1', 'Stop', 's', 'by hand')
+        self.assertEqual(stopped['action'], 'stop')
+        rows = wait_for(lambda: [row for row in self.host.rows(
+            'SELECT actor, action, object FROM audit_log ORDER BY id')
+            if 'Force' in row['action']][1:] and self.host.rows(
+                "SELECT actor, action, object FROM audit_log WHERE action LIKE '%Force%'"
+                ' ORDER BY id'), 'audit')
+        self.assertEqual([tuple(row) for row in rows],
+                         [(f'uid:{os.getuid()}', 'dbus Order1.ForceSettle', first),
+                          (f'uid:{os.getuid()}', 'dbus Order1.ForceFail', second)])
+
+    def _try_start(self):
+        done = self.busctl('call', NAME, path_of('device', DEVICE), 'org.chargehost.Device1',
+                           'StartCharge', 'iiua{sv}', '--', '-1', '0', '1', '3', *HOUR)
+        if done.returncode != 0:
+            return None
+        return json.loads(json.loads(done.stdout)['data'][0])['order_no']
+
+    def test_plugins(self):
+        monitor = self.monitor()
+        path = path_of('plugin', 'proto-bkv')
+        objects = self.answer('call', NAME, f'{ROOT}/plugin',
+                              'org.freedesktop.DBus.ObjectManager', 'GetManagedObjects')
+        self.assertEqual(sorted(objects['data'][0]), sorted(
+            path_of('plugin', name) for name in ('proto-bkv', 'kv-memory', 'store-sqlite')))
+        self.call(path, 'Plugin1', 'Stop')
+        wait_for(lambda: self.prop(path, 'Plugin1', 'State') == 'stopped', 'stopped')
+        monitor.expect('PropertiesChanged.*Plugin1.*stopped')
+        self.call(path, 'Plugin1', 'Start')
+        wait_for(lambda: self.prop(path, 'Plugin1', 'State') == 'running', 'running')
+        before = self.prop(path, 'Plugin1', 'Generation')
+        self.call(path, 'Plugin1', 'Reload')
+        wait_for(lambda: self.prop(path, 'Plugin1', 'Generation') == before + 1, 'new generation')
+        self.assertEqual(self.prop(path, 'Plugin1', 'State'), 'running')
+        self.refused(path_of('plugin', 'store-sqlite'), 'Plugin1', 'Stop')
+        wait_for(lambda: self.host.data(f'/devices/{DEVICE}/online')['online'],
+                 'the devices come back')
+
+    def test_malformed_calls(self):
+        device = path_of('device', DEVICE)
+        for words, message in (
+                ((device, 'Device1', 'StartCharge', 'iiua{sv}', '--', '-1', '0', '1', '1', 'amoun',
+                  'u', '5'), "no option 'amoun'"),
+                ((device, 'Device1', 'StartCharge', 'iiua{sv}', '--', '-1', '0', '1', '1', 'amount',
+                  's', '5'), 'amount must be an integer'),
+                ((device, 'Device1', 'StartCharge', 'iiua{sv}', '--', '-1', '0', '1', '1', 'amount',
+                  'u', '0'), 'amount must be 1 to 10000000'),
+                ((device, 'Device1', 'StartCharge', 'iiua{sv}', '--', '-1', '0', '9', '1', 'amount',
+                  'u', '5'), 'charge_mode'),
+                ((device, 'Device1', 'StartCharge', 'iiua{sv}', '--', '-1', '99', '4', '1',
+                  'amount', 'u', '5'), 'port_no'),
+                ((device, 'Device1', 'StartCharge', 'iiua{sv}', '--', '-1', '0', '4', '2', 'amount',
+                  'u', '5', 'metadata', 's', '[1]'), 'JSON object'),
+                ((device, 'Device1', 'Send', 'siisu', '--', 'StartCharge', '0', '-1', '', '0'),
+                 'methods of their own'),
+                ((device, 'Device1', 'Send', 'siisu', '--', 'SetParams', '0', '-1', '{', '0'),
+                 'no JSON object'),
+                ((device, 'Device1', 'Send', 'siisu', '--', 'SetParams', '999', '-1', '', '0'),
+                 'socket_no'),
+                ((device, 'Device1', 'Reboot', 'a{sv}', '1', 'target', 's', 'moon'), 'target'),
+                ((ROOT, 'Host1', 'ListDevices', 'a{sv}su', '1', 'presence', 's', 'gone', '', '1'),
+                 'presence is'),
+                ((ROOT, 'Host1', 'ListDevices', 'a{sv}su', '1', 'order', 's', 'x', '', '1'),
+                 'no option'),
+                ((ROOT, 'Host1', 'ListOrders', 'a{sv}uu', '1', 'status', 's', 'nix', '0', '1'),
+                 "no state 'nix'"),
+                ((ROOT, 'Host1', 'ListOrders', 'a{sv}uu', '1', 'from', 's', 'noon', '0', '1'),
+                 'must be a time'),
+                ((ROOT, 'Host1', 'Subscribe', 'ss', 'order*', ''), 'pattern'),
+                ((ROOT, 'Host1', 'Subscribe', 'ss', 'order.*', 'a/b'), 'device id'),
+                ((ROOT, 'Host1', 'SetLogLevel', 'ss', '', 'loud'), 'a level is'),
+                ((ROOT, 'Host1', 'BackupStore', 's', 'here.db'), 'absolute'),
+                ((ROOT, 'Host1', 'GetCommand', 's', 'cmd_nix'), ''),
+                ((ROOT, 'Host1', 'CreateApiKey', 'sas', 'x', '1', 'fly'), ''),
+                ((path_of('order', 'A B'), 'Order1', 'Get'), 'no such order')):
+            self.assertIn(message, self.refused(*words), words)
+        # What GDBus itself refuses.
+        for words in ((path_of('device', '1'), 'Device1', 'Get'),
+                      (f'{ROOT}/device/_38{DEVICE[1:]}', 'Device1', 'Get'),
+                      (device, 'Device1', 'Fly'),
+                      (device, 'Device1', 'Get', 's', 'too much'),
+                      (f'{ROOT}/device', 'Device1', 'Get')):
+            self.refused(*words)
+        self.assertEqual(self.host.get('/health')[0], 200)
+
+    def test_drain_and_configuration(self):
+        order = self.start_charge()
+        self.call(ROOT, 'Host1', 'Drain', 'b', 'true')
+        self.assertEqual(self.prop(ROOT, 'Host1', 'State'), 'draining')
+        self.assertIn('about to stop', self.refused(
+            path_of('device', DEVICE), 'Device1', 'StartCharge', 'iiua{sv}', '--', '-1', '1', '1',
+            '3', *HOUR))
+        self.call(ROOT, 'Host1', 'StopOrder', 'ssu', order, 'maintenance', '0')
+        self.call(ROOT, 'Host1', 'Drain', 'b', 'false')
+        self.call(ROOT, 'Host1', 'SetLogLevel', 'ss', '', 'debug')
+        self.call(ROOT, 'Host1', 'SetLogLevel', 'ss', '', '')
+        self.call(ROOT, 'Host1', 'ReloadConfig')
+        config = self.call_json(ROOT, 'Host1', 'GetConfig')
+        self.assertEqual(config['dbus.bus']['value'], self.address)
+        self.assertEqual(config['dbus.bus']['source'], 'command line')
+        key_id, key = self.call(ROOT, 'Host1', 'CreateApiKey', 'sas', 'shop', '1', 'read')
+        self.assertEqual(self.host.get('/api/v1/devices', key=key)[0], 200)
+        self.assertNotEqual(key_id, key)
+        copy = os.path.join(self.folder, 'copy.db')
+        self.call(ROOT, 'Host1', 'BackupStore', 's', copy)
+        self.assertGreater(os.path.getsize(copy), 0)
+        self.call(ROOT, 'Host1', 'Shutdown')
+        self.assertEqual(self.host.process.child.wait(30), 0)
+
+
+class Fleet(DBusCase):
+    """More devices than are enumerated."""
+
+    def test_each_is_reached(self):
+        self.begin(self.bus(), 300)
+        tree = self.busctl('tree', NAME).stdout
+        self.assertNotIn(f'{ROOT}/device/', tree)
+        self.assertIn(f'{ROOT}/plugin/', tree)
+        for number in (FIRST, FIRST + 150, FIRST + 299):
+            self.assertEqual(self.prop(path_of('device', str(number)), 'Device1', 'Id'),
+                             str(number))
+        page, total = self.call(ROOT, 'Host1', 'ListDevices', 'a{sv}su', '1', 'q', 's', '00029',
+                                '', '5')
+        self.assertEqual(total, 10)
+        self.assertEqual([json.loads(text)['device_phy_id'][-3:] for text in page],
+                         ['290', '291', '292', '293', '294'])
+        done = self.run_tool([CLIENT, self.address, '300', DEVICE])
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+@unittest.skipUnless(os.getuid() == 0, 'needs other users')
+class Access(DBusCase):
+    """Who may do what; the daemon's group stands for chargehost's."""
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.folder, 0o711)
+
+    def test_by_the_daemon(self):
+        """On a bus without rules the daemon alone decides."""
+        bus = Bus(self.folder)
+        self.ends.append(bus.stop)
+        self.open_bus(bus)
+        host, _ = self.begin(bus)
+        self.check(host, 'only for root')
+
+    def test_by_the_policy(self):
+        """The bus keeps private calls away, the daemon refuses the others."""
+        bus = SystemBus(self.folder)
+        self.ends.append(bus.stop)
+        host, _ = self.begin(bus)
+        self.check(host, '')
+        done = self.busctl('call', NAME, ROOT, NAME, 'ListOrders', 'a{sv}uu', '0', '0', '1',
+                           user=OUTSIDER)
+        self.assertNotIn("the daemon's user", done.stderr)  # it never reached the daemon
+        # The policy lets members of the group through; they may read all.
+        self.call(ROOT, 'Host1', 'ListOrders', 'a{sv}uu', '0', '0', '1')
+
+    def open_bus(self, bus):
+        """Lets others in, and allows them everything."""
+        bus.process.kill()
+        config = os.path.join(self.folder, 'bus.conf')
+        with open(config, encoding='utf-8') as file:
+            text = file.read()
+        with open(config, 'w', encoding='utf-8') as file:
+            file.write(text.replace('<allow own="*"/>', '<allow own="*"/><allow user="*"/>'))
+        if os.path.exists(bus.socket):
+            os.unlink(bus.socket)
+        bus.process = Process(['dbus-daemon', f'--config-file={config}', '--nofork',
+                               '--print-address'])
+        bus.process.expect('unix:path')
+
+    def check(self, host, message):
+        order = self.start_charge(order='SECRET-1')
+        device = path_of('device', DEVICE)
+        for words in ((ROOT, 'Host1', 'ListOrders', 'a{sv}uu', '0', '0', '1'),
+                      (ROOT, 'Host1', 'GetOrder', 's', order),
+                      (ROOT, 'Host1', 'GetCommand', 's', 'cmd_x'),
+                      (ROOT, 'Host1', 'GetConfig'),
+                      (path_of('order', order), 'Order1', 'Get')):
+            self.assertIn(message, self.refused(*words, user=OUTSIDER), words)
+        for words in ((ROOT, 'Host1', 'Subscribe', 'ss', 'order.*', ''),
+                      (ROOT, 'Host1', 'Subscribe', 'ss', '*', ''),
+                      (ROOT, 'Host1', 'Shutdown'),
+                      (ROOT, 'Host1', 'CreateApiKey', 'sas', 'x', '1', 'read'),
+                      (path_of('order', order), 'Order1', 'ForceFail', 's', 'mine'),
+                      (path_of('plugin', 'proto-bkv'), 'Plugin1', 'Stop'),
+                      (device, 'Device1', 'Kick'),
+                      (device, 'Device1', 'StopCharge', 'iia{sv}', '--', '-1', '0', '0')):
+            self.assertIn('only for root', self.refused(*words, user=OUTSIDER), words)
+        # Reading is free, without a word on orders.
+        shown = self.call_json(device, 'Device1', 'Get', user=OUTSIDER)
+        page = self.call(ROOT, 'Host1', 'ListDevices', 'a{sv}su', '0', '', '10',
+                         user=OUTSIDER)
+        self.assertEqual(page[1], 3)
+        self.assertEqual(shown['status'], 'charging')
+        for text in (json.dumps(shown), *page[0]):
+            self.assertNotIn(order, text)
+        self.assertIn(order, json.dumps(self.call_json(device, 'Device1', 'Get')))
+        self.assertEqual(self.wait_order(host, order, ['charging'])['status'], 'charging')
+
+
+class Group(DBusCase):
+    """The daemon runs with another group; its members are trusted, others are not."""
+
+    @unittest.skipUnless(os.getuid() == 0, 'needs other users')
+    def test_members(self):
+        os.chmod(self.folder, 0o711)
+        bus = SystemBus(self.folder)
+        self.ends.append(bus.stop)
+        gid = pwd.getpwnam(INSIDER).pw_gid
+        self.address = bus.address
+        host = self.daemon(bus)
+        self.assertEqual(host.stop(), 0)
+        plain = host.command
+        host.command = lambda extra=(): ['setpriv', f'--regid={gid}', '--clear-groups',
+                                         *plain(extra)]
+        host.start()
+        wait_for(self.on_bus, 'the name')
+        page = self.call(ROOT, 'Host1', 'ListOrders', 'a{sv}uu', '0', '0', '1', user=INSIDER)
+        self.assertEqual(page, [[], 0])
+        self.call(ROOT, 'Host1', 'SetLogLevel', 'ss', '', 'info', user=INSIDER)
+        self.refused(ROOT, 'Host1', 'ListOrders', 'a{sv}uu', '0', '0', '1', user=OUTSIDER)
+        self.refused(ROOT, 'Host1', 'SetLogLevel', 'ss', '', 'info', user=OUTSIDER)
+        self.assertEqual(self.call_json(ROOT, 'Host1', 'GetStatistics',
+                                        user=OUTSIDER)['devices']['total'], 0)
+
+
+class Outage(DBusCase):
+    """The bus comes late, dies and comes back."""
+
+    def test_the_bus_comes_and_goes(self):
+        class Later:
+            address = f'unix:path={os.path.join(self.folder, "bus")}'
+        host, _ = self.begin(Later)
+        host.process.expect('no message bus, going on without')
+        bus = Bus(self.folder)
+        self.ends.append(lambda: bus.stop())
+        wait_for(self.on_bus, 'the name on the late bus', 60)
+        order = self.start_charge()
+        for _ in range(2):
+            bus.stop()
+            host.process.expect('the message bus has gone')
+            self.assertEqual(host.data(f'/api/v1/orders/{order}')['status'], 'charging')
+            if os.path.exists(bus.socket):
+                os.unlink(bus.socket)
+            bus = Bus(self.folder)
+            wait_for(self.on_bus, 'the name on the new bus', 60)
+            self.assertIn(path_of('device', DEVICE), self.busctl('tree', NAME).stdout)
+            self.assertEqual(self.call_json(path_of('order', order), 'Order1', 'Get')['status'],
+                             'charging')
+        path = path_of('plugin', 'proto-bkv')
+        before = self.prop(path, 'Plugin1', 'Generation')
+        self.call(path, 'Plugin1', 'Reload')
+        wait_for(lambda: self.prop(path, 'Plugin1', 'Generation') == before + 1, 'a new generation')
+        self.assertEqual(host.stop(), 0)
+
+    def test_dying_with_calls_in_flight(self):
+        bus = Bus(self.folder)
+        self.ends.append(lambda: bus.stop())
+        host, simulator = self.begin(bus)
+        simulator.tell('offline all')
+        callers = [Process(['busctl', f'--address={self.address}', 'call', NAME,
+                            path_of('device', DEVICE), 'org.chargehost.Device1', 'Send', 'siisu',
+                            '--', 'QueryPortStatus', '0', '-1', '', '10000'])
+                   for _ in range(8)]
+        bus.stop()
+        for caller in callers:
+            caller.child.wait(30)
+            caller.kill()
+        self.assertEqual(host.get('/health')[0], 200)
+        self.assertEqual(host.stop(), 0)
+
+    def test_none(self):
+        host = self.daemon()
+        self.assertEqual(host.get('/health')[0], 200)
+        self.assertFalse([line for line in host.process.lines if 'bus' in line])
+        self.assertEqual(host.stop(), 0)
+
+
+if __name__ == '__main__':
+    main()
