@@ -81,6 +81,7 @@ static void do_drain (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer 
 {
   if (dbus->daemon_table.drain != NULL)
     dbus->daemon_table.drain (dbus->daemon, GPOINTER_TO_INT (data));
+  refresh (dbus);
   ch_dbus_audit (dbus, invocation, GPOINTER_TO_INT (data) ? "on" : "off");
   g_dbus_method_invocation_return_value (invocation, NULL);
 }

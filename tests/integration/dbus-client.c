@@ -73,38 +73,42 @@ static void check_pages (GDBusConnection *connection, ChDbusHost1 *host, guint w
   }
 }
 
-/* The ObjectManager's own client library agrees with what stands in the tree. */
+/* GLib's own client of an ObjectManager agrees with what stands in the tree. */
 static void check_plugins (GDBusConnection *connection)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GDBusObjectManager) manager = ch_dbus_object_manager_client_new_sync (
+  g_autoptr (GDBusObjectManager) manager = g_dbus_object_manager_client_new_sync (
       connection, G_DBUS_OBJECT_MANAGER_CLIENT_FLAGS_NONE, NAME, ROOT "/plugin", NULL,
-      &error);
+      NULL, NULL, NULL, &error);
   g_assert_no_error (error);
   GList *objects = g_dbus_object_manager_get_objects (manager);
   g_assert_cmpuint (g_list_length (objects), ==, 3);
   for (GList *at = objects; at != NULL; at = at->next) {
-    g_autoptr (ChDbusPlugin1) plugin = ch_dbus_object_get_plugin1 (at->data);
-    g_assert_cmpstr (ch_dbus_plugin1_get_state (plugin), ==, "running");
-    g_assert_cmpuint (ch_dbus_plugin1_get_generation (plugin), ==, 1);
+    g_autoptr (GDBusInterface) plugin
+        = g_dbus_object_get_interface (at->data, "org.chargehost.Plugin1");
+    g_autoptr (GVariant) state
+        = g_dbus_proxy_get_cached_property (G_DBUS_PROXY (plugin), "State");
+    g_assert_cmpstr (g_variant_get_string (state, NULL), ==, "running");
   }
   g_list_free_full (objects, g_object_unref);
 }
 
 typedef struct {
   GMainLoop *loop;
-  char *device;
+  gboolean order, port;
 } Heard;
 
 static void on_event (ChDbusHost1 *host, const char *topic, const char *device,
                       GVariant *fields, gpointer data)
 {
   Heard *heard = data;
-  if (!g_str_equal (topic, "device.offline"))
-    return;
-  g_free (heard->device);
-  heard->device = g_strdup (device);
-  g_main_loop_quit (heard->loop);
+  const char *order_no = "";
+  heard->port |= g_str_equal (topic, "port.changed");
+  if (g_str_equal (topic, "order.started"))
+    heard->order = g_variant_lookup (fields, "order_no", "&s", &order_no)
+                   && g_str_equal (order_no, "GDBUS-1");
+  if (heard->order && heard->port)
+    g_main_loop_quit (heard->loop);
 }
 
 static gboolean too_late (gpointer data)
@@ -113,26 +117,43 @@ static gboolean too_late (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static void check_events (GDBusConnection *connection, ChDbusHost1 *host, const char *id)
+static void start_charge (GDBusConnection *connection, const char *id)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *path = g_strdup_printf (ROOT "/device/%s", id);
-  Heard heard = {.loop = g_main_loop_new (NULL, FALSE)};
-  g_signal_connect (host, "event", G_CALLBACK (on_event), &heard);
-  ch_dbus_host1_call_subscribe_sync (host, "device.*", id, NULL, &error);
-  g_assert_no_error (error);
+  g_autofree char *answer = NULL;
+  GVariantDict options;
   g_autoptr (ChDbusDevice1) device = ch_dbus_device1_proxy_new_sync (
       connection, G_DBUS_PROXY_FLAGS_NONE, NAME, path, NULL, &error);
   g_assert_no_error (error);
-  ch_dbus_device1_call_kick_sync (device, NULL, &error);
+  g_variant_dict_init (&options, NULL);
+  g_variant_dict_insert (&options, "order_no", "s", "GDBUS-1");
+  g_variant_dict_insert (&options, "amount", "u", 500u);
+  g_variant_dict_insert (&options, "duration_minutes", "u", 600u);
+  ch_dbus_device1_call_start_charge_sync (device, -1, 0, 1, g_variant_dict_end (&options),
+                                          &answer, NULL, &error);
   g_assert_no_error (error);
+  g_assert_nonnull (strstr (answer, "GDBUS-1"));
+}
+
+static void check_events (GDBusConnection *connection, ChDbusHost1 *host, const char *id)
+{
+  static const char *const patterns[] = {"port.*", "order.started"};
+  g_autoptr (GError) error = NULL;
+  Heard heard = {.loop = g_main_loop_new (NULL, FALSE)};
+  g_signal_connect (host, "event", G_CALLBACK (on_event), &heard);
+  for (guint i = 0; i < G_N_ELEMENTS (patterns); i++) {
+    ch_dbus_host1_call_subscribe_sync (host, patterns[i], id, NULL, &error);
+    g_assert_no_error (error);
+  }
+  start_charge (connection, id);
   guint watchdog = g_timeout_add_seconds (30, too_late, NULL);
   g_main_loop_run (heard.loop);
   g_source_remove (watchdog);
-  g_assert_cmpstr (heard.device, ==, id);
-  ch_dbus_host1_call_unsubscribe_sync (host, "device.*", id, NULL, &error);
-  g_assert_no_error (error);
-  g_free (heard.device);
+  for (guint i = 0; i < G_N_ELEMENTS (patterns); i++) {
+    ch_dbus_host1_call_unsubscribe_sync (host, patterns[i], id, NULL, &error);
+    g_assert_no_error (error);
+  }
   g_main_loop_unref (heard.loop);
 }
 
