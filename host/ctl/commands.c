@@ -45,7 +45,7 @@ const CtlCommand ctl_commands[] = {
     {"reload", "", "", "read the configuration again", ctl_reload},
     {"log-level", "LEVEL [MODULE]", "", "log from this level on; default: as configured",
      ctl_log_level},
-    {"backup", "FILE", "", "write a consistent copy of the database to a new file",
+    {"backup", "FILE", "", "write a copy of the database to a new file",
      ctl_backup},
     {"drain", "on|off", "", "take no new devices and charges, for maintenance",
      ctl_drain},

@@ -64,11 +64,12 @@ CtlExit ctl_devices_list (Ctl *ctl, int argc, char **argv)
   g_autofree char *search = NULL, *protocol = NULL, *presence = NULL, *tag = NULL;
   GOptionEntry entries[] = {
       {"online", 0, 0, G_OPTION_ARG_NONE, &online, "Only those on line", NULL},
-      {"presence", 0, 0, G_OPTION_ARG_STRING, &presence,
+      {"presence", 0, 0, G_OPTION_ARG_FILENAME, &presence,
        "Only those: online, unstable or offline", "NAME"},
-      {"search", 0, 0, G_OPTION_ARG_STRING, &search, "Only ids that hold this", "TEXT"},
-      {"protocol", 0, 0, G_OPTION_ARG_STRING, &protocol, "Only of this protocol", "NAME"},
-      {"tag", 0, 0, G_OPTION_ARG_STRING, &tag, "Only those with this tag", "NAME"},
+      {"search", 0, 0, G_OPTION_ARG_FILENAME, &search, "Only ids that hold this", "TEXT"},
+      {"protocol", 0, 0, G_OPTION_ARG_FILENAME, &protocol, "Only of this protocol",
+       "NAME"},
+      {"tag", 0, 0, G_OPTION_ARG_FILENAME, &tag, "Only those with this tag", "NAME"},
       {NULL},
   };
   CtlExit status = ctl_options (ctl, entries, &argc, &argv);
@@ -126,10 +127,10 @@ CtlExit ctl_devices_reboot (Ctl *ctl, int argc, char **argv)
   g_autofree char *target = NULL, *mode = NULL;
   GOptionEntry entries[] = {
       {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Also while it charges", NULL},
-      {"target", 0, 0, G_OPTION_ARG_STRING, &target,
+      {"target", 0, 0, G_OPTION_ARG_FILENAME, &target,
        "gateway (default), socket or module", "WHAT"},
       {"socket", 0, 0, G_OPTION_ARG_INT, &socket_no, "Which socket", "N"},
-      {"mode", 0, 0, G_OPTION_ARG_STRING, &mode, "soft or hard", "NAME"},
+      {"mode", 0, 0, G_OPTION_ARG_FILENAME, &mode, "soft or hard", "NAME"},
       {"wait", 0, 0, G_OPTION_ARG_INT, &wait_ms,
        "Wait so long for the device's answer, at most 10000; default 0", "MS"},
       {NULL},

@@ -165,7 +165,7 @@ CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv)
 {
   g_autofree char *scopes = NULL;
   GOptionEntry entries[] = {
-      {"scopes", 0, 0, G_OPTION_ARG_STRING, &scopes,
+      {"scopes", 0, 0, G_OPTION_ARG_FILENAME, &scopes,
        "read, control, card, webhook, admin; default read,control", "LIST"},
       {NULL},
   };

@@ -147,6 +147,17 @@ static CtlExit finish_output (CtlExit status)
   return status == CTL_OK ? CTL_FAILED : status;
 }
 
+/* Words go over the bus as UTF-8, whatever the locale says. */
+static gboolean is_text (char **words)
+{
+  for (; *words != NULL; words++)
+    if (!g_utf8_validate (*words, -1, NULL)) {
+      g_printerr ("chargehostctl: the command line is not UTF-8\n");
+      return FALSE;
+    }
+  return TRUE;
+}
+
 int main (int argc, char **argv)
 {
   Ctl ctl = {0};
@@ -156,6 +167,8 @@ int main (int argc, char **argv)
   setlocale (LC_ALL, "");
   signal (SIGPIPE, SIG_IGN);
   memcpy (words, argv + 1, (gsize) MAX (argc - 1, 0) * sizeof *words);
+  if (!is_text (words))
+    return CTL_USAGE;
   int n = take_common (&ctl, MAX (argc - 1, 0), words);
   if (n == 0) {
     print_help (NULL);

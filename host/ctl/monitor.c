@@ -145,7 +145,7 @@ CtlExit ctl_monitor (Ctl *ctl, int argc, char **argv)
 {
   g_autofree char *device = NULL;
   GOptionEntry entries[] = {
-      {"device", 0, 0, G_OPTION_ARG_STRING, &device, "Only of one device", "ID"},
+      {"device", 0, 0, G_OPTION_ARG_FILENAME, &device, "Only of one device", "ID"},
       {NULL},
   };
   static const char *const all[] = {"*", NULL};

@@ -44,11 +44,11 @@ CtlExit ctl_orders_list (Ctl *ctl, int argc, char **argv)
   g_autofree char *device = NULL, *state = NULL, *from = NULL, *to = NULL;
   gint limit = 20, offset = 0;
   GOptionEntry entries[] = {
-      {"device", 0, 0, G_OPTION_ARG_STRING, &device, "Of one device", "ID"},
-      {"status", 0, 0, G_OPTION_ARG_STRING, &state, "In one state, such as charging",
+      {"device", 0, 0, G_OPTION_ARG_FILENAME, &device, "Of one device", "ID"},
+      {"status", 0, 0, G_OPTION_ARG_FILENAME, &state, "In one state, such as charging",
        "NAME"},
-      {"from", 0, 0, G_OPTION_ARG_STRING, &from, "Made not before this", "TIME"},
-      {"to", 0, 0, G_OPTION_ARG_STRING, &to, "Made before this: 2026-01-31T08:00:00Z",
+      {"from", 0, 0, G_OPTION_ARG_FILENAME, &from, "Made not before this", "TIME"},
+      {"to", 0, 0, G_OPTION_ARG_FILENAME, &to, "Made before this: 2026-01-31T08:00:00Z",
        "TIME"},
       {"limit", 0, 0, G_OPTION_ARG_INT, &limit, "At most so many, 1 to 1000; default 20",
        "N"},
@@ -94,7 +94,7 @@ static CtlExit end_order (Ctl *ctl, int argc, char **argv, const char *method)
 {
   g_autofree char *reason = NULL;
   GOptionEntry entries[] = {
-      {"reason", 0, 0, G_OPTION_ARG_STRING, &reason, "For the record", "TEXT"},
+      {"reason", 0, 0, G_OPTION_ARG_FILENAME, &reason, "For the record", "TEXT"},
       {NULL},
   };
   CtlExit status = ctl_options (ctl, entries, &argc, &argv);
@@ -120,7 +120,7 @@ CtlExit ctl_orders_force_settle (Ctl *ctl, int argc, char **argv)
   gint energy_wh = -1, duration_s = -1, end_reason = -1;
   g_autofree char *comment = NULL;
   GOptionEntry entries[] = {
-      {"comment", 0, 0, G_OPTION_ARG_STRING, &comment,
+      {"comment", 0, 0, G_OPTION_ARG_FILENAME, &comment,
        "Why it is done by hand; stands in the order's history; required", "TEXT"},
       {"energy", 0, 0, G_OPTION_ARG_INT, &energy_wh, "Energy; default what is known",
        "WH"},
@@ -154,7 +154,7 @@ CtlExit ctl_orders_force_fail (Ctl *ctl, int argc, char **argv)
 {
   g_autofree char *comment = NULL;
   GOptionEntry entries[] = {
-      {"comment", 0, 0, G_OPTION_ARG_STRING, &comment,
+      {"comment", 0, 0, G_OPTION_ARG_FILENAME, &comment,
        "Why it is done by hand; stands in the order's history; required", "TEXT"},
       {NULL},
   };

@@ -11,7 +11,7 @@ gboolean ch_options_parse (ChOptions *options, int *argc, char ***argv, int *exi
        "Configuration file (default " CH_SYSCONF_DIR
        "/chargehost.yaml, when it is there)",
        "FILE"},
-      {"set", 's', 0, G_OPTION_ARG_STRING_ARRAY, &options->assignments,
+      {"set", 's', 0, G_OPTION_ARG_FILENAME_ARRAY, &options->assignments,
        "Set one key, stronger than all files; may be repeated", "KEY=VALUE"},
       {"check-config", 0, 0, G_OPTION_ARG_NONE, &options->check_config,
        "Check the configuration and end", NULL},
@@ -19,7 +19,7 @@ gboolean ch_options_parse (ChOptions *options, int *argc, char ***argv, int *exi
        "Print a commented configuration with all defaults and end", NULL},
       {"migrate-only", 0, 0, G_OPTION_ARG_NONE, &options->migrate_only,
        "Bring the database to this version's tables and end", NULL},
-      {"create-key", 0, 0, G_OPTION_ARG_STRING, &options->key_name,
+      {"create-key", 0, 0, G_OPTION_ARG_FILENAME, &options->key_name,
        "Make an API key, print it once and end; for a daemon that is not running",
        "NAME"},
       {"scopes", 0, 0, G_OPTION_ARG_STRING, &options->key_scopes,
@@ -31,6 +31,13 @@ gboolean ch_options_parse (ChOptions *options, int *argc, char ***argv, int *exi
   g_autoptr (GOptionContext) context = g_option_context_new ("- the charging host");
   g_autoptr (GError) error = NULL;
 
+  /* Values are UTF-8 in every locale: a unit has none, and GLib would refuse them. */
+  for (int i = 1; i < *argc; i++)
+    if (!g_utf8_validate ((*argv)[i], -1, NULL)) {
+      g_printerr ("chargehostd: the command line is not UTF-8\n");
+      *exit_status = 2;
+      return FALSE;
+    }
   g_option_context_set_summary (
       context, "Runs fleets of charging piles, EV chargers, meters and energy devices.");
   g_option_context_set_description (

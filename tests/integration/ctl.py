@@ -1,0 +1,394 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""chargehostctl as people and programs use it: every command, its answers, its ends."""
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
+from chargehost import CTL, SOURCE, TestCase, main, wait_for  # noqa: E402
+
+DEVICE, OTHER = '82241218000001', '82241218000002'
+SIM = ['--first-id', DEVICE, '--sockets', '0', '--plug', '1', '--log', 'none', '--seed', '1',
+       '--time-scale', '30']
+VECTORS = os.path.join(SOURCE, 'plugins', 'proto-bkv', 'tests', 'vectors.json')
+OK, FAILED, USAGE, NO_HOST, DENIED = range(5)
+NOWHERE = 'unix:path=/nonexistent/bus'
+
+
+def environment(**more):
+    env = {name: value for name, value in os.environ.items()
+           if not name.startswith('CHARGEHOST_') and name not in ('LC_ALL', 'LANG')}
+    return {**env, **more}
+
+
+class CtlCase(TestCase):
+    """Runs the tool."""
+    bus_address = NOWHERE
+
+    def ctl(self, *words, status=OK, **more):
+        """The output of a run that ends with STATUS."""
+        done = subprocess.run([CTL, *words],
+                              env=environment(**{'CHARGEHOST_BUS': self.bus_address, **more}),
+                              text=True, capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, status, f'{words}: {done.stdout}{done.stderr}')
+        if status == OK:
+            self.assertEqual(done.stderr, '', words)
+        else:
+            self.assertTrue(done.stderr.startswith('chargehostctl'), done.stderr)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        return done.stdout if status == OK else done.stderr
+
+    def json(self, *words):
+        return json.loads(self.ctl(*words, '--json'))
+
+    def stream(self, *words):
+        child = subprocess.Popen([CTL, *words],
+                                 env=environment(CHARGEHOST_BUS=self.bus_address),
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.ends.append(lambda: self._end(child))
+        return child
+
+    @staticmethod
+    def _end(child):
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        for pipe in (child.stdout, child.stderr):
+            pipe.close()
+
+
+class Alone(CtlCase):
+    """What needs no daemon."""
+
+    def test_help(self):
+        overview = self.ctl('--help')
+        self.assertEqual(self.ctl('help'), overview)
+        self.assertRegex(self.ctl('--version'), r'^chargehostctl \d+\.\d+\.\d+\n$')
+        for line in overview.splitlines():
+            self.assertLessEqual(len(line), 90, line)
+        commands = ['status', 'devices list', 'devices show', 'devices watch', 'devices reboot',
+                    'devices send', 'devices kick', 'charge start', 'charge stop', 'orders list',
+                    'orders show', 'orders stop', 'orders cancel', 'orders force-settle',
+                    'orders force-fail', 'monitor', 'plugins list', 'plugins show',
+                    'plugins start', 'plugins stop', 'plugins reload', 'key create',
+                    'config show', 'reload', 'log-level', 'backup', 'drain', 'shutdown',
+                    'decode']
+        for command in commands:
+            self.assertIn(f'  {command}', overview)
+            text = self.ctl(*command.split(), '--help', LC_ALL='C.UTF-8')
+            self.assertTrue(text.startswith(f'Usage:\n  chargehostctl {command} [OPTION…]'),
+                            text)
+            self.assertIn('--json and --bus BUS', text)
+        self.assertIn('orders force-fail', self.ctl('orders', '--help'))
+        self.assertNotIn('devices list [', self.ctl('orders', '--help'))
+        done = subprocess.run([CTL], env=environment(), text=True, capture_output=True,
+                              check=False)
+        self.assertEqual((done.returncode, done.stdout), (USAGE, overview))
+
+    def test_wrong_use(self):
+        for words, message in (
+                (('nix',), "no command 'nix'"), (('devices', 'nix'), "no command 'devices nix'"),
+                (('--nix',), "unknown option '--nix'"), (('status', 'x'), 'too many words'),
+                (('devices', 'show'), 'DEVICE is missing'),
+                (('devices', 'show', 'a', 'b'), 'too many words'),
+                (('devices', 'list', '--nix'), 'Unknown option --nix'),
+                (('devices', 'send', 'a'), 'COMMAND is missing'),
+                (('devices', 'send', 'a', 'b', '--wait', '-1'), '--wait'),
+                (('charge', 'start', 'a', '--port', '0'), 'one of --minutes'),
+                (('charge', 'start', 'a', '--minutes', '5'), '--port is required'),
+                (('charge', 'start', 'a', '--port', 'x', '--full'), 'x'),
+                (('charge', 'start', 'a', '--port', '0', '--full', '--energy', '5'), 'only one'),
+                (('charge', 'stop',), 'ORDER|DEVICE is missing'),
+                (('orders', 'list', '--limit', '0'), '--limit'),
+                (('orders', 'force-fail', 'a'), '--comment is required'),
+                (('orders', 'force-settle', 'a', '--comment', ''), '--comment is required'),
+                (('key', 'create'), 'NAME is missing'), (('backup',), 'FILE is missing'),
+                (('log-level',), 'LEVEL is missing'), (('drain', 'maybe'), 'neither on nor off'),
+                (('decode', 'bkv'), 'HEX'), (('decode', 'bkv', 'xyz'), 'hexadecimal'),
+                (('decode', 'bkv', 'fcf'), 'hexadecimal'), (('decode', 'nix', 'fc'), 'only: bkv')):
+            self.assertIn(message, self.ctl(*words, status=USAGE), words)
+
+    def test_no_daemon(self):
+        for words in (('status',), ('devices', 'list'), ('devices', 'show', DEVICE),
+                      ('devices', 'watch'), ('charge', 'stop', 'A'), ('orders',), ('plugins',),
+                      ('monitor',), ('config', 'show'), ('key', 'create', 'a'), ('shutdown',)):
+            self.assertIn('no message bus', self.ctl(*words, status=NO_HOST), words)
+        self.bus_address = self.bus().address
+        for words in (('status',), ('monitor',), ('plugins', 'stop', 'proto-bkv')):
+            self.assertIn('is it running?', self.ctl(*words, status=NO_HOST), words)
+
+    def test_decode(self):
+        with open(VECTORS, encoding='utf-8') as file:
+            vectors = json.load(file)
+        self.assertGreater(len(vectors), 50)
+        for vector in [v for v in vectors if 'segments' not in v][::7]:
+            self.decode_one(vector)
+        text = 'FCFE00190015 69:21:C2:BC 01 82241218000382 0005070101000009A3FCEE'
+        shown = json.loads(self.ctl('decode', 'bkv', *text.split()))
+        self.assertEqual((shown['name'], shown['gateway_id'], shown['fields']['business_no']),
+                         ('control_ack', '82241218000382', 9))
+
+    def decode_one(self, vector):
+        done = subprocess.run([CTL, 'decode', 'bkv', vector['hex']], env=environment(), text=True,
+                              capture_output=True, timeout=60, check=False)
+        shown = json.loads(done.stdout)
+        self.assertEqual(done.returncode, FAILED if 'error' in shown else OK, done.stderr)
+        if vector['valid']:
+            self.assertEqual(shown, vector['decoded'], vector['name'])
+        else:
+            self.assertIn('error', shown, vector['name'])
+
+
+class WithDaemon(CtlCase):
+    """A daemon with two devices."""
+
+    def setUp(self):
+        super().setUp()
+        bus = self.bus()
+        self.host = self.daemon(bus, {'app.name': '充电站'})
+        self.sim = self.simulator(self.host, 2, SIM)
+        self.bus_address = bus.address
+        wait_for(lambda: self.host.get('/api/v1/stats')[1]['data']['devices']['online'] == 2,
+                 'both devices on line')
+
+    def start(self, *more):
+        answer = self.json('charge', 'start', DEVICE, '--port', '0', '--minutes', '600', *more)
+        self.assertEqual(answer['status'], 'charging', answer)
+        return answer['order_no']
+
+    def test_status(self):
+        shown = wait_for(lambda: self._status_with(2), 'the status')
+        self.assertEqual((shown['state'], shown['statistics']['devices']['online']),
+                         ('running', 2))
+        self.assertEqual(shown['rest_url'].rstrip('/'), self.host.url)
+        text = self.ctl('status')
+        self.assertRegex(text, r'(?m)^state +running$')
+        self.assertRegex(text, r'(?m)^device_addresses +127\.0\.0\.1:\d+$')
+        self.assertEqual(self.ctl('--bus', self.bus_address, 'status', CHARGEHOST_BUS=NOWHERE)
+                         .splitlines()[0], text.splitlines()[0])
+
+    def _status_with(self, devices):
+        shown = self.json('status')
+        return shown if shown['devices'] == devices else None
+
+    def test_devices(self):
+        lines = self.ctl('devices').splitlines()
+        self.assertEqual(lines[0].split()[:3], ['DEVICE', 'PROTOCOL', 'PRESENCE'])
+        self.assertEqual([line.split()[0] for line in lines[1:]], [DEVICE, OTHER])
+        self.assertIn('0/0 idle', lines[1])
+        self.assertEqual([d['device_phy_id'] for d in self.json('devices', 'list', '--search',
+                                                                '0002')], [OTHER])
+        self.assertEqual(len(self.json('devices', '--online')), 2)
+        self.assertEqual(self.json('devices', 'list', '--presence', 'offline'), [])
+        self.assertEqual(self.json('devices', 'list', '--protocol', 'x', '--tag', 'y'), [])
+        self.assertIn('presence is', self.ctl('devices', 'list', '--presence', 'x',
+                                              status=FAILED))
+        self.assertEqual(self.json('devices', 'show', DEVICE)['device_phy_id'], DEVICE)
+        self.assertRegex(self.ctl('devices', 'show', DEVICE), r'(?m)^protocol +bkv$')
+        for words in (('show',), ('reboot',), ('kick',), ('send',)):
+            more = ['QueryPortStatus'] if words == ('send',) else []
+            self.assertIn("there is no device 'a b'",
+                          self.ctl('devices', *words, 'a b', *more, status=FAILED))
+        sent = self.json('devices', 'send', DEVICE, 'QueryPortStatus', '--wait', '9000')
+        self.assertEqual(sent['state'], 'acked')
+        self.assertIn('no JSON object', self.ctl('devices', 'send', DEVICE, 'SetParams', '[',
+                                                 status=FAILED))
+        self.assertIn('UnsupportedByDevice', self.ctl('devices', 'reboot', DEVICE, '--force',
+                                                      status=FAILED))
+        self.assertEqual(self.ctl('devices', 'kick', OTHER), '')
+        wait_for(lambda: self.json('devices', 'show', OTHER)['presence'] != 'offline',
+                 'it comes back')
+
+    def test_charges_and_orders(self):
+        order = self.start('--order', 'CTL-1', '--price', '100', '--fee', '0')
+        self.assertEqual(order, 'CTL-1')
+        self.assertIn('current order CTL-1', self.ctl(
+            'charge', 'start', DEVICE, '--port', '0', '--full', status=FAILED))
+        self.assertIn('duration_minutes must be', self.ctl(
+            'charge', 'start', DEVICE, '--port', '1', '--minutes', '-5', status=FAILED))
+        lines = self.ctl('orders', 'list').splitlines()
+        self.assertEqual(lines[1].split()[:4], ['CTL-1', DEVICE, '0/0', 'charging'])
+        self.assertEqual(self.json('orders', '--status', 'completed'), [])
+        self.assertEqual(self.json('orders', '--from', '2020-01-01T00:00:00Z', '--to',
+                                   '2020-01-02T00:00:00Z', '--device', DEVICE), [])
+        self.assertIn("no state 'x'", self.ctl('orders', '--status', 'x', status=FAILED))
+        self.assertEqual(self.json('orders', 'show', order)['price_per_kwh_cent'], 100)
+        self.assertRegex(self.ctl('orders', 'show', order), r'(?m)^status +charging$')
+        self.assertIn('OrderIsCharging', self.ctl('orders', 'cancel', order, status=FAILED))
+        answer = self.json('charge', 'stop', order, '--reason', 'done')
+        self.assertEqual(answer['action'], 'stop')
+        self.wait_order(self.host, order, ['stopped'])
+        self.assertIn('OrderFinished', self.ctl('charge', 'stop', order, status=FAILED))
+        self.assertIn('OrderNotFound', self.ctl('orders', 'show', 'NIX', status=FAILED))
+        self.assertIn('OrderNotFound', self.ctl('charge', 'stop', DEVICE, '--port', '1',
+                                                status=FAILED))
+        for port, name in (('0', 'CTL-2'), ('1', 'CTL-3')):
+            wait_for(lambda: self._free(port), 'a free port')
+            self.json('charge', 'start', DEVICE, '--port', port, '--energy', '1000', '--order',
+                      name)
+        self.assertIn('no such order', self.ctl('orders', 'stop', 'no order', status=FAILED))
+        self.ctl('charge', 'stop', DEVICE, '--port', '0', '--socket', '0')
+        self.assertRegex(self.ctl('orders', 'stop', 'CTL-3'), r'(?m)^action +stop$')
+        self.wait_order(self.host, 'CTL-2', ['stopped'])
+        self.wait_order(self.host, 'CTL-3', ['stopped'])
+
+    def _free(self, port):
+        return self.json('devices', 'show', DEVICE)['ports'][int(port)]['can_charge']
+
+    def test_orders_by_hand(self):
+        first = self.start()
+        shown = self.json('orders', 'force-settle', first, '--comment', 'meter read', '--energy',
+                          '1500', '--duration', '90', '--end-reason', '0')
+        self.assertEqual((shown['status'], shown['energy_wh'], shown['duration_s'],
+                          shown['end_reason']), ('completed', 1500, 90, 'normal'))
+        second = self.json('charge', 'start', OTHER, '--port', '0', '--full')['order_no']
+        self.assertRegex(self.ctl('orders', 'force-fail', second, '--comment', 'burnt'),
+                         r'(?m)^status +failed$')
+        self.assertIn('OrderFinished', self.ctl('orders', 'force-fail', second, '--comment', 'x',
+                                                status=FAILED))
+
+    def test_plugins(self):
+        self.assertEqual([p['name'] for p in self.json('plugins')],
+                         ['kv-memory', 'proto-bkv', 'store-sqlite'])
+        self.assertRegex(self.ctl('plugins', 'list'), r'(?m)^proto-bkv +\S+ +running ')
+        self.ctl('plugins', 'stop', 'proto-bkv')
+        self.assertEqual(self.json('plugins', 'show', 'proto-bkv')['state'], 'stopped')
+        self.assertEqual(self.json('plugins', 'start', 'proto-bkv'), {})
+        self.ctl('plugins', 'reload', 'proto-bkv')
+        self.assertRegex(self.ctl('plugins', 'show', 'proto-bkv'), r'(?m)^state +running$')
+        self.assertIn("no plugin 'nix'", self.ctl('plugins', 'stop', 'nix', status=FAILED))
+        self.assertIn('PluginFailed', self.ctl('plugins', 'stop', 'store-sqlite', status=FAILED))
+
+    def test_configuration(self):
+        table = self.ctl('config', 'show').splitlines()
+        name = next(line for line in table if line.startswith('app.name '))
+        other = next(line for line in table if line.startswith('app.env '))
+        self.assertTrue(name.endswith('command line'), name)
+        # Wide characters take two columns: with them counted, what follows is below.
+        self.assertEqual(name.index('command line') + len('充电站'), other.index('default'))
+        self.assertEqual(self.json('config', 'show', 'app.name')['app.name']['value'], '充电站')
+        self.assertIn('充电站', self.ctl('config', 'show', 'app', LC_ALL='C'))
+        changed = self.json('config', 'show', '--changed')
+        self.assertIn('dbus.bus', changed)
+        self.assertNotIn('app.env', changed)
+        self.assertTrue(all(key.startswith('http.') for key in self.json('config', 'show', 'http')))
+        self.assertIn("no key or section 'nix'", self.ctl('config', 'show', 'nix', status=FAILED))
+        self.assertEqual(self.ctl('reload'), '')
+        self.assertEqual(self.ctl('log-level', 'debug', 'core'), '')
+        self.assertEqual(self.ctl('log-level', 'default', 'core'), '')
+        self.assertEqual(self.json('log-level', 'default'), {})
+        self.assertIn('a level is', self.ctl('log-level', 'loud', status=FAILED))
+
+    def test_key_backup_drain_shutdown(self):
+        key = self.ctl('key', 'create', 'shop').strip()
+        self.assertEqual(self.host.get('/api/v1/devices', key=key)[0], 200)
+        made = self.json('key', 'create', 'boss', '--scopes', 'read, admin')
+        self.assertEqual(self.host.get('/api/v1/admin/connections', key=made['key'])[0], 200)
+        self.ctl('key', 'create', 'x', '--scopes', 'fly', status=FAILED)
+        copy = os.path.join(self.folder, 'copy.db')
+        self.assertEqual(self.ctl('backup', copy).strip(), copy)
+        self.assertEqual(self.json('backup', copy + '2'), {'path': copy + '2'})
+        self.ctl('backup', copy, status=FAILED)
+        self.ctl('drain', 'on')
+        self.assertEqual(self.json('status')['state'], 'draining')
+        self.assertIn('StartingOrDraining', self.ctl('charge', 'start', DEVICE, '--port', '0',
+                                                     '--full', status=FAILED))
+        self.ctl('drain', 'off')
+        self.ctl('shutdown')
+        self.assertEqual(self.host.process.child.wait(30), 0)
+        self.assertIn('is it running?', self.ctl('status', status=NO_HOST))
+
+    def test_text_in_any_locale(self):
+        order = self.start()
+        shown = self.json('orders', 'force-fail', order, '--comment', '烧坏了')
+        self.assertEqual(shown['status'], 'failed')
+        self.ctl('orders', 'list', '--device', '\udcff', status=USAGE)
+
+    def test_streams(self):
+        monitor = self.stream('monitor', '--json', 'order.*', 'command.finished')
+        human = self.stream('monitor', '--device', DEVICE)
+        watch = self.stream('devices', 'watch', DEVICE)
+        order = self.start()
+        line = json.loads(monitor.stdout.readline())
+        self.assertIn(line['topic'].split('.')[0], ('order', 'command'))
+        self.assertEqual(line['device_id'], DEVICE)
+        self.assertRegex(human.stdout.readline(), rf'^\d\d:\d\d:\d\d  \S+ +{DEVICE} ')
+        self.assertRegex(watch.stdout.readline(), r'port\.changed')
+        for child, number in ((monitor, signal.SIGINT), (human, signal.SIGTERM),
+                              (watch, signal.SIGINT)):
+            child.send_signal(number)
+            self.assertEqual(child.wait(30), OK)
+            self.assertEqual(child.stderr.read(), '')
+        self.ctl('orders', 'stop', order)
+        self.assertIn('InvalidParameter', self.ctl('monitor', 'order*', status=FAILED))
+
+    def test_the_reader_goes(self):
+        child = self.stream('monitor')      # nothing happens: only the pipe tells
+        child.stdout.close()
+        self.assertEqual(child.wait(30), OK)
+        self.assertEqual(child.stderr.read(), '')
+        status = os.path.join(self.folder, 'status')
+        subprocess.run(['sh', '-c', '{ "$0" config show --json; echo $? >"$1"; } | head -c 1',
+                        CTL, status], env=environment(CHARGEHOST_BUS=self.bus_address),
+                       stdout=subprocess.DEVNULL, timeout=60, check=True)
+        with open(status, encoding='utf-8') as file:
+            self.assertEqual(file.read().strip(), '0')
+        with open('/dev/full', 'w', encoding='utf-8') as full:
+            done = subprocess.run([CTL, 'status'], stdout=full, stderr=subprocess.PIPE, text=True,
+                                  env=environment(CHARGEHOST_BUS=self.bus_address), check=False)
+        self.assertEqual(done.returncode, FAILED)
+        self.assertIn('cannot write', done.stderr)
+
+    def test_the_daemon_goes(self):
+        child = self.stream('monitor')
+        self.start()
+        child.stdout.readline()
+        self.host.stop()
+        self.assertEqual(child.wait(30), NO_HOST)
+        self.assertIn('has left the bus', child.stderr.read())
+
+
+@unittest.skipUnless(os.getuid() == 0, 'needs another user')
+class Denied(CtlCase):
+    """What others may not do ends with status 4."""
+
+    def test_others(self):
+        os.chmod(self.folder, 0o711)
+        bus = self.bus()
+        config = os.path.join(self.folder, 'bus.conf')
+        with open(config, encoding='utf-8') as file:
+            text = file.read().replace('<allow own="*"/>', '<allow own="*"/><allow user="*"/>')
+        with open(config, 'w', encoding='utf-8') as file:
+            file.write(text)
+        bus.process.signal(signal.SIGHUP)   # reads its rules again
+        self.daemon(bus)
+        tool = os.path.join(self.folder, 'ctl')
+        shutil.copy(CTL, tool)
+        os.chmod(tool, 0o755)
+        nobody = pwd.getpwnam('nobody')
+
+        def run(*words):
+            return subprocess.run(['setpriv', f'--reuid={nobody.pw_uid}',
+                                   f'--regid={nobody.pw_gid}', '--clear-groups', tool, *words],
+                                  env=environment(CHARGEHOST_BUS=bus.address), text=True,
+                                  capture_output=True, timeout=60, check=False)
+        wait_for(lambda: run('status').returncode == OK, 'the bus lets others in')
+        for words in (('orders',), ('orders', 'show', 'A'), ('config', 'show'), ('shutdown',),
+                      ('monitor',), ('key', 'create', 'x'), ('plugins', 'stop', 'proto-bkv'),
+                      ('charge', 'stop', 'A')):
+            done = run(*words)
+            self.assertEqual(done.returncode, DENIED, f'{words} {done.stdout} {done.stderr}')
+            self.assertIn('not allowed: only for root', done.stderr)
+        for words in (('devices',), ('plugins',), ('status',)):
+            self.assertEqual(run(*words).returncode, OK, words)
+
+
+if __name__ == '__main__':
+    main()
