@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The core's making, its phases of start and stop, and what ties its parts together. */
 #include "core/core.h"
+#include "core/bans.h"
 #include "core/core-admin.h"
 #include "core/device-admin.h"
 #include "core/device-store.h"
@@ -44,6 +45,7 @@ ChCore *ch_core_new (ChServices *services)
     g_error ("core topics: %s", error->message); /* lint: a programming error */
   ch_core_metrics_new (core);
   core->device_admin = ch_device_admin_new (core);
+  core->bans = ch_bans_new (core);
   core->sessions = ch_sessions_new (core);
   core->outbound = ch_outbound_new (core);
   core->frame_logs = ch_frame_logs_new (core);
@@ -62,6 +64,7 @@ void ch_core_free (ChCore *core)
   ch_frame_logs_free (core->frame_logs);
   ch_outbound_free (core->outbound);
   ch_device_admin_free (core->device_admin);
+  ch_bans_free (core->bans);
   g_hash_table_unref (core->devices);
   g_ptr_array_unref (core->gone_devices);
   ch_sessions_free (core->sessions);
@@ -82,7 +85,8 @@ static ChStatement *all_statements (void)
 {
   const ChStatement *const tables[]
       = {ch_device_statements,    ch_order_statements,  ch_outbound_statements,
-         ch_frame_log_statements, ch_record_statements, ch_device_admin_statements};
+         ch_frame_log_statements, ch_record_statements, ch_device_admin_statements,
+         ch_ban_statements};
   GArray *all = g_array_new (TRUE, TRUE, sizeof (ChStatement));
   for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
     for (const ChStatement *s = tables[i]; s->name != NULL; s++)
@@ -98,7 +102,8 @@ gboolean ch_core_open_store (ChCore *core, GError **error)
   };
   g_autofree ChStatement *statements = all_statements ();
   return ch_store_register (core->self, migrations, statements, error)
-         && ch_devices_load (core, error) && ch_orders_open (core->orders, error)
+         && ch_devices_load (core, error) && ch_bans_open (core->bans, error)
+         && ch_orders_open (core->orders, error)
          && ch_outbound_open (core->outbound, error);
 }
 
@@ -118,6 +123,11 @@ static void conn_writable (ChCore *core, ChConn conn, gpointer core_data)
   ch_session_conn_writable (core->sessions, conn, core_data);
 }
 
+static gboolean is_banned (ChCore *core, const char *host)
+{
+  return ch_bans_has_host (core->bans, host);
+}
+
 static void conn_alarm (ChCore *core, ChConn conn, gpointer core_data, const char *code,
                         const char *message)
 {
@@ -126,8 +136,10 @@ static void conn_alarm (ChCore *core, ChConn conn, gpointer core_data, const cha
 
 void ch_core_start_outbound (ChCore *core)
 {
-  static const ChGatewayHooks hooks
-      = {.closed = conn_closed, .writable = conn_writable, .alarm = conn_alarm};
+  static const ChGatewayHooks hooks = {.closed = conn_closed,
+                                       .writable = conn_writable,
+                                       .alarm = conn_alarm,
+                                       .banned = is_banned};
   ch_gateway_set_hooks (core->services->gateway, core, &hooks);
   ch_outbound_start (core->outbound);
 }

@@ -31,6 +31,7 @@ typedef struct _ChHomes ChHomes;
 typedef struct _ChShared ChShared;
 typedef struct _ChPeers ChPeers;
 typedef struct _ChDeviceAdmin ChDeviceAdmin;
+typedef struct _ChBans ChBans;
 
 /* Topics that the core publishes (gateway 1.11). */
 typedef struct {
@@ -56,6 +57,7 @@ struct _ChCore {
   ChPeers *peers;
   ChCoreMetrics *metrics;
   ChDeviceAdmin *device_admin;
+  ChBans *bans;
   GPtrArray *gone_devices;   /* of ChDevice, owned: deleted, perhaps still pointed to */
   GPtrArray *dirty_orders;   /* numbers of orders with new figures; owned */
   ChTimer save_timer;        /* identities wait for a batch */

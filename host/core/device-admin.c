@@ -293,21 +293,6 @@ static void take (char **field, const char *said)
   *field = g_strdup (said);
 }
 
-/* A blocked device loses its connection, unless wanted ones share it (gateway 2.11). */
-static void cut_off (ChDevice *device)
-{
-  ChCore *core = device->core;
-  ChConn conn = device->conn;
-  guint n = 0;
-
-  if (conn == 0)
-    return;
-  ch_session_conn_devices (ch_gateway_core_data (core->services->gateway, conn), &n);
-  if (n <= 1 || ch_device_props (device)->refuse_closes == CH_CLOSES_ALWAYS)
-    ch_conn_close (core->self, conn, CH_CLOSE_REFUSED);
-  ch_session_unbind (core->sessions, device, conn, CH_CLOSE_REFUSED);
-}
-
 static void apply (Job *job, const Target *target, gint64 db_id)
 {
   ChCore *core = job->admin->core;
@@ -333,7 +318,7 @@ static void apply (Job *job, const Target *target, gint64 db_id)
   tell (device, "enrolment", enrolment, ch_enrolment_name (device->enrolment), job->by);
   tell (device, "tags", tags, device->tags, job->by);
   if (device->enrolment == CH_ENROLMENT_BLOCKED)
-    cut_off (device);
+    ch_session_cut (core->sessions, device);
 }
 
 /*

@@ -84,7 +84,6 @@ struct _ChDevice {
   gint64 takeover_alarm_ms; /* newest alarm duplicate_identity */
   guint32 flaps;            /* binds in the window that began at … (gateway 2.11) */
   gint64 flap_window_ms;
-  gint64 banned_until_ms;
   gint64 dropped_ms;     /* newest loss, kept after the next bind, for the score */
   gint64 seen_marked_ms; /* last_seen marked for the database */
   ChConn took_from;      /* connection that this session was taken over from, 0 none */

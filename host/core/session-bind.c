@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who may bind: white list, flapping (gateway 2.11), take-over limits (TCP-42, TCP-43).
  */
+#include "core/bans.h"
 #include "core/session-private.h"
 #include <chargehost/clock.h>
 #include <chargehost/config.h>
@@ -32,7 +33,7 @@ static gboolean flaps (ChSessions *sessions, ChDevice *device, gint64 now_ms)
   if (device->flaps <= ch_config_int (self, "tcp.flapping.max_count"))
     return FALSE;
   gint64 ban_ms = ch_config_duration_ms (self, "tcp.flapping.ban");
-  device->banned_until_ms = now_ms + ban_ms;
+  ch_bans_put_device (sessions->core->bans, device->id, "flapping", ban_ms);
   device->flaps = 0;
   ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("device", device->id),
           "device %s connects again and again: refused for %" G_GINT64_FORMAT " s",
@@ -112,7 +113,7 @@ const char *ch_session_refusal (ChSessions *sessions, ChDevice *device, ChConn c
     return "not_listed";
   if (device->enrolment == CH_ENROLMENT_BLOCKED)
     return "blocked";
-  if (now_ms < device->banned_until_ms) {
+  if (ch_bans_has_device (sessions->core->bans, device->id)) {
     ch_series_inc (sessions->metrics.banned);
     return "banned";
   }
@@ -131,4 +132,18 @@ const char *ch_session_refusal (ChSessions *sessions, ChDevice *device, ChConn c
     return "banned";
   }
   return NULL;
+}
+
+void ch_session_cut (ChSessions *sessions, ChDevice *device)
+{
+  ChGateway *gateway = sessions->core->services->gateway;
+  ChConn conn = device->conn;
+  guint n = 0;
+
+  if (conn == 0)
+    return;
+  ch_session_conn_devices (ch_gateway_core_data (gateway, conn), &n);
+  if (n <= 1 || ch_device_props (device)->refuse_closes == CH_CLOSES_ALWAYS)
+    ch_conn_close (sessions->self, conn, CH_CLOSE_REFUSED);
+  ch_session_unbind (sessions, device, conn, CH_CLOSE_REFUSED);
 }

@@ -45,6 +45,12 @@ void ch_session_unbind (ChSessions *sessions, ChDevice *device, ChConn conn,
 gboolean ch_session_identity (ChSessions *sessions, ChDevice *device, ChConn conn,
                               const char *iccid);
 
+/*
+ * Ends the session of a device that is not wanted any more; its connection, too, unless
+ * wanted ones share it and the protocol lets them (`refuse_closes`).
+ */
+void ch_session_cut (ChSessions *sessions, ChDevice *device);
+
 /* The gateway's hooks: all devices of a connection. The data are this part's own. */
 void ch_session_conn_closed (ChSessions *sessions, ChConn conn, gpointer core_data,
                              ChCloseReason reason);

@@ -78,6 +78,8 @@ typedef struct {
                          const char *command_id, gboolean sent);
   /* The breaker of new connections: 0 closed, 1 half-open, 2 open (`breaker.changed`). */
   void (*breaker_changed) (ChCore *core, gint state, guint failures);
+  /* Whether an address may not connect; @host without port, `[…]` around IPv6. */
+  gboolean (*banned) (ChCore *core, const char *host);
 } ChGatewayHooks;
 /* Copied; members may be NULL. */
 void ch_gateway_set_hooks (ChGateway *gateway, ChCore *core, const ChGatewayHooks *hooks);

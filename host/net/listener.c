@@ -104,7 +104,8 @@ static RejectReason admit (Listener *listener, const struct sockaddr_storage *ad
 
   if (gateway->services->draining)
     return REJECT_DRAINING;
-  if (!is_allowed (gateway, address))
+  if (!is_allowed (gateway, address)
+      || (gateway->hooks.banned != NULL && gateway->hooks.banned (gateway->core, host)))
     return REJECT_BANNED;
   switch (ch_address_limits_enter (gateway->addresses, host, now_us)) {
   case CH_ADDRESS_RATE:

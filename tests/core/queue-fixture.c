@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "queue-fixture.h"
+#include "core/bans.h"
 #include "core/orders.h"
 #include <chargehost/chargehost.h>
 
@@ -166,8 +167,13 @@ static void conn_writable (ChCore *core, ChConn conn, gpointer data)
   ch_session_conn_writable (core->sessions, conn, data);
 }
 
+static gboolean is_banned (ChCore *core, const char *host)
+{
+  return ch_bans_has_host (core->bans, host);
+}
+
 static const ChGatewayHooks GATEWAY_HOOKS
-    = {.closed = conn_closed, .writable = conn_writable};
+    = {.closed = conn_closed, .writable = conn_writable, .banned = is_banned};
 
 static void bus_wake (gpointer data)
 {

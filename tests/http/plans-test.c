@@ -10,7 +10,7 @@
 
 /* Tables that hold few rows by their nature. */
 static const char *const SMALL[]
-    = {"schema_migrations", "sqlite_master", "api_keys", NULL};
+    = {"schema_migrations", "sqlite_master", "api_keys", "bans", NULL};
 
 /* Counted once an hour, and when an operator has deleted dead letters: on a reader, over a
    covering index. */
