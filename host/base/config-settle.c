@@ -52,7 +52,7 @@ static gboolean find_secret (ChConfig *config, const ChConfigEntry *entry,
   guint plain_rank = plain != NULL ? plain->rank : 0;
   guint file_rank = file != NULL ? file->rank : 0;
 
-  if (plain != NULL && plain_rank == file_rank) {
+  if (plain != NULL && file != NULL && plain_rank == file_rank) {
     g_set_error (error, CH_CONFIG_ERROR, CH_CONFIG_ERROR_BAD_VALUE,
                  "%s: both '%s' and '%s' are set", file->source, entry->path, file_key);
     return FALSE;

@@ -222,9 +222,9 @@ static void tear_down (Secrets *s, gconstpointer data)
 
 static const char *put_file (Secrets *s, const char *name, const char *text, gssize size)
 {
-  char *path = g_build_filename (s->dir, name, NULL);
+  g_ptr_array_add (s->paths, g_build_filename (s->dir, name, NULL));
+  const char *path = g_ptr_array_index (s->paths, s->paths->len - 1);
   g_assert_true (g_file_set_contents (path, text, size, NULL));
-  g_ptr_array_add (s->paths, path);
   return path;
 }
 

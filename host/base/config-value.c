@@ -335,8 +335,7 @@ gboolean ch_config_value_equal (const ChConfigKey *key, const ChConfigValue *a,
       return a->list == b->list;
     return g_strv_equal ((const char *const *) a->list, (const char *const *) b->list);
   case CH_CONFIG_DOUBLE:
-    return memcmp (&a->d, &b->d, sizeof a->d) == 0
-           && (a->text == NULL) == (b->text == NULL);
+    return a->d <= b->d && a->d >= b->d && (a->text == NULL) == (b->text == NULL);
   case CH_CONFIG_STRING:
   case CH_CONFIG_CHOICE:
   case CH_CONFIG_SECRET:

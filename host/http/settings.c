@@ -117,6 +117,7 @@ static GPtrArray *read_networks (ChHttp *http, const char *key)
   GPtrArray *networks = ch_http_networks_parse (ch_config_list (http->self, key), &error);
   if (networks != NULL)
     return networks;
+  g_assert (error != NULL);
   ch_error (http->self, "%s: %s: the whole list is refused", key, error->message);
   networks = g_ptr_array_new_with_free_func (g_object_unref);
   g_ptr_array_add (networks,

@@ -127,8 +127,7 @@ static void account (Connection *conn, gsize n)
 {
   OutQueue *queue = conn->out;
 
-  while (n > 0) {
-    OutFrame *frame = queue->first;
+  for (OutFrame *frame = queue->first; n > 0 && frame != NULL; frame = queue->first) {
     gsize part = MIN (n, frame->size - frame->done);
     frame->done += part;
     queue->bytes -= part;

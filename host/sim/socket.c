@@ -168,7 +168,8 @@ static void fill_charge (SimGateway *gateway, const SimOutlet *outlet,
   out->current = charge->seconds == 0 && outlet->plugged
                      ? START_CURRENT_MA
                      : wire16 (power_mw * 10 / out->voltage);
-  out->energy = wire16 (charge_energy_wh (charge) / unit);
+  guint energy = charge_energy_wh (charge) / unit;
+  out->energy = wire16 (energy);
   out->duration = wire16 (charge_minutes (charge, SIM_END_NONE));
 }
 

@@ -111,7 +111,7 @@ static gint call_generic (lua_State *lua, gboolean raises)
                     .argc = argc,
                     .out = engine->out};
     error = refusal (engine, call.command, argc);
-    if (error == NULL) {
+    if (error == NULL && call.command != NULL) {
       engine->mem->n_executed++;
       call.command->run (engine->mem, &call);
     }

@@ -150,6 +150,7 @@ void mem_submit (Mem *mem, ChKvRun *run)
   MemBytes *argv = many != NULL ? many : few;
   gsize at = 0;
 
+  g_assert (argc > 0);
   for (gsize i = 0; i < argc; i++)
     argv[i].p = ch_kv_run_arg (run, i, &argv[i].n);
   mem->now_ms = ch_wall_ms (mem->self);

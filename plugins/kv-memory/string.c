@@ -341,7 +341,7 @@ static void getrange (Mem *mem, MemCall *call)
     size = 0;
   if (last < 0)
     last = MAX (last + size, 0);
-  if (mem_clip (&first, &last, (gsize) size))
+  if (entry != NULL && mem_clip (&first, &last, (gsize) size))
     mem_out_bytes (call->out, entry->bytes + first, (gsize) (last - first) + 1);
   else
     mem_out_bytes (call->out, "", 0);

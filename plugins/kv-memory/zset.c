@@ -71,9 +71,10 @@ static gboolean is_before (const MemScored *a, double score, MemBytes member)
   return compare_members (mem_node_key (&a->node), member) < 0;
 }
 
-/* On each level the last before (score, member), and its rank counted from the head. */
-static void find_path (const MemZset *zset, double score, MemBytes member,
-                       MemScored *path[MAX_LEVELS], gsize ranks[MAX_LEVELS])
+/* On each level the last before (score, member), and its rank counted from the head;
+ * returns that of the lowest level. */
+static gsize find_path (const MemZset *zset, double score, MemBytes member,
+                        MemScored *path[MAX_LEVELS], gsize ranks[MAX_LEVELS])
 {
   MemScored *at = zset->head;
   gsize rank = 0;
@@ -86,6 +87,7 @@ static void find_path (const MemZset *zset, double score, MemBytes member,
     path[i] = at;
     ranks[i] = rank;
   }
+  return rank;
 }
 
 static guint random_levels (Mem *mem)
@@ -215,8 +217,7 @@ gsize mem_zset_rank (const MemZset *zset, const MemScored *scored)
   MemScored *path[MAX_LEVELS];
   gsize ranks[MAX_LEVELS];
 
-  find_path (zset, scored->score, mem_node_key (&scored->node), path, ranks);
-  return ranks[0];
+  return find_path (zset, scored->score, mem_node_key (&scored->node), path, ranks);
 }
 
 /* How a member lies to an end of the range: below 0 before it, above 0 behind it. */

@@ -160,8 +160,10 @@ ChCommandState bkv_configure_network (BkvGateway *g, const ChCommand *command)
   gint64 channel = ch_json_get_int (command->payload, "channel", CH_UNSET);
   g_autoptr (json_t) known = NULL;
 
-  if (command->type == CH_COMMAND_NETWORK_REFRESH && json_array_size (given) == 0)
-    given = known = known_nodes (g, &channel);
+  if (command->type == CH_COMMAND_NETWORK_REFRESH && json_array_size (given) == 0) {
+    known = known_nodes (g, &channel);
+    given = known;
+  }
   return send_list (g, command, given, channel, "refresh", CH_UNSET);
 }
 

@@ -72,8 +72,8 @@ void sq_lock_release (SqLock *lock, gboolean clean)
 {
   if (lock->fd < 0)
     return;
-  if (clean && !write_text (lock->fd, CLEAN))
-    clean = FALSE; /* the next start checks, which does no harm */
+  if (clean)
+    write_text (lock->fd, CLEAN); /* when it fails, the next start checks */
   close (lock->fd);
   lock->fd = -1;
 }
