@@ -9,6 +9,7 @@
 #include "core/facts.h"
 #include "core/metrics.h"
 #include "core/order-alarms.h"
+#include "core/order-doubt.h"
 #include "core/order-flow.h"
 #include "core/order-home.h"
 #include "core/order-store.h"
@@ -231,6 +232,8 @@ static void local_inserted (ChPlugin *self, const ChTxResult *result, const GErr
   if (error != NULL) {
     ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("device", p->device->id),
             "local order not stored: %s", error->message);
+    if (p->started != NULL && ch_order_is_doubtful (error))
+      ch_order_doubt (g_steal_pointer (&p->made), TRUE, "device");
     g_clear_pointer (&p->made, ch_order_free);
     settle_fact (p, error);
     return;
@@ -476,24 +479,13 @@ static gboolean named_has_ended (Pending *p, const ChTxResult *result)
 /* Not the charge of the order that holds the port: that of the one before? */
 static gboolean last_is_meant (Pending *p, const ChTxResult *result)
 {
-  const ChOrder *holder = holder_of (p);
-  guint row = 0;
-
-  if (holder != NULL && ch_tx_result_rows (result, 3) > 0
-      && g_strcmp0 (ch_tx_result_text (result, 3, 0, "order_no"), holder->d.order_no)
-             == 0)
-    row = 1;
-  if (names_order (p) || active_by_port (p) != NULL
-      || row >= ch_tx_result_rows (result, 3))
+  if (names_order (p) || active_by_port (p) != NULL)
     return FALSE;
-  ChOrder *order = ch_order_new (p->device);
-  ch_order_read (order, result, 3, row);
-  if (!ch_order_may_be_its_end (order, p->ended)) {
-    ch_order_free (order);
-    return FALSE;
-  }
-  ended_before (p, order, "port_fallback");
-  return TRUE;
+  ChOrder *order
+      = ch_order_unnumbered_of_end (p->device, holder_of (p), p->ended, result, 3);
+  if (order != NULL)
+    ended_before (p, order, "port_fallback");
+  return order != NULL;
 }
 
 static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,

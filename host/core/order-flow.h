@@ -44,8 +44,13 @@ void ch_order_acked_late (ChDevice *device, const char *order_no);
 #define CH_REPORT_SLACK_S 90
 /* Ended provisionally before the number of its charge was known. */
 gboolean ch_order_is_unnumbered (const ChOrder *order);
-/* Such an order, the last of its port: may this end of a number unknown be its own? */
-gboolean ch_order_may_be_its_end (const ChOrder *order, const ChOrderEnded *fact);
+/*
+ * Such an order, when an end of a number unknown may be its own: of rows of
+ * `orders.last_of_port`, the one before @holder. Returns: (transfer full) (nullable)
+ */
+ChOrder *ch_order_unnumbered_of_end (ChDevice *device, const ChOrder *holder,
+                                     const ChOrderEnded *fact, const ChTxResult *result,
+                                     guint statement);
 /* Writes the figures of charging orders now. */
 void ch_orders_flush_progress (ChOrders *orders);
 /* order-commands.c: what the outbound queue tells. */

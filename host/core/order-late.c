@@ -44,7 +44,7 @@ gboolean ch_order_is_unnumbered (const ChOrder *order)
          && ch_device_props (order->device)->order_key == CH_ORDER_KEY_DEVICE;
 }
 
-gboolean ch_order_may_be_its_end (const ChOrder *order, const ChOrderEnded *fact)
+static gboolean may_be_its_end (const ChOrder *order, const ChOrderEnded *fact)
 {
   gint64 now_ms = ch_wall_ms (order->device->core->self);
   gint64 window_s
@@ -54,6 +54,26 @@ gboolean ch_order_may_be_its_end (const ChOrder *order, const ChOrderEnded *fact
   return ch_order_is_unnumbered (order) && !fact->inferred && !has_card
          && order->d.updated_at >= now_ms - window_s * 1000
          && fact->duration_s <= (now_ms - order->d.sent_at) / 1000 + CH_REPORT_SLACK_S;
+}
+
+ChOrder *ch_order_unnumbered_of_end (ChDevice *device, const ChOrder *holder,
+                                     const ChOrderEnded *fact, const ChTxResult *result,
+                                     guint statement)
+{
+  guint row = 0, rows = ch_tx_result_rows (result, statement);
+
+  if (holder != NULL && rows > 0
+      && g_strcmp0 (ch_tx_result_text (result, statement, 0, "order_no"),
+                    holder->d.order_no)
+             == 0)
+    row = 1;
+  if (row >= rows)
+    return NULL;
+  ChOrder *order = ch_order_new (device);
+  ch_order_read (order, result, statement, row);
+  if (!may_be_its_end (order, fact))
+    g_clear_pointer (&order, ch_order_free);
+  return order;
 }
 
 /* ---- the device said so ---- */

@@ -5,6 +5,7 @@
  */
 #include "core/facts.h"
 #include "core/metrics.h"
+#include "core/order-doubt.h"
 #include "core/order-flow.h"
 #include "core/order-number.h"
 #include "core/order-start.h"
@@ -114,7 +115,10 @@ static void inserted (ChPlugin *self, const ChTxResult *result, const GError *er
   ChCore *core = start->core;
 
   if (error != NULL) {
-    ch_outbound_discard (core->outbound, start->command_id);
+    if (ch_order_is_doubtful (error))
+      ch_order_doubt (g_steal_pointer (&start->order), !start->generated, start->by);
+    else
+      ch_outbound_discard (core->outbound, start->command_id);
     ch_start_refuse_store (start, error);
     ch_fact_finish (device);
     return;
@@ -215,6 +219,10 @@ static gboolean run_start (ChDevice *device, ChFact *fact)
   if (start->request.business_no != CH_UNSET
       && number_taken (start, (guint16) start->request.business_no))
     return CH_START_REFUSE (start, ORDER_NO_CONFLICT, NULL, "business_no is in use"),
+           TRUE;
+  if (ch_doubt_holds_port (device, start->request.socket_no, start->request.port_no))
+    return CH_START_REFUSE (start, STORE_UNAVAILABLE, NULL,
+                            "it is not known yet whether an order holds the port"),
            TRUE;
   if (port != NULL && port->order != NULL) {
     if (!start->freed_port && end_left_over (port)) {

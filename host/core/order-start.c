@@ -196,6 +196,7 @@ void ch_core_start_charge (ChPlugin *self, const ChStartRequest *request,
   char ulid[CH_ULID_SIZE];
   start->order_no = g_strdup_printf ("CH%s", ch_ulid (core->self, ulid));
   start->request.order_no = start->order_no;
+  start->generated = TRUE;
   if (ch_device_props (start->device)->order_key == CH_ORDER_KEY_CORE)
     look_up (start);
   else

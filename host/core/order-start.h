@@ -27,8 +27,9 @@ typedef struct {
   gint64 asked_ms;
   GArray *numbers; /* business numbers in use, of guint16; nullable */
   gboolean duplicate;
+  gboolean generated;  /* the number: the caller learns it with the answer only */
   gboolean freed_port; /* R4 was tried */
-  ChOrder *order; /* being inserted */
+  ChOrder *order;      /* being inserted */
   char command_id[CH_COMMAND_ID_SIZE];
 } ChStart;
 

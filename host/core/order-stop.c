@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Stopping and cancelling (gateway 1.5.4, 1.5.6, 7.5). */
+#include "core/order-doubt.h"
 #include "core/order-flow.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
@@ -281,6 +282,9 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
     refuse (stop, CH_CORE_ERROR_STORE_UNAVAILABLE, error->message);
   else if (ch_tx_result_rows (result, 0) == 0)
     refuse (stop, CH_CORE_ERROR_ORDER_NOT_FOUND, "no such order");
+  else if (ch_order_status_is_active (
+               (ChOrderStatus) ch_tx_result_int (result, 0, 0, "status")))
+    refuse (stop, CH_CORE_ERROR_STORE_UNAVAILABLE, "the order is being read: ask again");
   else
     refuse (stop, CH_CORE_ERROR_ORDER_FINISHED, "the order has ended");
 }
@@ -293,6 +297,11 @@ static void begin (Stop *stop, const char *order_no)
     stop->fact.run = run_stop;
     stop->fact.free = free_job;
     ch_fact_enqueue (order->device, &stop->fact);
+    return;
+  }
+  if (ch_doubt_knows (stop->core->orders, order_no)) {
+    refuse (stop, CH_CORE_ERROR_STORE_UNAVAILABLE,
+            "it is not known yet whether the order was stored");
     return;
   }
   look_up (stop, looked_up);

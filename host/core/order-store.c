@@ -79,6 +79,9 @@ const ChStatement ch_order_statements[] = {
     {.name = "orders.by_no",
      .sql = "SELECT " COLUMNS FROM "WHERE o.order_no = :order_no",
      .flags = CH_STATEMENT_READ_ONLY},
+    /* The same among the writes: it sees all that was submitted before it. */
+    {.name = "orders.by_no_behind",
+     .sql = "SELECT " COLUMNS FROM "WHERE o.order_no = :order_no"},
     /* Newest first: numbers of devices come again after a while. */
     {.name = "orders.by_wire",
      .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"

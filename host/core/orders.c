@@ -3,6 +3,7 @@
 #include "core/orders.h"
 #include "core/order-alarms.h"
 #include "core/order-change.h"
+#include "core/order-doubt.h"
 #include "core/order-flow.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
@@ -18,6 +19,7 @@
 struct _ChOrders {
   ChCore *core;
   GHashTable *active; /* order number → ChOrder, owned */
+  GPtrArray *doubts;  /* of ChDoubt, owned */
 };
 
 ChOrders *ch_orders_new (ChCore *core)
@@ -26,15 +28,28 @@ ChOrders *ch_orders_new (ChCore *core)
   orders->core = core;
   orders->active = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
                                           (GDestroyNotify) ch_order_free);
+  orders->doubts = g_ptr_array_new ();
   return orders;
+}
+
+static void free_doubt (gpointer doubt, gpointer data)
+{
+  ch_doubt_free (doubt);
 }
 
 void ch_orders_free (ChOrders *orders)
 {
   if (orders == NULL)
     return;
+  g_ptr_array_foreach (orders->doubts, free_doubt, NULL);
+  g_ptr_array_unref (orders->doubts);
   g_hash_table_unref (orders->active);
   g_free (orders);
+}
+
+GPtrArray *ch_orders_doubts (ChOrders *orders)
+{
+  return orders->doubts;
 }
 
 ChCore *ch_orders_core (ChOrders *orders)

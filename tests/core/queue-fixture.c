@@ -222,7 +222,8 @@ static void open_drivers (Queue *queue)
   if (!ch_kv_open (queue->services.kv, queue->kv_driver, kv->kv_driver, &error))
     g_error ("kv: %s", error->message);
   queue->store_driver = open_plugin (queue, store);
-  if (!ch_store_open (queue->services.store, queue->store_driver, store->store_driver,
+  queue_store_layer (queue, store->store_driver);
+  if (!ch_store_open (queue->services.store, queue->store_driver, &queue->store_layer,
                       &error))
     g_error ("store: %s", error->message);
 }
@@ -332,6 +333,7 @@ static Queue *make (const char *const *options, gboolean with_orders)
   queue->next_state = CH_COMMAND_SENT;
   queue->events = g_ptr_array_new_with_free_func (g_free);
   queue->views = g_ptr_array_new_with_free_func (g_free);
+  queue->held = g_ptr_array_new ();
   queue->services.clock = ch_clock_new_fake (1704528000000);
   queue->services.config = ch_config_new ();
   declare (queue, options);
@@ -370,6 +372,7 @@ void queue_free (Queue *queue)
   g_free (queue->folder);
   g_ptr_array_unref (queue->events);
   g_ptr_array_unref (queue->views);
+  g_ptr_array_unref (queue->held);
   g_free (queue);
 }
 
@@ -381,7 +384,7 @@ static gboolean is_busy (Queue *queue)
 {
   ChStoreStats stats = {0};
   ch_store_stats (queue->services.store, &stats);
-  return stats.queued > 0;
+  return stats.queued > queue->held->len;
 }
 
 void queue_settle (Queue *queue)

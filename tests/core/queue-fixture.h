@@ -32,6 +32,9 @@ typedef struct {
   GPtrArray *views;          /* text of what the hooks heard */
   ChCommandState next_state; /* what the protocol answers to a command, SENT by default */
   gsize padding;             /* bytes added to each command, to fill a connection */
+  ChStoreDriver store_layer; /* over the real one: it can hold writes back */
+  gboolean hold;
+  GPtrArray *held;      /* of ChTxRun */
   gboolean with_orders; /* the core's own hooks and timers instead of the test's */
 } Queue;
 
@@ -70,6 +73,12 @@ void queue_send (Queue *queue, const ChOutboundRequest *request, char *id);
 const char *queue_state (Queue *queue, const char *id);
 /* A command of the kv, answered as text; words are divided by blanks. (transfer full) */
 char *queue_kv (Queue *queue, const char *line);
+/* queue-store.c: what the front of the store talks to. */
+void queue_store_layer (Queue *queue, const ChStoreDriver *driver);
+/* From now on the store gets no write, as if it had become slow. */
+void queue_hold (Queue *queue);
+/* It gets them now; or (@lost) its connection was lost before it got any. */
+void queue_release (Queue *queue, gboolean lost);
 /* Changes the database behind the core's back. */
 void queue_change (Queue *queue, const char *sql);
 /* queue-facts.c: a line that states a fact of a port or a charge. */
