@@ -22,6 +22,10 @@ static json_t *describe_entry (const ChConfigEntry *entry)
   json_object_set_new (json, "type", json_string (ch_config_type_name (key->type)));
   json_object_set_new (json, "live", json_boolean ((key->flags & CH_CONFIG_LIVE) != 0));
   json_object_set_new (json, "environment", json_string (environment));
+  if (key->min < key->max) {
+    json_object_set_new (json, "min", json_real (key->min));
+    json_object_set_new (json, "max", json_real (key->max));
+  }
   if (key->type == CH_CONFIG_CHOICE && key->choices != NULL) {
     json_t *choices = json_array ();
     for (const char *const *c = key->choices; *c != NULL; c++)

@@ -40,7 +40,8 @@ char **ch_config_reload (ChConfig *config, GError **error);
 void ch_config_set_changed (ChConfig *config, void (*changed) (const char *key, gpointer data),
                             gpointer data);
 
-/* key → {value, source, default, summary, type, live}; secrets as "****". (transfer full) */
+/* key → {value, source, default, summary, type, live, environment, min, max, choices};
+ * secrets as "****". (transfer full) */
 json_t *ch_config_describe (ChConfig *config);
 /* The commented default file. (transfer full) */
 char *ch_config_default_file (ChConfig *config);

@@ -12,6 +12,7 @@ typedef struct {
   char **assignments; /* key=value, strongest */
   gboolean check_config;
   gboolean print_config;
+  gboolean describe_config;
   gboolean migrate_only;
   gboolean version;
   char *key_name; /* --create-key: make a key and end */

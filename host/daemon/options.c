@@ -17,6 +17,8 @@ gboolean ch_options_parse (ChOptions *options, int *argc, char ***argv, int *exi
        "Check the configuration and end", NULL},
       {"print-config", 0, 0, G_OPTION_ARG_NONE, &options->print_config,
        "Print a commented configuration with all defaults and end", NULL},
+      {"describe-config", 0, 0, G_OPTION_ARG_NONE, &options->describe_config,
+       "Print every key with type, default and meaning as JSON and end", NULL},
       {"migrate-only", 0, 0, G_OPTION_ARG_NONE, &options->migrate_only,
        "Bring the database to this version's tables and end", NULL},
       {"create-key", 0, 0, G_OPTION_ARG_FILENAME, &options->key_name,

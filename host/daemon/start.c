@@ -13,8 +13,10 @@
 #include "net/gateway.h"
 #include "plugin/plugins.h"
 #include "store/store.h"
+#include <chargehost/json.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -261,6 +263,20 @@ static void create_key (ChDaemon *daemon)
   g_main_loop_run (daemon->loop);
 }
 
+/* For people the default file, for programs all that is declared. */
+static void print_config (ChDaemon *daemon)
+{
+  ChConfig *config = daemon->services.config;
+  if (daemon->options.print_config) {
+    g_autofree char *text = ch_config_default_file (config);
+    fputs (text, stdout);
+    return;
+  }
+  g_autoptr (json_t) keys = ch_config_describe (config);
+  json_dumpf (keys, stdout, JSON_INDENT (1) | JSON_REAL_PRECISION (15));
+  fputc ('\n', stdout);
+}
+
 gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
 {
   ChServices *s = &daemon->services;
@@ -271,9 +287,8 @@ gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
   if (!ch_config_resolve (s->config, everything, error) || !make_state_dir (daemon, error)
       || !load_plugins (daemon, error))
     return FALSE;
-  if (daemon->options.print_config) {
-    g_autofree char *text = ch_config_default_file (s->config);
-    g_print ("%s", text);
+  if (daemon->options.print_config || daemon->options.describe_config) {
+    print_config (daemon);
     return TRUE;
   }
   g_auto (GStrv) unloaded = ch_plugins_unloaded (s->plugins);
