@@ -86,6 +86,8 @@ struct _ChBusNode {
   ChTopicHandle *handle;
   guint64 number;
   gsize size;
+  gboolean foreign;
+  gint32 unused;
 };
 #define CH_BUS_NODE_EVENT(node) ((ChEvent *) (void *) ((node) + 1))
 G_STATIC_ASSERT (sizeof (ChBusNode) % 8 == 0);
@@ -105,6 +107,7 @@ struct _ChBus {
   GArray *vacant;     /* of guint32 */
   GPtrArray *dead;    /* subscriptions that end when nothing runs */
   gboolean busy;      /* somebody delivers: what is published waits */
+  gboolean foreign;   /* the event being delivered is of another instance */
 
   guint64 number; /* of the newest event */
   ChBusLane lanes[CH_BUS_LANES];
@@ -139,6 +142,7 @@ gboolean ch_bus_sub_matches (const ChBusSub *sub, const ChTopicHandle *handle,
                              const ChEvent *event);
 
 /* lanes.c */
-gboolean ch_bus_lanes_put (ChBus *bus, ChTopicHandle *handle, const ChEvent *event);
+gboolean ch_bus_lanes_put (ChBus *bus, ChTopicHandle *handle, const ChEvent *event,
+                           gboolean foreign);
 ChBusNode *ch_bus_lanes_take (ChBus *bus);
 void ch_bus_lanes_clear (ChBus *bus);

@@ -88,13 +88,15 @@ void ch_bus_free (ChBus *bus)
  * and unsubscribe (marked, swept when nothing runs). @number is 0 for an event that did
  * not wait: everybody who is there hears it.
  */
-static void deliver (const ChTopicHandle *handle, const ChEvent *event, guint64 number)
+static void deliver (const ChTopicHandle *handle, const ChEvent *event, guint64 number,
+                     gboolean foreign)
 {
   const ChBusTopic *node = handle->node;
   const ChTopic *topic = handle->topic;
   guint n = node->listeners->len;
   gint64 now_us = ch_runner_now_us ();
 
+  handle->bus->foreign = foreign;
   for (guint i = 0; i < n; i++) {
     ChBusSub *sub = g_array_index (node->listeners, ChBusListener, i).sub;
     ChPlugin *owner = sub->resource.owner;
@@ -116,7 +118,7 @@ static void drain (ChBus *bus, guint max)
 {
   for (guint i = 0; i < max && bus->length > 0; i++) {
     ChBusNode *node = ch_bus_lanes_take (bus);
-    deliver (node->handle, CH_BUS_NODE_EVENT (node), node->number);
+    deliver (node->handle, CH_BUS_NODE_EVENT (node), node->number, node->foreign);
     g_free (node);
   }
 }
@@ -150,7 +152,7 @@ static void wake_if_left (ChBus *bus)
   }
 }
 
-void ch_publish (ChTopicHandle *handle, const ChEvent *event)
+static void publish (ChTopicHandle *handle, const ChEvent *event, gboolean foreign)
 {
   ChBus *bus = handle->bus;
 
@@ -162,19 +164,50 @@ void ch_publish (ChTopicHandle *handle, const ChEvent *event)
     return;
   }
   if (G_UNLIKELY (bus->busy)) {
-    ch_bus_lanes_put (bus, handle, event);
+    ch_bus_lanes_put (bus, handle, event, foreign);
     return;
   }
   bus->busy = TRUE;
   if (G_UNLIKELY (bus->length > 0))
-    ch_bus_lanes_put (bus, handle, event);
+    ch_bus_lanes_put (bus, handle, event, foreign);
   else
-    deliver (handle, event, 0);
+    deliver (handle, event, 0, foreign);
   if (G_UNLIKELY (bus->length > 0))
     drain (bus, CH_BUS_BATCH);
   finish (bus);
   if (G_UNLIKELY (bus->length > 0 || bus->woken))
     wake_if_left (bus);
+}
+
+void ch_publish (ChTopicHandle *handle, const ChEvent *event)
+{
+  publish (handle, event, FALSE);
+}
+
+gboolean ch_bus_publish_foreign (ChBus *bus, const char *topic, const json_t *object,
+                                 GError **error)
+{
+  ChBusTopic *node = g_hash_table_lookup (bus->topics, topic);
+  ChTopicHandle *handle = NULL;
+
+  for (guint i = node != NULL ? node->publishers->len : 0; i > 0 && handle == NULL; i--) {
+    ChTopicHandle *one = g_ptr_array_index (node->publishers, i - 1);
+    if (one->alive && (one->topic->flags & CH_TOPIC_SHARED) != 0)
+      handle = one;
+  }
+  if (handle == NULL)
+    return TRUE; /* of a plugin that does not run here */
+  g_autofree ChEvent *event = ch_event_from_json (handle->topic, object, error);
+  if (event == NULL)
+    return FALSE;
+  publish (handle, event, TRUE);
+  return TRUE;
+}
+
+gboolean ch_event_is_foreign (ChPlugin *self)
+{
+  const ChBus *bus = self->services->bus;
+  return bus->busy && bus->foreign;
 }
 
 gboolean ch_topic_is_heard (ChTopicHandle *handle)

@@ -33,3 +33,9 @@ GPtrArray *ch_bus_topics (ChBus *bus);
  * struct and its blob, freed with g_free()
  */
 ChEvent *ch_event_from_json (const ChTopic *topic, const json_t *object, GError **error);
+/*
+ * An event of another instance, as ch_event_to_json() wrote it, for the subscribers here.
+ * Nothing when no publisher of the topic lives; FALSE when it is malformed.
+ */
+gboolean ch_bus_publish_foreign (ChBus *bus, const char *topic, const json_t *object,
+                                 GError **error);

@@ -85,7 +85,8 @@ static gboolean make_room (ChBus *bus, ChLane lane, gsize size)
   return TRUE;
 }
 
-gboolean ch_bus_lanes_put (ChBus *bus, ChTopicHandle *handle, const ChEvent *event)
+gboolean ch_bus_lanes_put (ChBus *bus, ChTopicHandle *handle, const ChEvent *event,
+                           gboolean foreign)
 {
   const ChTopic *topic = handle->topic;
   gsize bytes = (gsize) topic->event_size + event->blob_size;
@@ -107,6 +108,7 @@ gboolean ch_bus_lanes_put (ChBus *bus, ChTopicHandle *handle, const ChEvent *eve
   node->handle = handle;
   node->number = ++bus->number;
   node->size = size;
+  node->foreign = foreign;
   memcpy (CH_BUS_NODE_EVENT (node), event, bytes);
   push (bus, &bus->lanes[lane], node);
   press (bus);

@@ -13,7 +13,9 @@
 #include "core/order-start.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
+#include "core/peer.h"
 #include "core/session.h"
+#include "core/shared.h"
 #include "core/topics.h"
 #include "store/store.h"
 #include <chargehost/clock.h>
@@ -51,6 +53,8 @@ ChCore *ch_core_new (ChServices *services)
   core->frame_logs = ch_frame_logs_new (core);
   core->orders = ch_orders_new (core);
   core->homes = ch_homes_new (core);
+  core->peers = ch_peers_new (core);
+  core->shared = ch_shared_new (core);
   ch_orders_connect_commands (core->orders);
   return core;
 }
@@ -61,6 +65,8 @@ void ch_core_free (ChCore *core)
     return;
   ch_orders_free (core->orders);
   ch_homes_free (core->homes);
+  ch_peers_free (core->peers);
+  ch_shared_free (core->shared);
   ch_frame_logs_free (core->frame_logs);
   ch_outbound_free (core->outbound);
   ch_device_admin_free (core->device_admin);
@@ -109,7 +115,10 @@ gboolean ch_core_open_store (ChCore *core, GError **error)
 
 gboolean ch_core_open_sessions (ChCore *core, GError **error)
 {
-  return ch_sessions_open (core->sessions, error);
+  if (!ch_sessions_open (core->sessions, error))
+    return FALSE;
+  ch_peers_open (core->peers);
+  return TRUE;
 }
 
 static void conn_closed (ChCore *core, ChConn conn, gpointer core_data,
@@ -156,6 +165,7 @@ void ch_core_start_monitors (ChCore *core)
   ch_facts_start (core);
   ch_orders_start (core->orders);
   ch_homes_start (core->homes);
+  ch_shared_start (core->shared);
   ch_port_sync_start (core);
   ch_frame_logs_start (core->frame_logs);
   ch_timer_add (core->self, PROGRESS_MS, flush_progress, core);

@@ -2,6 +2,7 @@
 /* Closing an order by hand (T31, gateway 7.7): final, whatever the device says later. */
 #include "core/order-flow.h"
 #include "core/outbound.h"
+#include "core/peer.h"
 #include <chargehost/error.h>
 #include <chargehost/id.h>
 #include <chargehost/json.h>
@@ -143,7 +144,7 @@ static const char *invalid (const ChForceRequest *r)
   return NULL;
 }
 
-void ch_core_force_order (ChPlugin *self, const ChForceRequest *request,
+void ch_force_order_here (ChPlugin *self, const ChForceRequest *request,
                           const ChOrigin *origin, ChCoreDone done, gpointer user_data)
 {
   Force *force = g_new0 (Force, 1);

@@ -246,9 +246,10 @@ static void read_done (ChPlugin *self, const ChTxResult *result, const GError *e
   if (error == NULL && device == NULL && ch_tx_result_rows (result, 0) > 0) {
     device = ch_device_add (core, reading->id);
     device->orders_known = FALSE;
-    ch_device_take_rows (device, result);
     ch_sessions_meet (core->sessions, device);
   }
+  if (error == NULL && device != NULL)
+    ch_device_take_rows (device, result);
   /* Between jobs only, as the running one may be changing an order. */
   if (error == NULL && device != NULL && device->conn == 0 && device->elsewhere == NULL
       && !device->fact_running) {

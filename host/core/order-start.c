@@ -12,6 +12,7 @@
 #include "core/order-number.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
+#include "core/peer.h"
 #include "core/session.h"
 #include <chargehost/clock.h>
 #include <chargehost/error.h>
@@ -158,7 +159,7 @@ static ChStart *start_new (ChPlugin *self, const ChStartRequest *request,
   return start;
 }
 
-void ch_core_start_charge (ChPlugin *self, const ChStartRequest *request,
+void ch_start_charge_here (ChPlugin *self, const ChStartRequest *request,
                            const ChOrigin *origin, guint wait_ms, ChCoreDone done,
                            gpointer user_data)
 {

@@ -4,6 +4,7 @@
 #include "core/order-flow.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
+#include "core/peer.h"
 #include <chargehost/error.h>
 #include <chargehost/id.h>
 #include <chargehost/json.h>
@@ -343,7 +344,7 @@ static ChOrder *order_at (ChDevice *device, const ChStopRequest *r)
   return NULL;
 }
 
-void ch_core_stop_charge (ChPlugin *self, const ChStopRequest *request,
+void ch_stop_charge_here (ChPlugin *self, const ChStopRequest *request,
                           const ChOrigin *origin, guint wait_ms, ChCoreDone done,
                           gpointer user_data)
 {
@@ -376,7 +377,7 @@ void ch_core_stop_charge (ChPlugin *self, const ChStopRequest *request,
     begin (stop, order->d.order_no);
 }
 
-void ch_core_cancel_order (ChPlugin *self, const char *order_no, const char *reason,
+void ch_cancel_order_here (ChPlugin *self, const char *order_no, const char *reason,
                            const ChOrigin *origin, ChCoreDone done, gpointer user_data)
 {
   Stop *stop = stop_new (self, reason, origin, done, user_data);

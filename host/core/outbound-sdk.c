@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What services and protocols ask of the queue: send, request, read. */
 #include "core/outbound-private.h"
+#include "core/peer.h"
 #include "core/session.h"
 #include <chargehost/clock.h>
 #include <chargehost/error.h>
@@ -177,7 +178,7 @@ static void located (ChCore *core, const char *device_id, gpointer user_data)
   ch_outbound_wait (core->outbound, id, send->wait_ms, waited, owe_send (send));
 }
 
-void ch_core_send (ChPlugin *self, const char *device, ChCommandType type, gint socket_no,
+void ch_send_here (ChPlugin *self, const char *device, ChCommandType type, gint socket_no,
                    gint port_no, const json_t *payload, gboolean force,
                    const ChOrigin *origin, guint wait_ms, ChCoreDone done,
                    gpointer user_data)

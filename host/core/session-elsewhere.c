@@ -139,6 +139,15 @@ static void heard (ChPlugin *self, const char *channel, const char *message, gsi
     device_moved (sessions, words[1], words[2], bound);
 }
 
+void ch_sessions_disown (ChSessions *sessions, const char *id, const char *server)
+{
+  ChDevice *device = g_hash_table_lookup (sessions->core->devices, id);
+
+  g_hash_table_remove (sessions->owners, id);
+  if (device != NULL && g_strcmp0 (device->elsewhere, server) == 0)
+    clear_elsewhere (sessions, device);
+}
+
 /* A record made from the store: is it elsewhere? */
 void ch_sessions_meet (ChSessions *sessions, ChDevice *device)
 {

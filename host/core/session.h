@@ -76,6 +76,8 @@ void ch_sessions_locate (ChSessions *sessions, const char *device, ChSessionLoca
 
 /* Whether other instances share the kv, or have since this one started. */
 gboolean ch_sessions_are_several (ChSessions *sessions);
+/* @server says, or its silence, that it does not hold the device. */
+void ch_sessions_disown (ChSessions *sessions, const char *device, const char *server);
 /* A record was made from a row that another instance wrote. */
 void ch_sessions_meet (ChSessions *sessions, ChDevice *device);
 

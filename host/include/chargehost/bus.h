@@ -153,6 +153,15 @@ ChSubscription ch_subscribe (ChPlugin *self, const char *pattern, const ChFilter
 void ch_unsubscribe (ChPlugin *self, ChSubscription *subscription);
 
 /**
+ * ch_event_is_foreign:
+ *
+ * Inside a #ChEventFunc: the event happened at another instance and was carried here by
+ * its topic's %CH_TOPIC_SHARED. Who only shows events need not ask; who acts on them
+ * leaves those to the other one.
+ */
+gboolean ch_event_is_foreign (ChPlugin *self);
+
+/**
  * ch_event_to_json:
  *
  * Returns: (transfer full): an object with `device_id`, `socket_no`, `port_no`, `time`

@@ -164,6 +164,27 @@ typedef struct {
 void ch_core_list_orders (ChPlugin *self, const ChOrderQuery *query, ChCoreDone done,
                           gpointer user_data);
 
+/**
+ * ch_core_read_device:
+ * @view: which of the objects below
+ *
+ * Asks the instance that holds the device, when there are several; the functions below
+ * know of such a device only what is told to everybody.
+ */
+typedef enum {
+  CH_VIEW_DEVICE = 0,
+  CH_VIEW_PORTS,
+  CH_VIEW_SOCKETS,
+  CH_VIEW_SESSION,
+} ChCoreView;
+void ch_core_read_device (ChPlugin *self, const char *device, ChCoreView view,
+                          ChCoreDone done, gpointer user_data);
+/* Whether another instance may hold the device, so that it is better asked. */
+gboolean ch_core_may_be_elsewhere (ChPlugin *self, const char *device);
+/* Closes its connection, wherever that is. */
+void ch_core_kick_device (ChPlugin *self, const char *device, const ChOrigin *origin,
+                          ChCoreDone done, gpointer user_data);
+
 /* From memory: every known device is in memory. Returns: (transfer full) (nullable) */
 json_t *ch_core_device_json (ChPlugin *self, const char *device);
 json_t *ch_core_ports_json (ChPlugin *self, const char *device);

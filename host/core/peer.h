@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Operations on a device that another instance holds (gateway SES-10): they are done
+ * there, by the same function, and answered with the same data or error. A request goes
+ * over the kv's channel `core:ask:SERVER`, its answer over `core:answer:SERVER`; both are
+ * lost with either instance, so what is asked must bear to be asked again.
+ */
+#pragma once
+
+#include "core/core.h"
+
+ChPeers *ch_peers_new (ChCore *core);
+void ch_peers_free (ChPeers *peers);
+/* Subscribes; before REST and D-Bus ask. */
+void ch_peers_open (ChPeers *peers);
+
+typedef enum {
+  CH_PEER_START = 0,
+  CH_PEER_STOP,
+  CH_PEER_CANCEL,
+  CH_PEER_FORCE,
+  CH_PEER_SEND,
+  CH_PEER_KICK,
+  CH_PEER_READ,
+  CH_PEER_N,
+} ChPeerOp;
+
+/* Whether an operation on it may belong to another instance, so must go by ch_peer_run().
+ */
+gboolean ch_peer_may_be_elsewhere (ChCore *core, const char *device);
+gboolean ch_peer_order_may_be_elsewhere (ChCore *core, const char *order_no);
+
+/**
+ * ch_peer_run:
+ * @device: (nullable): the device, or NULL: that of @order_no
+ * @args: (transfer full): what peer-calls.c makes of the request
+ *
+ * Does it where the device is, or here when nobody holds it.
+ */
+void ch_peer_run (ChPlugin *caller, ChPeerOp op, const char *device, const char *order_no,
+                  json_t *args, const ChOrigin *origin, guint wait_ms, ChCoreDone done,
+                  gpointer user_data);
+
+/* peer-calls.c: does it here. */
+const char *ch_peer_op_name (ChPeerOp op);
+void ch_peer_do (ChPlugin *caller, ChPeerOp op, const char *device, const json_t *args,
+                 const ChOrigin *origin, guint wait_ms, ChCoreDone done,
+                 gpointer user_data);
+
+/* The functions of the SDK, for a device that is here or nowhere. */
+void ch_start_charge_here (ChPlugin *self, const ChStartRequest *request,
+                           const ChOrigin *origin, guint wait_ms, ChCoreDone done,
+                           gpointer user_data);
+void ch_stop_charge_here (ChPlugin *self, const ChStopRequest *request,
+                          const ChOrigin *origin, guint wait_ms, ChCoreDone done,
+                          gpointer user_data);
+void ch_cancel_order_here (ChPlugin *self, const char *order_no, const char *reason,
+                           const ChOrigin *origin, ChCoreDone done, gpointer user_data);
+void ch_force_order_here (ChPlugin *self, const ChForceRequest *request,
+                          const ChOrigin *origin, ChCoreDone done, gpointer user_data);
+void ch_send_here (ChPlugin *self, const char *device, ChCommandType type, gint socket_no,
+                   gint port_no, const json_t *payload, gboolean force,
+                   const ChOrigin *origin, guint wait_ms, ChCoreDone done,
+                   gpointer user_data);
