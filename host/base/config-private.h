@@ -36,6 +36,19 @@ gboolean ch_config_resolve (ChConfig *config, const char *const *ignored_section
  */
 char **ch_config_reload (ChConfig *config, GError **error);
 
+/**
+ * ch_config_patch:
+ * @patch: object of key → text, number, boolean or list of texts; null takes back what
+ *   an earlier call gave
+ * @bad_key: (out) (transfer full) (nullable): the key that is wrong
+ *
+ * Values that are stronger than every source, until the process ends; a reload keeps
+ * them. All or nothing: every key has to be known and live, every value has to fit.
+ * Returns: (transfer full) (nullable): NULL-terminated names of changed keys
+ */
+char **ch_config_patch (ChConfig *config, const json_t *patch, char **bad_key,
+                        GError **error);
+
 /* Called after a reload for each changed key of an owner's section ("" = all). */
 void ch_config_set_changed (ChConfig *config, void (*changed) (const char *key, gpointer data),
                             gpointer data);

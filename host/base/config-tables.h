@@ -113,7 +113,8 @@ struct _ChConfig {
   GPtrArray *entries;  /* of ChConfigEntry, as declared */
   GPtrArray *sources;  /* of ChConfigSource */
   char **environment;
-  GPtrArray *options; /* "path=value" */
+  GPtrArray *options;    /* "path=value" */
+  GHashTable *overrides; /* path → ChConfigSetting: given while running */
   char **ignored;
   void (*changed) (const char *key, gpointer data);
   gpointer changed_data;
@@ -138,6 +139,7 @@ enum {
   CH_CONFIG_RANK_CREDENTIAL = 1000,
   CH_CONFIG_RANK_ENVIRONMENT = 2000, /* aliases are below, the first is the strongest */
   CH_CONFIG_RANK_OPTIONS = 3000,     /* and up, the last is the strongest */
+  CH_CONFIG_RANK_OVERRIDES = 1000000,
 };
 
 ChConfigSource *ch_config_source_new (const char *path, gboolean is_directory);
@@ -159,6 +161,12 @@ gboolean ch_config_collect_environment (ChConfig *config, GHashTable *settings,
                                         GError **error);
 gboolean ch_config_collect_options (ChConfig *config, GHashTable *settings,
                                     GError **error);
+
+void ch_config_collect_overrides (ChConfig *config, GHashTable *settings);
+
+/* Makes what all sources say effective, if only live keys differ. (transfer full):
+   names of changed keys */
+char **ch_config_apply (ChConfig *config, GPtrArray *sources, GError **error);
 
 /* Environment name of a path. (transfer full) */
 char *ch_config_environment_name (const char *path);

@@ -21,6 +21,7 @@ ChConfig *ch_config_new (void)
   config->entries = g_ptr_array_new_with_free_func (entry_free);
   config->sources = g_ptr_array_new_with_free_func (ch_config_source_free);
   config->options = g_ptr_array_new_with_free_func (g_free);
+  config->overrides = ch_config_settings_new ();
   return config;
 }
 
@@ -32,6 +33,7 @@ void ch_config_free (ChConfig *config)
   g_ptr_array_unref (config->entries);
   g_ptr_array_unref (config->sources);
   g_ptr_array_unref (config->options);
+  g_hash_table_unref (config->overrides);
   g_strfreev (config->environment);
   g_strfreev (config->ignored);
   g_free (config);
@@ -220,6 +222,7 @@ static GArray *make_values (ChConfig *config, GPtrArray *sources, GError **error
       || !ch_config_collect_environment (config, settings, error)
       || !ch_config_collect_options (config, settings, error))
     return NULL;
+  ch_config_collect_overrides (config, settings);
   for (guint i = 0; i < config->entries->len; i++) {
     const ChConfigEntry *entry = g_ptr_array_index (config->entries, i);
     Fresh fresh = {0};
@@ -288,25 +291,13 @@ static gboolean check_live (ChConfig *config, GArray *values, GError **error)
   return FALSE;
 }
 
-char **ch_config_reload (ChConfig *config, GError **error)
+char **ch_config_apply (ChConfig *config, GPtrArray *sources, GError **error)
 {
-  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func (ch_config_source_free);
   g_autoptr (GPtrArray) changed = g_ptr_array_new ();
-
-  for (guint i = 0; i < config->sources->len; i++) {
-    const ChConfigSource *source = g_ptr_array_index (config->sources, i);
-    ChConfigSource *again = ch_config_source_new (source->path, source->is_directory);
-    g_ptr_array_add (sources, again);
-    if (!ch_config_source_read (again, error))
-      return NULL;
-  }
   g_autoptr (GArray) values = make_values (config, sources, error);
+
   if (values == NULL || !check_live (config, values, error))
     return NULL;
-
-  GPtrArray *old = config->sources;
-  config->sources = g_steal_pointer (&sources);
-  g_ptr_array_unref (old);
   make_effective (config, values);
   for (guint i = 0; i < values->len; i++) {
     const ChConfigEntry *entry = g_ptr_array_index (config->entries, i);
@@ -317,6 +308,26 @@ char **ch_config_reload (ChConfig *config, GError **error)
     config->changed (g_ptr_array_index (changed, i), config->changed_data);
   g_ptr_array_add (changed, NULL);
   return (char **) g_ptr_array_free (g_steal_pointer (&changed), FALSE);
+}
+
+char **ch_config_reload (ChConfig *config, GError **error)
+{
+  g_autoptr (GPtrArray) sources = g_ptr_array_new_with_free_func (ch_config_source_free);
+
+  for (guint i = 0; i < config->sources->len; i++) {
+    const ChConfigSource *source = g_ptr_array_index (config->sources, i);
+    ChConfigSource *again = ch_config_source_new (source->path, source->is_directory);
+    g_ptr_array_add (sources, again);
+    if (!ch_config_source_read (again, error))
+      return NULL;
+  }
+  char **changed = ch_config_apply (config, sources, error);
+  if (changed == NULL)
+    return NULL;
+  GPtrArray *old = config->sources;
+  config->sources = g_steal_pointer (&sources);
+  g_ptr_array_unref (old);
+  return changed;
 }
 
 void ch_config_set_changed (ChConfig *config,

@@ -26,6 +26,12 @@ void ch_core_device_params (ChPlugin *self, const char *device, ChCoreDone done,
                             gpointer user_data);
 
 /*
+ * {"servers":[…],"total","directory":bool}: all that give a sign of life in the kv, this one
+ * from its own memory; without the kv this one alone.
+ */
+void ch_core_list_servers (ChPlugin *self, ChCoreDone done, gpointer user_data);
+
+/*
  * C8: stops a port that no order holds. In one transaction: an order that has failed at
  * once, for the books, and the durable command. The answer is that of ch_core_send() and
  * `order_no`.

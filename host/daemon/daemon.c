@@ -120,17 +120,8 @@ static gboolean add_sources (ChDaemon *daemon, GError **error)
 }
 
 /* Tells everybody which of their keys have changed. */
-gboolean ch_daemon_reload (ChDaemon *daemon, GError **error)
+static gboolean announce (ChDaemon *daemon, char **keys, const char *by, GError **error)
 {
-  ch_notify ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
-  g_auto (GStrv) keys = ch_config_reload (daemon->services.config, error);
-  ChMetric *family = ch_metric_register (
-      daemon->self, CH_METRIC_COUNTER, "chargehost_config_reload_total",
-      "Reloads of the configuration.", (const char *const[]) {"result", NULL});
-  ch_series_inc (ch_metric_with (family, keys != NULL ? "ok" : "refused", NULL));
-  ch_notify ("READY=1");
-  if (keys == NULL)
-    return FALSE;
   if (!ch_log_apply_config (daemon->services.config, error))
     return FALSE;
   if (daemon->services.gateway != NULL)
@@ -142,9 +133,29 @@ gboolean ch_daemon_reload (ChDaemon *daemon, GError **error)
     ChConfigReloadedEvent event = {
         .event = {.time_ms = ch_wall_ms (daemon->self), .socket_no = -1, .port_no = -1}};
     g_strlcpy (event.keys, names, sizeof event.keys);
+    g_strlcpy (event.by, by, sizeof event.by);
     ch_publish (daemon->config_topic, &event.event);
   }
   return TRUE;
+}
+
+void ch_daemon_reconfigured (ChDaemon *daemon, char **keys, const char *by)
+{
+  g_autoptr (GError) error = NULL;
+  if (!announce (daemon, keys, by, &error))
+    ch_error (daemon->self, "the log stays as it was: %s", error->message);
+}
+
+gboolean ch_daemon_reload (ChDaemon *daemon, GError **error)
+{
+  ch_notify ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
+  g_auto (GStrv) keys = ch_config_reload (daemon->services.config, error);
+  ChMetric *family = ch_metric_register (
+      daemon->self, CH_METRIC_COUNTER, "chargehost_config_reload_total",
+      "Reloads of the configuration.", (const char *const[]) {"result", NULL});
+  ch_series_inc (ch_metric_with (family, keys != NULL ? "ok" : "refused", NULL));
+  ch_notify ("READY=1");
+  return keys != NULL && announce (daemon, keys, "", error);
 }
 
 /* ---- signals ---- */

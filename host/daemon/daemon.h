@@ -54,6 +54,8 @@ void ch_options_clear (ChOptions *options);
 /* daemon.c */
 int ch_daemon_main (int argc, char **argv);
 gboolean ch_daemon_reload (ChDaemon *daemon, GError **error);
+/* Keys were changed while running: applies what is the daemon's and tells everybody. */
+void ch_daemon_reconfigured (ChDaemon *daemon, char **keys, const char *by);
 extern const ChConfigKey ch_daemon_config[];
 
 /* start.c: phases 1 to 9; blocks. FALSE: fatal, with one clear line. */

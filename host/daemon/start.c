@@ -216,6 +216,9 @@ static gboolean start_services (ChDaemon *daemon, GError **error)
   s->dbus = ch_dbus_new (s);
   ch_dbus_set_daemon (s->dbus, &table, daemon);
   ch_http_set_daemon (s->http, table.drain, daemon);
+  ch_http_set_reconfigured (
+      s->http, (void (*) (gpointer, char **, const char *)) ch_daemon_reconfigured,
+      daemon);
   ch_dbus_open (s->dbus);
   phase (daemon, 7, "commands");
   ch_core_start_outbound (s->core);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Administration (gateway 7.7): connections, configuration, log level, audit, breaker. */
-#include "base/config-private.h"
-#include "base/log-private.h"
+/* Administration (gateway 7.7): connections, breakers, servers, audit. */
+#include "core/core-admin.h"
 #include "core/core.h"
 #include "core/device.h"
 #include "core/session.h"
@@ -164,173 +163,37 @@ static void reset_breaker (ChPlugin *self, const ChRequest *request, ChReply rep
   list_breakers (self, request, reply);
 }
 
-/* ---- configuration, log level --------------------------------------------------------
- */
-
-json_t *ch_http_describe_config (ChPlugin *self)
-{
-  static const char *const secrets[]
-      = {"api.auth.api_keys", "thirdparty.auth.api_keys", "admin.api_keys", NULL};
-  json_t *keys = ch_config_describe (self->services->config);
-  for (guint i = 0; secrets[i] != NULL; i++) {
-    json_t *entry = json_object_get (keys, secrets[i]);
-    if (json_array_size (json_object_get (entry, "value")) > 0)
-      json_object_set_new (entry, "value", json_pack ("[s]", "****"));
-  }
-  return keys;
-}
-
-static void get_config (ChPlugin *self, const ChRequest *request, ChReply reply)
-{
-  ch_reply_data (self, reply, 200, NULL,
-                 json_pack ("{s:o}", "config", ch_http_describe_config (self)));
-}
-
-/* @data: a key of the table, which it leaves */
-static void level_over (ChPlugin *self, gpointer data)
-{
-  const char *module = data;
-  g_autoptr (GError) error = NULL;
-  if (*module != '\0')
-    ch_log_set_module_level (module, CH_LOG_TRACE + 1);
-  else if (!ch_log_apply_config (self->services->config, &error))
-    ch_warning (self, "the log level stays: %s", error->message);
-  ch_notice (self, "the log level of %s is as configured again",
-             *module != '\0' ? module : "everything");
-  g_hash_table_remove (self->services->http->levels, module);
-}
-
-static void remember_level (ChPlugin *self, const char *module, gint64 minutes)
-{
-  GHashTable *levels = self->services->http->levels;
-  ChTimer *before = g_hash_table_lookup (levels, module);
-  if (before != NULL)
-    ch_timer_cancel (self, before);
-  char *name = g_strdup (module);
-  ChTimer *timer = g_new (ChTimer, 1);
-  *timer = ch_timer_add (self, (guint64) minutes * 60000, level_over, name);
-  g_hash_table_replace (levels, name, timer);
-}
-
-static void put_log_level (ChPlugin *self, const ChRequest *request, ChReply reply)
-{
-  const json_t *body = ch_request_body (request);
-  const char *module = ch_json_get_string (body, "module", "");
-  gint64 minutes = ch_json_get_int (body, "minutes", 15);
-  ChLogLevel level;
-
-  if (!ch_log_level_parse (ch_json_get_string (body, "level", ""), &level)) {
-    ch_http_reply_invalid (self, reply, "level", "enum", json_object_get (body, "level"));
-    return;
-  }
-  if (*module != '\0')
-    ch_log_set_module_level (module, (int) level);
-  else
-    ch_log_set_level (level);
-  remember_level (self, module, minutes);
-  ch_reply_data (self, reply, 200, NULL,
-                 json_pack ("{s:s,s:s,s:I}", "module", module, "level",
-                            ch_log_level_name (level), "minutes", (json_int_t) minutes));
-}
-
-/* ---- audit ---------------------------------------------------------------------------
- */
-
-static json_t *json_or_null (const char *text)
-{
-  json_t *json = text != NULL ? ch_json_parse (text, strlen (text), NULL) : NULL;
-  return json != NULL ? json : json_null ();
-}
-
-static json_t *text_or_null (const char *text)
-{
-  return text != NULL ? json_string (text) : json_null ();
-}
-
-static void got_audit (ChPlugin *self, const ChTxResult *r, const GError *error,
-                       gpointer user_data)
-{
-  g_autofree ChHttpCall *call = user_data;
-  if (error != NULL) {
-    ch_reply_gerror (self, call->reply, error);
-    return;
-  }
-  json_t *list = json_array ();
-  guint rows = ch_tx_result_rows (r, 0);
-  for (guint row = 0; row < rows; row++) {
-    json_t *item = json_object ();
-    static const char *const texts[] = {"actor", "ip", "action", "object", "request_id"};
-    json_object_set_new (item, "id", json_integer (ch_tx_result_int (r, 0, row, "id")));
-    json_object_set_new (item, "at", ch_json_time (ch_tx_result_time (r, 0, row, "at")));
-    for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
-      json_object_set_new (item, texts[i],
-                           text_or_null (ch_tx_result_text (r, 0, row, texts[i])));
-    json_object_set_new (item, "before",
-                         json_or_null (ch_tx_result_text (r, 0, row, "before")));
-    json_object_set_new (item, "after",
-                         json_or_null (ch_tx_result_text (r, 0, row, "after")));
-    json_array_append_new (list, item);
-  }
-  json_t *data = json_pack ("{s:o}", "audit", list);
-  if (rows > 0)
-    json_object_set_new (data, "next",
-                         json_integer (ch_tx_result_int (r, 0, rows - 1, "id")));
-  ch_reply_data (self, call->reply, 200, NULL, data);
-}
-
-static void get_audit (ChPlugin *self, const ChRequest *request, ChReply reply)
-{
-  if (!ch_http_has_store (self->services->http)) {
-    ch_reply_error (self, reply, 50305, "there is no database", NULL);
-    return;
-  }
-  ChTx *tx = ch_tx_new (self);
-  ch_tx_add (tx, NULL, "audit.list");
-  ch_tx_bind_int (tx, "before_id", ch_request_query_int (request, "after", G_MAXINT64));
-  ch_tx_bind_int (tx, "count", ch_request_query_int (request, "limit", 100));
-  ch_tx_submit (tx, 0, got_audit, ch_http_call_new (reply, 200));
-}
-
 /* ---- the table -----------------------------------------------------------------------
  */
 
+static void list_servers (ChPlugin *self, const ChRequest *request, ChReply reply)
+{
+  ch_core_list_servers (self, ch_http_core_read, ch_http_call_new (reply, 200));
+}
+
+static const ChParam BREAKER_PARAMS[] = {
+    CH_HTTP_PARAM ("name", PATH, STRING, TRUE, 1, 64, CH_HTTP_ORDER_CHARS, "Breaker"),
+    {.name = NULL},
+};
 static const ChParam LIST_PARAMS[] = {CH_HTTP_PARAM_PAGING, {.name = NULL}};
 static const ChParam CONN_PARAMS[] = {
     CH_HTTP_PARAM ("conn_id", PATH, STRING, TRUE, 1, 32, CH_HTTP_ORDER_CHARS,
                    "Connection"),
     {.name = NULL},
 };
-static const ChParam LEVEL_PARAMS[] = {
-    CH_HTTP_PARAM ("level", BODY, STRING, TRUE, 1, 16, NULL, "error … trace"),
-    CH_HTTP_PARAM ("module", BODY, STRING, FALSE, 1, 64, NULL, "Only this part"),
-    CH_HTTP_PARAM ("minutes", BODY, INT, FALSE, 1, 1440, NULL, "For how long; 15"),
-    {.name = NULL},
-};
-static const ChParam AUDIT_PARAMS[] = {
-    CH_HTTP_PARAM ("after", QUERY, INT, FALSE, 1, 9e18, NULL, "Value of `next`"),
-    CH_HTTP_PARAM ("limit", QUERY, INT, FALSE, 1, 1000, NULL, "Default 100"),
-    {.name = NULL},
-};
-
-#define ADMIN(verb, route_path, table, text, func)                                       \
-  {                                                                                      \
-    .method = verb, .path = "/api/v1/admin" route_path, .auth = CH_AUTH_ADMIN,           \
-    .params = table, .summary = text, .handler = func                                    \
-  }
 
 const ChRoute ch_http_admin_routes[] = {
-    ADMIN ("GET", "/connections", LIST_PARAMS, "Live connections", list_connections),
-    ADMIN ("GET", "/connections/{conn_id}", CONN_PARAMS, "A connection", get_connection),
-    ADMIN ("DELETE", "/connections/{conn_id}", CONN_PARAMS, "Close a connection",
-           close_connection),
-    ADMIN ("POST", "/devices/{id}/kick", ch_http_device_params,
-           "Close the connection of a device", kick_device),
-    ADMIN ("GET", "/breakers", NULL, "Circuit breakers", list_breakers),
-    ADMIN ("POST", "/breakers/{name}/reset", NULL, "Close a circuit breaker",
-           reset_breaker),
-    ADMIN ("GET", "/config", NULL, "Effective configuration, secrets masked", get_config),
-    ADMIN ("PUT", "/log-level", LEVEL_PARAMS, "Another log level for a while",
-           put_log_level),
-    ADMIN ("GET", "/audit", AUDIT_PARAMS, "Who changed what", get_audit),
+    CH_HTTP_ADMIN ("GET", "/connections", LIST_PARAMS, "Live connections",
+                   list_connections),
+    CH_HTTP_ADMIN ("GET", "/connections/{conn_id}", CONN_PARAMS, "A connection",
+                   get_connection),
+    CH_HTTP_ADMIN ("DELETE", "/connections/{conn_id}", CONN_PARAMS, "Close a connection",
+                   close_connection),
+    CH_HTTP_ADMIN ("POST", "/devices/{id}/kick", ch_http_device_params,
+                   "Close the connection of a device", kick_device),
+    CH_HTTP_ADMIN ("GET", "/breakers", NULL, "Circuit breakers", list_breakers),
+    CH_HTTP_ADMIN ("POST", "/breakers/{name}/reset", BREAKER_PARAMS,
+                   "Close a circuit breaker", reset_breaker),
+    CH_HTTP_ADMIN ("GET", "/servers", NULL, "Instances and their load", list_servers),
     {.method = NULL},
 };

@@ -273,7 +273,8 @@ extern const ChRoute ch_http_health_routes[], ch_http_device_routes[],
     ch_http_order_routes[], ch_http_command_routes[], ch_http_seed_routes[],
     ch_http_legacy_routes[], ch_http_admin_routes[], ch_http_key_routes[],
     ch_http_queue_routes[], ch_http_drain_routes[], ch_http_order_admin_routes[],
-    ch_http_record_routes[], ch_http_device_admin_routes[], ch_http_ban_routes[];
+    ch_http_record_routes[], ch_http_device_admin_routes[], ch_http_ban_routes[],
+    ch_http_config_routes[], ch_http_audit_routes[];
 gboolean ch_http_monitor_open (ChHttp *http, GError **error); /* metrics, documents */
 gboolean ch_http_debug_open (ChHttp *http, GError **error);
 
@@ -297,6 +298,7 @@ struct _ChHttp {
   ChHttpHealth *health;
   char *debug_path;
   void (*drain) (gpointer daemon, gboolean on); /* NULL: nobody can */
+  void (*reconfigured) (gpointer daemon, char **keys, const char *by); /* nullable */
   gpointer daemon;
 };
 

@@ -33,6 +33,11 @@ void ch_http_key_create (ChHttp *http, const char *name, const char *scopes,
                          gpointer data);
 /* Whether any key exists: without one only health answers. */
 gboolean ch_http_has_keys (ChHttp *http);
+/* Called after keys were changed by REST, to tell everybody. */
+void ch_http_set_reconfigured (ChHttp *http,
+                               void (*reconfigured) (gpointer daemon, char **keys,
+                                                     const char *by),
+                               gpointer daemon);
 /* How /api/v1/admin/drain reaches the daemon; without it the answer is 501. */
 void ch_http_set_daemon (ChHttp *http, void (*drain) (gpointer daemon, gboolean on),
                          gpointer daemon);

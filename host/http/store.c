@@ -13,6 +13,11 @@
 
 extern const char ch_embed_0001_http_sqlite_sql[], ch_embed_0001_http_pgsql_sql[];
 
+#define AUDIT_FILTER(find)                                                               \
+  " WHERE at >= :from_at AND at <= :to_at AND (:actor = '' OR actor = :actor)"           \
+  " AND (:action = '' OR " find " (action, :action) > 0)"                                \
+  " AND (:object = '' OR " find " (object, :object) > 0)"
+
 static const ChStatement STATEMENTS[] = {
     {.name = "keys.insert",
      .sql = "INSERT INTO api_keys (key_id, name, key_hash, display, scopes, ip_allow, "
@@ -55,8 +60,18 @@ static const ChStatement STATEMENTS[] = {
             "after) VALUES (:at, :actor, :ip, :action, :object, :request_id, :before, "
             ":after)"},
     {.name = "audit.list",
-     .sql = "SELECT id, at, actor, ip, action, object, request_id, before, after FROM "
-            "audit_log WHERE id < :before_id ORDER BY id DESC LIMIT :count",
+     .sqlite
+     = "SELECT id, at, actor, ip, action, object, request_id, before, after"
+       " FROM audit_log" AUDIT_FILTER (
+           "instr") " AND id < :before_id ORDER BY id DESC LIMIT :count OFFSET :skip",
+     .pgsql
+     = "SELECT id, at, actor, ip, action, object, request_id, before, after"
+       " FROM audit_log" AUDIT_FILTER (
+           "strpos") " AND id < :before_id ORDER BY id DESC LIMIT :count OFFSET :skip",
+     .flags = CH_STATEMENT_READ_ONLY},
+    {.name = "audit.count",
+     .sqlite = "SELECT count (*) AS total FROM audit_log" AUDIT_FILTER ("instr"),
+     .pgsql = "SELECT count (*) AS total FROM audit_log" AUDIT_FILTER ("strpos"),
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "health.ping", .sql = "SELECT 1 AS one", .flags = CH_STATEMENT_READ_ONLY},
     {.name = NULL},
