@@ -65,6 +65,8 @@ struct _ChReactor {
   ChWatch wheel_watch;
   GPtrArray *timers; /* of PluginTimer, never shrinks */
   PluginTimer *vacant_timers;
+  GPtrArray *streams; /* of Stream, never shrinks */
+  struct _Stream *vacant_streams;
 
   pthread_mutex_t post_lock; /* for posted_first, posted_last, closed */
   Post *posted_first, *posted_last;
@@ -94,3 +96,4 @@ void posts_close (ChReactor *reactor);
 void posts_run (ChReactor *reactor, gint64 deadline_us);
 
 void timers_close (ChReactor *reactor);
+void streams_close (ChReactor *reactor);

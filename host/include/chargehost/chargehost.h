@@ -20,4 +20,5 @@
 #include <chargehost/plugin.h>
 #include <chargehost/protocol.h>
 #include <chargehost/store.h>
+#include <chargehost/stream.h>
 #include <chargehost/types.h>
