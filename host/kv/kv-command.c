@@ -77,7 +77,8 @@ static void find_pattern (const ChKvCommandInfo *info, Arguments *args)
   for (gsize i = 2; i + 1 < args->argc; i += 2)
     if (g_ascii_strcasecmp (args->argv[i], "MATCH") == 0)
       args->pattern_at = i + 1;
-  args->add_match = args->pattern_at == 0 && args->argc > 1;
+  /* An option without its value stays last, so that it is the error that it is. */
+  args->add_match = args->pattern_at == 0 && args->argc > 1 && args->argc % 2 == 0;
 }
 
 static ChKvRun *run_prefixed (ChKv *kv, const ChKvCommandInfo *info,
@@ -139,6 +140,7 @@ static void submit (ChKv *kv, ChKvRun *run)
     return;
   }
   run->in_driver = TRUE;
+  run->slotted = run->caller->slotted;
   set_deadline (run);
   /* The driver may complete it inside the call, and then it must not be looked at. */
   kv->submitted = run;
@@ -259,6 +261,11 @@ void ch_kv_set_timeout (ChPlugin *self, guint timeout_ms)
   ch_kv_caller (self->services->kv, self)->timeout_us = (gint64) timeout_ms * 1000;
 }
 
+void ch_kv_set_slotted (ChPlugin *self, gboolean slotted)
+{
+  ch_kv_caller (self->services->kv, self)->slotted = !!slotted;
+}
+
 gsize ch_kv_run_argc (const ChKvRun *run)
 {
   return run->argc;
@@ -274,4 +281,21 @@ const char *ch_kv_run_arg (const ChKvRun *run, gsize index, gsize *size)
 gint64 ch_kv_run_deadline_us (const ChKvRun *run)
 {
   return run->deadline_us;
+}
+
+gboolean ch_kv_run_blocks (const ChKvRun *run)
+{
+  return run->blocking;
+}
+
+gboolean ch_kv_run_is_slotted (const ChKvRun *run)
+{
+  return run->slotted;
+}
+
+gsize ch_kv_run_first_key (const ChKvRun *run)
+{
+  return run->info != NULL ? ch_kv_command_first_key (
+             run->info, (const char *const *) run->argv, run->argc)
+                           : 0;
 }

@@ -218,6 +218,30 @@ static void strip_reply (const ChKv *kv, ChKvCommandFlags flags, ChKvReply *repl
     strip (kv, reply->n_items > 0 ? reply->items[0] : reply);
 }
 
+/* What a caller can do about an error that the server answered. */
+static ChKvError code_of (const char *text)
+{
+  static const struct {
+    const char *word;
+    ChKvError code;
+  } words[] = {
+      {"BUSY ", CH_KV_ERROR_BUSY},
+      {"OOM ", CH_KV_ERROR_BUSY},
+      {"CLUSTERDOWN ", CH_KV_ERROR_UNAVAILABLE},
+      {"LOADING ", CH_KV_ERROR_UNAVAILABLE},
+      {"MASTERDOWN ", CH_KV_ERROR_UNAVAILABLE},
+      {"MISCONF ", CH_KV_ERROR_UNAVAILABLE},
+      {"NOREPLICAS ", CH_KV_ERROR_UNAVAILABLE},
+      {"READONLY ", CH_KV_ERROR_UNAVAILABLE},
+      {"TRYAGAIN ", CH_KV_ERROR_UNAVAILABLE},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+    if (g_str_has_prefix (text, words[i].word))
+      return words[i].code;
+  return CH_KV_ERROR_SERVER;
+}
+
 void ch_kv_run_complete (ChKvRun *run, ChKvReply *reply, GError *error)
 {
   ChKv *kv = run->kv;
@@ -240,7 +264,8 @@ void ch_kv_run_complete (ChKvRun *run, ChKvReply *reply, GError *error)
   if (kv->prefix_size > 0 && run->info != NULL && reply != NULL)
     strip_reply (kv, run->info->flags, reply);
   if (reply != NULL && reply->kind == CH_KV_REPLY_ERROR && error == NULL)
-    run->error = g_error_new_literal (CH_KV_ERROR, CH_KV_ERROR_SERVER, reply->text);
+    run->error
+        = g_error_new_literal (CH_KV_ERROR, (gint) code_of (reply->text), reply->text);
   finish (run);
 }
 

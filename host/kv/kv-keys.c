@@ -305,3 +305,32 @@ gboolean ch_kv_command_keys (const ChKvCommandInfo *info, const char *const *arg
     return TRUE;
   return mark_range (first, (gsize) last, (gsize) info->step, is_key);
 }
+
+gsize ch_kv_command_first_key (const ChKvCommandInfo *info, const char *const *argv,
+                               gsize argc)
+{
+  guint64 n = 0;
+  gsize at = 0;
+
+  switch (info->kind) {
+  case CH_KV_KEYS_NUMBER: {
+    gsize first = (gsize) info->first;
+    if (first < argc && g_ascii_string_to_unsigned (argv[first], 10, 1, argc, &n, NULL)
+        && n < argc - first)
+      at = first + 1;
+    break;
+  }
+  case CH_KV_KEYS_STORE:
+    at = 1;
+    break;
+  case CH_KV_KEYS_RANGE:
+    at = (gsize) info->first;
+    break;
+  case CH_KV_KEYS_CHANNEL:
+  case CH_KV_KEYS_PATTERN:
+  case CH_KV_KEYS_SCAN:
+  default:
+    break;
+  }
+  return at < argc ? at : 0;
+}

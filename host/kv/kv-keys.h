@@ -54,3 +54,7 @@ const ChKvCommandInfo *ch_kv_command_info_at (gsize index);
  */
 gboolean ch_kv_command_keys (const ChKvCommandInfo *info, const char *const *argv,
                              gsize argc, gboolean *is_key);
+
+/* Index of the first key, 0 when there is none. */
+gsize ch_kv_command_first_key (const ChKvCommandInfo *info, const char *const *argv,
+                               gsize argc);

@@ -29,6 +29,7 @@ struct _ChKvRun {
   gboolean in_driver;          /* the driver will complete it */
   gboolean completed;          /* the answer is there, perhaps a time-out */
   gboolean blocking;           /* answered on its own, out of the caller's order */
+  gboolean slotted;            /* its keys share one slot of a cluster */
   gsize argc;
   char **argv;
   gsize *sizes;
@@ -48,6 +49,7 @@ struct _ChKvCaller {
   ChKvRunList finished;   /* those of them whose answer is there */
   ChKvCaller *next_ready; /* in the list of those who can be answered */
   gint64 timeout_us;      /* 0: kv.timeout */
+  gboolean slotted;       /* the keys of each command share one slot */
   guint in_use;           /* being delivered to */
   gboolean is_ready;
   gboolean is_dead;

@@ -74,12 +74,13 @@ typedef enum {
 GQuark ch_kv_error_quark (void);
 typedef enum {
   CH_KV_ERROR_FAILED = 0,
-  CH_KV_ERROR_UNAVAILABLE,
-  CH_KV_ERROR_BUSY,    /* queue full */
+  CH_KV_ERROR_UNAVAILABLE, /* not executed: no connection, no primary, loading */
+  CH_KV_ERROR_BUSY,    /* not executed: queue full, a long script, out of memory */
   CH_KV_ERROR_TIMEOUT,
   CH_KV_ERROR_SERVER,  /* the reply was an error; text as Redis words it */
   CH_KV_ERROR_USAGE,
   CH_KV_ERROR_CANCELLED,
+  CH_KV_ERROR_OUTCOME_UNKNOWN, /* sent, then the connection was lost: done or not */
 } ChKvError;
 
 /**

@@ -48,7 +48,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChKvReply, ch_kv_reply_free)
  * ChKvDone:
  * @self: the caller
  * @reply: (nullable): %NULL with an error
- * @error: (nullable): an error reply of the server is given as %CH_KV_ERROR_SERVER, too
+ * @error: (nullable): an error reply of the server is given, too: as
+ *   %CH_KV_ERROR_UNAVAILABLE or %CH_KV_ERROR_BUSY when it says that the server would not
+ *   at the moment (LOADING, READONLY, OOM, …), else as %CH_KV_ERROR_SERVER
  * @user_data: as given
  */
 typedef void (*ChKvDone) (ChPlugin *self, const ChKvReply *reply, const GError *error,
@@ -118,6 +120,14 @@ void ch_kv_unsubscribe (ChPlugin *self, ChSubscription subscription);
  */
 void ch_kv_set_timeout (ChPlugin *self, guint timeout_ms);
 
+/**
+ * ch_kv_set_slotted:
+ * @self: the caller
+ * @slotted: whether all keys of each of its commands and function calls share one hash
+ *   slot of Redis Cluster (hash tags), so that a driver may send them to a cluster
+ */
+void ch_kv_set_slotted (ChPlugin *self, gboolean slotted);
+
 /* Returns: whether the kv answers at the moment */
 gboolean ch_kv_is_up (ChPlugin *self);
 
@@ -131,6 +141,12 @@ typedef struct _ChKvRun ChKvRun;
 gsize ch_kv_run_argc (const ChKvRun *run);
 const char *ch_kv_run_arg (const ChKvRun *run, gsize index, gsize *size);
 gint64 ch_kv_run_deadline_us (const ChKvRun *run);
+/* Whether it may wait for data (BLMOVE and its like), so needs a connection of its own. */
+gboolean ch_kv_run_blocks (const ChKvRun *run);
+/* What the caller said with ch_kv_set_slotted(). */
+gboolean ch_kv_run_is_slotted (const ChKvRun *run);
+/* Index of the first key, 0 when it has none. */
+gsize ch_kv_run_first_key (const ChKvRun *run);
 /* Completes it: exactly one of the two is given (transfer full); main loop only. */
 void ch_kv_run_complete (ChKvRun *run, ChKvReply *reply, GError *error);
 /* A message of a channel that the front subscribed to, with its prefixed name. */
