@@ -2,23 +2,10 @@
 #include "helpers/resp-client.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#define PATIENCE_MS 10000
-
-struct _RedisServer {
-  GPid pid;
-  char *folder;
-  char *socket;
-};
 
 struct _RespClient {
   int fd;
@@ -38,93 +25,6 @@ static int connect_to (const char *path)
     fd = -1;
   }
   return fd;
-}
-
-static void remove_folder (const char *folder)
-{
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL) {
-    g_autofree char *path = g_build_filename (folder, name, NULL);
-    unlink (path);
-  }
-  rmdir (folder);
-}
-
-static void die_with_parent (gpointer data)
-{
-  prctl (PR_SET_PDEATHSIG, SIGKILL);
-}
-
-static gboolean wait_until_it_listens (RedisServer *server)
-{
-  for (guint ms = 0; ms < PATIENCE_MS; ms += 10) {
-    int fd = connect_to (server->socket);
-    if (fd >= 0) {
-      close (fd);
-      return TRUE;
-    }
-    if (waitpid (server->pid, NULL, WNOHANG) == server->pid) {
-      server->pid = 0;
-      return FALSE;
-    }
-    poll (NULL, 0, 10);
-  }
-  return FALSE;
-}
-
-RedisServer *redis_server_start (const char **reason)
-{
-  g_autofree char *program = g_find_program_in_path ("redis-server");
-
-  *reason = "redis-server is not installed";
-  if (program == NULL)
-    return NULL;
-  RedisServer *server = g_new0 (RedisServer, 1);
-  server->folder = g_dir_make_tmp ("kv-redis-XXXXXX", NULL);
-  server->socket = g_build_filename (server->folder, "socket", NULL);
-  const char *argv[] = {program,        "--port",     "0",       "--unixsocket",
-                        server->socket, "--save",     "",        "--dir",
-                        server->folder, "--loglevel", "warning", NULL};
-  GSpawnFlags flags = G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL;
-  if (!g_spawn_async (NULL, (char **) argv, NULL, flags, die_with_parent, NULL,
-                      &server->pid, NULL)
-      || !wait_until_it_listens (server)) {
-    *reason = "redis-server does not start";
-    redis_server_stop (server);
-    return NULL;
-  }
-  return server;
-}
-
-void redis_server_stop (RedisServer *server)
-{
-  if (server == NULL)
-    return;
-  if (server->pid > 0) {
-    kill (server->pid, SIGKILL);
-    waitpid (server->pid, NULL, 0);
-  }
-  remove_folder (server->folder);
-  g_free (server->folder);
-  g_free (server->socket);
-  g_free (server);
-}
-
-const char *redis_server_socket (const RedisServer *server)
-{
-  return server->socket;
-}
-
-int redis_server_missing (const char *reason)
-{
-  if (g_getenv ("CI") != NULL) {
-    g_printerr ("%s\n", reason);
-    return 1;
-  }
-  g_print ("1..0 # SKIP %s\n", reason);
-  return 0;
 }
 
 /* ---- the client ---------------------------------------------------------------------
@@ -267,4 +167,10 @@ ChKvReply *resp_client_read (RespClient *client)
   default:
     g_error ("not RESP2: %s", line);
   }
+}
+
+ChKvReply *resp_client_run (RespClient *client, const char *const *argv, gsize argc)
+{
+  resp_client_send (client, argv, NULL, argc);
+  return resp_client_read (client);
 }
