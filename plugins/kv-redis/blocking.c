@@ -44,8 +44,12 @@ static void complete (Place *place, ChKvReply *reply, GError *error)
 
   place->is_sent = FALSE;
   place->idle_ms = ch_now_ms (place->blocking->redis->self);
-  if (run != NULL)
+  if (run != NULL) {
     ch_kv_run_complete (run, reply, error);
+    return;
+  }
+  ch_kv_reply_free (reply);
+  g_clear_error (&error);
 }
 
 static void send_run (Place *place)

@@ -204,8 +204,8 @@ static void link_lost (gpointer owner, Link *link, const char *why)
   }
   ch_series_inc (node->redis->lost);
   ch_series_add (node->redis->unknown, (double) n);
-  ch_warning (node->redis->self, "%s: %s; %" G_GSIZE_FORMAT " commands were under way",
-              node->name, why, n);
+  ch_warning (node->redis->self, "%s; %" G_GSIZE_FORMAT " commands were under way", why,
+              n);
   node->state = NODE_IDLE;
   set_up (node, FALSE);
   gboolean was_stable = now_ms - node->ready_ms >= STABLE_MS;
@@ -329,8 +329,9 @@ static void look (Node *node)
 
   if (oldest_ms > settings->read_ms) {
     Link *link = node->link;
+    g_autofree char *why = g_strdup_printf ("%s: no answer in time", node->name);
     link->is_dead = TRUE;
-    link_lost (node, link, "no answer in time");
+    link_lost (node, link, why);
     return;
   }
   if (!node->slow && oldest_ms > settings->breaker_ms) {
