@@ -79,13 +79,28 @@ CtlExit ctl_orders_list (Ctl *ctl, int argc, char **argv)
   return CTL_OK;
 }
 
-CtlExit ctl_orders_show (Ctl *ctl, int argc, char **argv)
+static CtlExit read_order (Ctl *ctl, int argc, char **argv, const char *method)
 {
   CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
   if (status != CTL_OK)
     return status;
   g_autofree char *path = ctl_order_path (argv[1]);
-  return ctl_print_call (ctl, path, ORDER1, "Get", NULL);
+  return ctl_print_call (ctl, path, ORDER1, method, NULL);
+}
+
+CtlExit ctl_orders_show (Ctl *ctl, int argc, char **argv)
+{
+  return read_order (ctl, argc, argv, "Get");
+}
+
+CtlExit ctl_orders_events (Ctl *ctl, int argc, char **argv)
+{
+  return read_order (ctl, argc, argv, "GetEvents");
+}
+
+CtlExit ctl_orders_timeline (Ctl *ctl, int argc, char **argv)
+{
+  return read_order (ctl, argc, argv, "GetTimeline");
 }
 
 /* ---- ending ---- */
@@ -117,8 +132,8 @@ CtlExit ctl_orders_cancel (Ctl *ctl, int argc, char **argv)
 
 CtlExit ctl_orders_force_settle (Ctl *ctl, int argc, char **argv)
 {
-  gint energy_wh = -1, duration_s = -1, end_reason = -1;
-  g_autofree char *comment = NULL;
+  gint energy_wh = -1, duration_s = -1;
+  g_autofree char *comment = NULL, *end_reason = NULL;
   GOptionEntry entries[] = {
       {"comment", 0, 0, G_OPTION_ARG_FILENAME, &comment,
        "Why it is done by hand; stands in the order's history; required", "TEXT"},
@@ -126,8 +141,8 @@ CtlExit ctl_orders_force_settle (Ctl *ctl, int argc, char **argv)
        "WH"},
       {"duration", 0, 0, G_OPTION_ARG_INT, &duration_s, "Time; default what is known",
        "S"},
-      {"end-reason", 0, 0, G_OPTION_ARG_INT, &end_reason,
-       "Code of the end: 0 normal, 1 by the user …", "N"},
+      {"end-reason", 0, 0, G_OPTION_ARG_FILENAME, &end_reason,
+       "Why it ended: normal, user_stop, fault, or a number", "NAME"},
       {NULL},
   };
   CtlExit status = ctl_options (ctl, entries, &argc, &argv);
@@ -142,8 +157,8 @@ CtlExit ctl_orders_force_settle (Ctl *ctl, int argc, char **argv)
     g_variant_dict_insert (&figures, "energy_wh", "i", energy_wh);
   if (duration_s != -1)
     g_variant_dict_insert (&figures, "duration_s", "i", duration_s);
-  if (end_reason != -1)
-    g_variant_dict_insert (&figures, "end_reason", "i", end_reason);
+  if (end_reason != NULL)
+    g_variant_dict_insert (&figures, "end_reason", "s", end_reason);
   g_autofree char *path = ctl_order_path (argv[1]);
   return ctl_print_call (
       ctl, path, ORDER1, "ForceSettle",

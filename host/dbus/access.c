@@ -6,6 +6,7 @@
  */
 #include "dbus/dbus-private.h"
 #include "http/http.h"
+#include <chargehost/json.h>
 
 #include <string.h>
 #include <unistd.h>
@@ -174,7 +175,8 @@ gboolean ch_dbus_caller_is_trusted (ChDbus *dbus, GDBusMethodInvocation *invocat
   return caller != NULL && is_trusted (caller);
 }
 
-void ch_dbus_audit (ChDbus *dbus, GDBusMethodInvocation *invocation, const char *object)
+void ch_dbus_audit_change (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                           const char *object, const json_t *before, const json_t *after)
 {
   const ChDbusCaller *caller = caller_of (dbus, invocation);
   const char *interface = g_dbus_method_invocation_get_interface_name (invocation);
@@ -184,7 +186,37 @@ void ch_dbus_audit (ChDbus *dbus, GDBusMethodInvocation *invocation, const char 
   g_autofree char *actor = caller != NULL && caller->uid != G_MAXUINT32
                                ? g_strdup_printf ("uid:%u", caller->uid)
                                : g_strdup ("uid:unknown");
-  ch_http_audit (dbus->services->http, actor, NULL, action, object, NULL, NULL, NULL);
+  g_autofree char *old = json_is_object (before) ? ch_json_dump (before) : NULL;
+  g_autofree char *new = json_is_object (after) ? ch_json_dump (after) : NULL;
+  ch_http_audit (dbus->services->http, actor, NULL, action, object, NULL, old, new);
+}
+
+void ch_dbus_audit (ChDbus *dbus, GDBusMethodInvocation *invocation, const char *object)
+{
+  ch_dbus_audit_change (dbus, invocation, object, NULL, NULL);
+}
+
+ChDbusChange *ch_dbus_change_new (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                                  const char *object)
+{
+  ChDbusChange *change = g_new (ChDbusChange, 1);
+  *change = (ChDbusChange) {dbus, invocation, g_strdup (object)};
+  return change;
+}
+
+void ch_dbus_change_free (ChDbusChange *change)
+{
+  g_free (change->object);
+  g_free (change);
+}
+
+void ch_dbus_changed (ChPlugin *self, const json_t *data, const GError *error,
+                      gpointer user_data)
+{
+  g_autoptr (ChDbusChange) change = user_data;
+  if (error == NULL)
+    ch_dbus_audit_change (change->dbus, change->invocation, change->object, NULL, data);
+  ch_dbus_return_json (self, data, error, change->invocation);
 }
 
 void ch_dbus_forget_caller (ChDbus *dbus, const char *sender)

@@ -58,6 +58,24 @@ void ch_dbus_authorize (ChDbus *dbus, GDBusMethodInvocation *invocation,
 gboolean ch_dbus_caller_is_trusted (ChDbus *dbus, GDBusMethodInvocation *invocation);
 /* A change that was carried out goes into the audit log. @object: what was changed */
 void ch_dbus_audit (ChDbus *dbus, GDBusMethodInvocation *invocation, const char *object);
+/* The same with what was there and what is there now; both may be NULL. */
+void ch_dbus_audit_change (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                           const char *object, const json_t *before, const json_t *after);
+
+/* A change whose end comes later. */
+typedef struct {
+  ChDbus *dbus;
+  GDBusMethodInvocation *invocation;
+  char *object; /* what the audit log calls it */
+} ChDbusChange;
+ChDbusChange *ch_dbus_change_new (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                                  const char *object);
+void ch_dbus_change_free (ChDbusChange *change);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChDbusChange, ch_dbus_change_free)
+/* A ChCoreDone that answers with JSON and audits it; @change is a ChDbusChange (owned).
+ */
+void ch_dbus_changed (ChPlugin *self, const json_t *data, const GError *error,
+                      gpointer change);
 /* A caller left the bus. */
 void ch_dbus_forget_caller (ChDbus *dbus, const char *sender);
 
@@ -118,6 +136,15 @@ void ch_dbus_plugin_changed (ChPlugin *self, const ChTopic *topic, const ChEvent
                              gpointer data);
 gboolean ch_dbus_export_devices (ChDbus *dbus, GError **error);
 gboolean ch_dbus_export_orders (ChDbus *dbus, GError **error);
+/* device-admin.c; ChDbusThen for RegisterDevice, and methods of Device1. */
+void ch_dbus_register_device (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                              gpointer data);
+void ch_dbus_change_device (ChDbus *dbus, ChDevice *device,
+                            GDBusMethodInvocation *invocation);
+void ch_dbus_retire_device (ChDbus *dbus, ChDevice *device,
+                            GDBusMethodInvocation *invocation);
+void ch_dbus_stop_port (ChDbus *dbus, ChDevice *device,
+                        GDBusMethodInvocation *invocation);
 /* device-calls.c; a ChDbusThen for every method of Device1. @id: owned */
 void ch_dbus_device_call (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer id);
 /* events.c */

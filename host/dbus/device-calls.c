@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Methods of org.chargehost.Device1: the same requests, with the same limits, as REST's.
  */
+#include "core/core-admin.h"
 #include "core/device.h"
 #include "dbus/dbus-private.h"
 #include <chargehost/conn.h>
@@ -21,6 +22,11 @@ static void get (ChDbus *dbus, ChDevice *device, GDBusMethodInvocation *invocati
   if (!ch_dbus_caller_is_trusted (dbus, invocation))
     ch_dbus_hide_orders (data);
   ch_dbus_return_json (dbus->self, data, NULL, invocation);
+}
+
+static void get_params (ChDbus *dbus, ChDevice *device, GDBusMethodInvocation *invocation)
+{
+  ch_core_device_params (dbus->self, device->id, ch_dbus_return_json, invocation);
 }
 
 /* ---- charges ---- */
@@ -215,8 +221,16 @@ void ch_dbus_device_call (ChDbus *dbus, GDBusMethodInvocation *invocation, gpoin
     void (*run) (ChDbus *dbus, ChDevice *device, GDBusMethodInvocation *invocation);
     gboolean starts; /* refused while the daemon starts or drains */
   } calls[] = {
-      {"Get", get, FALSE},      {"StartCharge", start, TRUE}, {"StopCharge", stop, FALSE},
-      {"Reboot", reboot, TRUE}, {"Send", send, TRUE},         {"Kick", kick, FALSE},
+      {"Get", get, FALSE},
+      {"GetParams", get_params, FALSE},
+      {"StartCharge", start, TRUE},
+      {"StopCharge", stop, FALSE},
+      {"StopPort", ch_dbus_stop_port, FALSE},
+      {"Reboot", reboot, TRUE},
+      {"Send", send, TRUE},
+      {"Kick", kick, FALSE},
+      {"Change", ch_dbus_change_device, FALSE},
+      {"Retire", ch_dbus_retire_device, FALSE},
   };
   g_autofree char *id = data;
   ChDevice *device = ch_device_find (dbus->services->core, id);

@@ -8,6 +8,8 @@
 #include "core/session.h"
 #include "dbus/dbus-private.h"
 
+#include <string.h>
+
 static ChDevice *device_of (ChDbus *dbus, const char *node)
 {
   g_autofree char *id = node != NULL ? ch_dbus_unescape (node) : NULL;
@@ -16,6 +18,13 @@ static ChDevice *device_of (ChDbus *dbus, const char *node)
   return g_strcmp0 (again, node) == 0 && id != NULL
              ? ch_device_find (dbus->services->core, id)
              : NULL;
+}
+
+/* By its whole path: between dispatch and call a device may have been deleted. */
+static ChDevice *device_at (ChDbus *dbus, const char *path)
+{
+  const char *slash = strrchr (path, '/');
+  return slash != NULL ? device_of (dbus, slash + 1) : NULL;
 }
 
 static char **enumerate (GDBusConnection *connection, const char *sender,
@@ -71,7 +80,11 @@ static GVariant *get_property (GDBusConnection *connection, const char *sender,
                                const char *path, const char *interface, const char *name,
                                GError **error, gpointer data)
 {
-  ChDevice *device = data;
+  ChDevice *device = device_at (data, path);
+  if (device == NULL) {
+    g_set_error (error, G_DBUS_ERROR, G_DBUS_ERROR_UNKNOWN_OBJECT, "the device is gone");
+    return NULL;
+  }
   ChPresence presence = ch_session_presence (device, ch_now_ms (device->core->self));
   if (g_str_equal (name, "Id"))
     return g_variant_new_string (device->id);
@@ -96,10 +109,15 @@ static void call (GDBusConnection *connection, const char *sender, const char *p
                   const char *interface, const char *method, GVariant *parameters,
                   GDBusMethodInvocation *invocation, gpointer data)
 {
-  const ChDevice *device = data;
-  ch_dbus_authorize (device->core->services->dbus, invocation,
-                     g_str_equal (method, "Get") ? CH_DBUS_READ : CH_DBUS_CHANGE,
-                     ch_dbus_device_call, g_strdup (device->id), g_free);
+  ChDbus *dbus = data;
+  const ChDevice *device = device_at (dbus, path);
+  gboolean reads = g_str_has_prefix (method, "Get");
+  if (device == NULL)
+    g_dbus_method_invocation_return_dbus_error (
+        invocation, "org.chargehost.Error.DeviceNotFound", "the device is gone");
+  else
+    ch_dbus_authorize (dbus, invocation, reads ? CH_DBUS_READ : CH_DBUS_CHANGE,
+                       ch_dbus_device_call, g_strdup (device->id), g_free);
 }
 
 static const GDBusInterfaceVTable DEVICE_TABLE
@@ -110,10 +128,9 @@ static const GDBusInterfaceVTable *dispatch (GDBusConnection *connection,
                                              const char *interface, const char *node,
                                              gpointer *out, gpointer data)
 {
-  ChDevice *device = device_of (data, node);
-  if (device == NULL)
+  if (device_of (data, node) == NULL)
     return NULL;
-  *out = device;
+  *out = data;
   return &DEVICE_TABLE;
 }
 

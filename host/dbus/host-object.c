@@ -133,22 +133,10 @@ static gboolean on_log_level (ChDbusHost1 *object, GDBusMethodInvocation *invoca
 
 /* ---- keys and copies ---- */
 
-typedef struct {
-  ChDbus *dbus;
-  GDBusMethodInvocation *invocation;
-} Change;
-
-static Change *change_new (ChDbus *dbus, GDBusMethodInvocation *invocation)
-{
-  Change *change = g_new (Change, 1);
-  *change = (Change) {dbus, invocation};
-  return change;
-}
-
 static void key_created (const char *key_id, const char *key, const GError *error,
                          gpointer data)
 {
-  Change *change = data;
+  g_autoptr (ChDbusChange) change = data;
   if (error != NULL)
     ch_dbus_return_error (change->invocation, error);
   else {
@@ -156,7 +144,6 @@ static void key_created (const char *key_id, const char *key, const GError *erro
     g_dbus_method_invocation_return_value (change->invocation,
                                            g_variant_new ("(ss)", key_id, key));
   }
-  g_free (change);
 }
 
 static void do_create_key (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
@@ -167,7 +154,7 @@ static void do_create_key (ChDbus *dbus, GDBusMethodInvocation *invocation, gpoi
                  &scopes);
   g_autofree char *list = g_strjoinv (",", (char **) scopes);
   ch_http_key_create (dbus->services->http, name, list, key_created,
-                      change_new (dbus, invocation));
+                      ch_dbus_change_new (dbus, invocation, name));
 }
 
 static gboolean on_create_key (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
@@ -180,15 +167,12 @@ static gboolean on_create_key (ChDbusHost1 *object, GDBusMethodInvocation *invoc
 static void backed_up (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
 {
-  g_autofree Change *change = data;
+  g_autoptr (ChDbusChange) change = data;
   if (error != NULL) {
     ch_dbus_return_error (change->invocation, error);
     return;
   }
-  const char *path;
-  g_variant_get (g_dbus_method_invocation_get_parameters (change->invocation), "(&s)",
-                 &path);
-  ch_dbus_audit (change->dbus, change->invocation, path);
+  ch_dbus_audit (change->dbus, change->invocation, change->object);
   g_dbus_method_invocation_return_value (change->invocation, NULL);
 }
 
@@ -199,7 +183,8 @@ static void do_backup (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer
   if (!g_path_is_absolute (path))
     ch_dbus_return_invalid (invocation, "the path must be absolute");
   else
-    ch_store_backup (dbus->self, path, backed_up, change_new (dbus, invocation));
+    ch_store_backup (dbus->self, path, backed_up,
+                     ch_dbus_change_new (dbus, invocation, path));
 }
 
 static gboolean on_backup (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
@@ -300,6 +285,14 @@ static gboolean on_get_command (ChDbusHost1 *object, GDBusMethodInvocation *invo
   return TRUE;
 }
 
+static gboolean on_register (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                             const char *device, ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, ch_dbus_register_device, NULL,
+                     NULL);
+  return TRUE;
+}
+
 static gboolean on_subscribe (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
                               const char *pattern, const char *device, ChDbus *dbus)
 {
@@ -335,6 +328,7 @@ gboolean ch_dbus_export_host (ChDbus *dbus, GError **error)
       {"handle-get-order", G_CALLBACK (on_get_order)},
       {"handle-stop-order", G_CALLBACK (on_stop_order)},
       {"handle-get-command", G_CALLBACK (on_get_command)},
+      {"handle-register-device", G_CALLBACK (on_register)},
       {"handle-subscribe", G_CALLBACK (on_subscribe)},
       {"handle-unsubscribe", G_CALLBACK (on_unsubscribe)},
   };

@@ -3,6 +3,7 @@
  * org.chargehost.Order1 for active orders, as a subtree. Which orders there are, and what
  * is in them, is for the daemon's group only: nothing is enumerated.
  */
+#include "core/core-admin.h"
 #include "core/order.h"
 #include "core/orders.h"
 #include "dbus/dbus-private.h"
@@ -64,38 +65,43 @@ static void cancel (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *i
                           invocation);
 }
 
-typedef struct {
-  ChDbus *dbus;
-  GDBusMethodInvocation *invocation;
-  char order_no[CH_ORDER_NO_SIZE];
-} Force;
-
-static void forced (ChPlugin *self, const json_t *data, const GError *error,
-                    gpointer user_data)
-{
-  g_autofree Force *force = user_data;
-  if (error == NULL)
-    ch_dbus_audit (force->dbus, force->invocation, force->order_no);
-  ch_dbus_return_json (self, data, error, force->invocation);
-}
-
 static void force (ChDbus *dbus, ChForceRequest *request,
                    GDBusMethodInvocation *invocation)
 {
   ChOrigin origin = {.by = "dbus"};
-  Force *call = g_new0 (Force, 1);
-  call->dbus = dbus;
-  call->invocation = invocation;
-  g_strlcpy (call->order_no, request->order_no, sizeof call->order_no);
-  ch_core_force_order (dbus->self, request, &origin, forced, call);
+  g_autofree char *comment = g_strdup (request->comment);
+  if (*g_strstrip (comment) == '\0')
+    ch_dbus_return_invalid (invocation, "a comment of 1 to 255 bytes is required");
+  else
+    ch_core_force_order (dbus->self, request, &origin, ch_dbus_changed,
+                         ch_dbus_change_new (dbus, invocation, request->order_no));
 }
 
 static const ChDbusOption SETTLE_OPTIONS[] = {
     {"energy_wh", CH_DBUS_INT, 0, 10000000},
     {"duration_s", CH_DBUS_INT, 0, 30 * 86400},
-    {"end_reason", CH_DBUS_INT, 0, CH_END_UNKNOWN},
+    {"end_reason", CH_DBUS_TEXT, 1, 32},
     {NULL},
 };
+
+/* A name such as normal, or a number; answers and returns FALSE when it is neither. */
+static gboolean read_end_reason (GDBusMethodInvocation *invocation, const char *text,
+                                 gint64 *reason)
+{
+  *reason = CH_UNSET;
+  for (gint i = 0; text != NULL && i <= CH_END_UNKNOWN; i++) {
+    const char *name = ch_end_reason_name ((ChEndReason) i);
+    g_autofree char *number = g_strdup_printf ("%d", i);
+    if ((i == CH_END_UNKNOWN || !g_str_equal (name, "unknown"))
+        && (g_str_equal (text, name) || g_str_equal (text, number))) {
+      *reason = i;
+      return TRUE;
+    }
+  }
+  if (text != NULL)
+    ch_dbus_return_invalid (invocation, "there is no end reason '%s'", text);
+  return text == NULL;
+}
 
 static void settle (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invocation)
 {
@@ -108,8 +114,9 @@ static void settle (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *i
     return;
   request.energy_wh = ch_json_get_int (figures, "energy_wh", CH_UNSET);
   request.duration_s = ch_json_get_int (figures, "duration_s", CH_UNSET);
-  request.end_reason = ch_json_get_int (figures, "end_reason", CH_UNSET);
-  force (dbus, &request, invocation);
+  if (read_end_reason (invocation, ch_json_get_string (figures, "end_reason", NULL),
+                       &request.end_reason))
+    force (dbus, &request, invocation);
 }
 
 static void fail (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invocation)
@@ -128,16 +135,28 @@ static void get (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invo
   ch_core_get_order (dbus->self, order_no, ch_dbus_return_json, invocation);
 }
 
+static void get_events (ChDbus *dbus, const char *order_no,
+                        GDBusMethodInvocation *invocation)
+{
+  ch_core_order_events (dbus->self, order_no, ch_dbus_return_json, invocation);
+}
+
+static void get_timeline (ChDbus *dbus, const char *order_no,
+                          GDBusMethodInvocation *invocation)
+{
+  ch_core_order_timeline (dbus->self, order_no, ch_dbus_return_json, invocation);
+}
+
 static void allowed (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
 {
   static const struct {
     const char *method;
     void (*run) (ChDbus *dbus, const char *order_no, GDBusMethodInvocation *invocation);
-  } calls[] = {{"Get", get},
-               {"Stop", stop},
-               {"Cancel", cancel},
-               {"ForceSettle", settle},
-               {"ForceFail", fail}};
+  } calls[] = {
+      {"Get", get},        {"GetEvents", get_events}, {"GetTimeline", get_timeline},
+      {"Stop", stop},      {"Cancel", cancel},        {"ForceSettle", settle},
+      {"ForceFail", fail},
+  };
   const char *path = g_dbus_method_invocation_get_object_path (invocation);
   const char *method = g_dbus_method_invocation_get_method_name (invocation);
   g_autofree char *node = g_path_get_basename (path);
@@ -160,7 +179,8 @@ static void call (GDBusConnection *connection, const char *sender, const char *p
                   GDBusMethodInvocation *invocation, gpointer data)
 {
   ch_dbus_authorize (data, invocation,
-                     g_str_equal (method, "Get") ? CH_DBUS_READ_PRIVATE : CH_DBUS_CHANGE,
+                     g_str_has_prefix (method, "Get") ? CH_DBUS_READ_PRIVATE
+                                                      : CH_DBUS_CHANGE,
                      allowed, NULL, NULL);
 }
 

@@ -12,7 +12,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
-from chargehost import CTL, SOURCE, TestCase, main, wait_for  # noqa: E402
+from chargehost import CTL, SOURCE, Process, TestCase, main, wait_for  # noqa: E402
 
 DEVICE, OTHER = '82241218000001', '82241218000002'
 SIM = ['--first-id', DEVICE, '--sockets', '0', '--plug', '1', '--log', 'none', '--seed', '1',
@@ -74,8 +74,10 @@ class Alone(CtlCase):
         for line in overview.splitlines():
             self.assertLessEqual(len(line), 90, line)
         commands = ['status', 'devices list', 'devices show', 'devices watch', 'devices reboot',
-                    'devices send', 'devices kick', 'charge start', 'charge stop', 'orders list',
-                    'orders show', 'orders stop', 'orders cancel', 'orders force-settle',
+                    'devices send', 'devices kick', 'devices params', 'devices stop-port',
+                    'devices register', 'devices change', 'devices retire', 'charge start',
+                    'charge stop', 'orders list', 'orders show', 'orders events',
+                    'orders timeline', 'orders stop', 'orders cancel', 'orders force-settle',
                     'orders force-fail', 'monitor', 'plugins list', 'plugins show',
                     'plugins start', 'plugins stop', 'plugins reload', 'key create',
                     'config show', 'reload', 'log-level', 'backup', 'drain', 'shutdown',
@@ -106,6 +108,8 @@ class Alone(CtlCase):
                 (('charge', 'start', 'a', '--port', 'x', '--full'), 'x'),
                 (('charge', 'start', 'a', '--port', '0', '--full', '--energy', '5'), 'only one'),
                 (('charge', 'stop',), 'ORDER|DEVICE is missing'),
+                (('devices', 'stop-port', 'a'), '--port is required'),
+                (('devices', 'change', 'a', '--tag', 'x'), 'NAME=VALUE'),
                 (('orders', 'list', '--limit', '0'), '--limit'),
                 (('orders', 'force-fail', 'a'), '--comment is required'),
                 (('orders', 'force-settle', 'a', '--comment', ''), '--comment is required'),
@@ -245,7 +249,9 @@ class WithDaemon(CtlCase):
     def test_orders_by_hand(self):
         first = self.start()
         shown = self.json('orders', 'force-settle', first, '--comment', 'meter read', '--energy',
-                          '1500', '--duration', '90', '--end-reason', '0')
+                          '1500', '--duration', '90', '--end-reason', 'normal')
+        self.assertIn('order.completed', self.ctl('orders', 'events', first))
+        self.assertEqual(self.json('orders', 'timeline', first)['timeline']['order_no'], first)
         self.assertEqual((shown['status'], shown['energy_wh'], shown['duration_s'],
                           shown['end_reason']), ('completed', 1500, 90, 'normal'))
         second = self.json('charge', 'start', OTHER, '--port', '0', '--full')['order_no']
@@ -253,6 +259,21 @@ class WithDaemon(CtlCase):
                          r'(?m)^status +failed$')
         self.assertIn('OrderFinished', self.ctl('orders', 'force-fail', second, '--comment', 'x',
                                                 status=FAILED))
+
+    def test_devices_by_hand(self):
+        made = self.json('devices', 'register', 'new-1', '--model', 'x', '--tag', 'site=北',
+                         '--protocol', 'bkv', '--ports', '2', '--iccid', '1', '--imei', '2')
+        self.assertEqual((made['device_phy_id'], made['tags']), ('new-1', {'site': '北'}))
+        changed = self.json('devices', 'change', 'new-1', '--lifecycle', 'maintenance', '--tag',
+                            'site=', '--enrolment', 'registered')
+        self.assertEqual((changed['lifecycle'], changed.get('tags', {})), ('maintenance', {}))
+        self.assertIn('lifecycle (enum)', self.ctl('devices', 'change', 'new-1', '--lifecycle', 'x',
+                                                   status=FAILED))
+        self.assertEqual(self.json('devices', 'params', 'new-1')['params'], [])
+        self.assertTrue(self.json('devices', 'retire', 'new-1')['deleted'])
+        self.assertIn("no device 'new-1'", self.ctl('devices', 'retire', 'new-1', status=FAILED))
+        answer = self.json('devices', 'stop-port', DEVICE, '--port', '1', '--comment', 'smoke')
+        self.assertIn('order_no', answer)
 
     def test_plugins(self):
         self.assertEqual([p['name'] for p in self.json('plugins')],
@@ -367,7 +388,12 @@ class Denied(CtlCase):
             text = file.read().replace('<allow own="*"/>', '<allow own="*"/><allow user="*"/>')
         with open(config, 'w', encoding='utf-8') as file:
             file.write(text)
-        bus.process.signal(signal.SIGHUP)   # reads its rules again
+        bus.process.kill()      # begin again, with these rules
+        if os.path.exists(bus.socket):
+            os.unlink(bus.socket)
+        bus.process = Process(['dbus-daemon', f'--config-file={config}', '--nofork',
+                               '--print-address'])
+        bus.process.expect('unix:path')
         self.daemon(bus)
         tool = os.path.join(self.folder, 'ctl')
         shutil.copy(CTL, tool)

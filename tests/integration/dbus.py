@@ -212,10 +212,19 @@ class Objects(DBusCase):
         self.assertIn('energy_wh must be', self.refused(
             path_of('order', first), 'Order1', 'ForceSettle', 'a{sv}s', '1', 'energy_wh', 'i',
             '--', '-5', 'why'))
-        settled = self.call_json(path_of('order', first), 'Order1', 'ForceSettle', 'a{sv}s', '2',
-                                 'energy_wh', 'u', '1200', 'duration_s', 'u', '90', 'meter read')
+        self.assertIn('no end reason', self.refused(
+            path_of('order', first), 'Order1', 'ForceSettle', 'a{sv}s', '1', 'end_reason', 's',
+            'boredom', 'why'))
+        settled = self.call_json(path_of('order', first), 'Order1', 'ForceSettle', 'a{sv}s', '3',
+                                 'energy_wh', 'u', '1200', 'duration_s', 'u', '90', 'end_reason',
+                                 's', 'normal', 'meter read')
         self.assertEqual((settled['status'], settled['energy_wh'], settled['duration_s'],
-                          settled['old_status']), ('completed', 1200, 90, 'charging'))
+                          settled['end_reason'], settled['old_status']),
+                         ('completed', 1200, 90, 'normal', 'charging'))
+        events = self.call_json(path_of('order', first), 'Order1', 'GetEvents')['events']
+        self.assertIn('order.completed', [event['event_type'] for event in events])
+        line = self.call_json(path_of('order', first), 'Order1', 'GetTimeline')['timeline']
+        self.assertEqual(line['order_no'], first)
         failed = self.call_json(path_of('order', second), 'Order1', 'ForceFail', 's', 'burnt')
         self.assertEqual(failed['status'], 'failed')
         self.assertIn('has ended', self.refused(path_of('order', second), 'Order1', 'Stop', 's',
@@ -260,6 +269,34 @@ class Objects(DBusCase):
         # A device that has just been away counts as unstable for a while.
         wait_for(lambda: self.prop(path_of('device', DEVICE), 'Device1', 'Presence')
                  in ('online', 'unstable'), 'the devices come back')
+
+    def test_devices_by_hand(self):
+        made = self.call_json(ROOT, 'Host1', 'RegisterDevice', 's', json.dumps(
+            {'device_id': 'shed_7-b', 'model': 'x', 'tags': {'site': '北'}}))
+        self.assertEqual((made['device_phy_id'], made['presence']), ('shed_7-b', 'offline'))
+        path = path_of('device', 'shed_7-b')
+        self.assertIn(path, self.busctl('tree', NAME).stdout)
+        changed = self.call_json(path, 'Device1', 'Change', 's', '{"lifecycle":"maintenance"}')
+        self.assertEqual(changed['lifecycle'], 'maintenance')
+        self.assertIn('lifecycle (enum)', self.refused(path, 'Device1', 'Change', 's',
+                                                       '{"lifecycle":"gone"}'))
+        self.assertIn('JSON object', self.refused(path, 'Device1', 'Change', 's', '[]'))
+        self.assertIn('device_id (required)', self.refused(ROOT, 'Host1', 'RegisterDevice', 's',
+                                                           '{}'))
+        self.assertEqual(self.call_json(path, 'Device1', 'GetParams')['params'], [])
+        self.assertIn('not connected', self.refused(path, 'Device1', 'Kick'))
+        self.assertTrue(self.call_json(path, 'Device1', 'Retire')['deleted'])
+        self.refused(path, 'Device1', 'Get')
+        self.assertNotIn(path, self.busctl('tree', NAME).stdout)
+        row = wait_for(lambda: self.host.rows(
+            "SELECT before, object FROM audit_log WHERE action = 'dbus Device1.Retire'"), 'audit')
+        self.assertEqual(row[0]['object'], 'shed_7-b')
+        self.assertEqual(json.loads(row[0]['before'])['lifecycle'], 'maintenance')
+        self.refused(path_of('device', DEVICE), 'Device1', 'StopPort', 'iisu', '--', '0', '99', '',
+                     '0')
+        stopped = self.call_json(path_of('device', DEVICE), 'Device1', 'StopPort', 'iisu', '0', '1',
+                                 'smoke', '5000')
+        self.assertIn('order_no', stopped)
 
     def test_malformed_calls(self):
         device = path_of('device', DEVICE)
@@ -402,7 +439,9 @@ class Access(DBusCase):
                       (ROOT, 'Host1', 'GetOrder', 's', order),
                       (ROOT, 'Host1', 'GetCommand', 's', 'cmd_x'),
                       (ROOT, 'Host1', 'GetConfig'),
-                      (path_of('order', order), 'Order1', 'Get')):
+                      (path_of('order', order), 'Order1', 'Get'),
+                      (path_of('order', order), 'Order1', 'GetEvents'),
+                      (path_of('order', order), 'Order1', 'GetTimeline')):
             self.assertIn(message, self.refused(*words, user=OUTSIDER), words)
         for words in ((ROOT, 'Host1', 'Subscribe', 'ss', 'order.*', ''),
                       (ROOT, 'Host1', 'Subscribe', 'ss', '*', ''),
@@ -411,6 +450,8 @@ class Access(DBusCase):
                       (path_of('order', order), 'Order1', 'ForceFail', 's', 'mine'),
                       (path_of('plugin', 'proto-bkv'), 'Plugin1', 'Stop'),
                       (device, 'Device1', 'Kick'),
+                      (device, 'Device1', 'Retire'),
+                      (ROOT, 'Host1', 'RegisterDevice', 's', '{"device_id":"a"}'),
                       (device, 'Device1', 'StopCharge', 'iia{sv}', '--', '-1', '0', '0')):
             self.assertIn('only for root', self.refused(*words, user=OUTSIDER), words)
         # Reading is free, without a word on orders.
