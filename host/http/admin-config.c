@@ -19,7 +19,7 @@ static void mask (const char *path, json_t *entry)
     json_object_set_new (entry, "value", json_pack ("[s]", "****"));
 }
 
-static json_t *describe (ChPlugin *self)
+json_t *ch_http_describe_config (ChPlugin *self)
 {
   json_t *keys = ch_config_describe (self->services->config);
   const char *path;
@@ -30,7 +30,8 @@ static json_t *describe (ChPlugin *self)
 
 static void get_config (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  ch_reply_data (self, reply, 200, NULL, json_pack ("{s:o}", "config", describe (self)));
+  ch_reply_data (self, reply, 200, NULL,
+                 json_pack ("{s:o}", "config", ch_http_describe_config (self)));
 }
 
 /* ---- changing ------------------------------------------------------------------------
@@ -71,7 +72,7 @@ static void patch_config (ChPlugin *self, const ChRequest *request, ChReply repl
 {
   ChHttp *http = self->services->http;
   const json_t *patch = json_object_get (ch_request_body (request), "config");
-  g_autoptr (json_t) before = describe (self);
+  g_autoptr (json_t) before = ch_http_describe_config (self);
   g_autoptr (GError) error = NULL;
   g_autofree char *bad_key = NULL;
   g_auto (GStrv) changed
@@ -92,7 +93,7 @@ static void patch_config (ChPlugin *self, const ChRequest *request, ChReply repl
     ch_http_settings_load (http);
     ch_http_rate_init (http);
   }
-  g_autoptr (json_t) after = describe (self);
+  g_autoptr (json_t) after = ch_http_describe_config (self);
   json_t *values = values_of (after, patch);
   ch_http_audit_change (http, reply, values_of (before, patch), json_incref (values));
   ch_reply_data (
