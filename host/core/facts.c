@@ -414,19 +414,38 @@ static gboolean has_left (const ChDevice *device, const Told *told)
   return TRUE;
 }
 
+/* Whoever runs the job owes the completion from now on. */
+static Told *take_told (Told *told)
+{
+  Told *taken = g_memdup2 (told, sizeof *told);
+  told->done = NULL;
+  return taken;
+}
+
+/* The job never came to run: its device went. */
+static void drop_told (const Told *told)
+{
+  if (told->done == NULL || told->driver->services->gateway == NULL)
+    return;
+  g_autoptr (GError) error = g_error_new_literal (
+      CH_CORE_ERROR, CH_CORE_ERROR_DEVICE_OFFLINE, "the device is gone");
+  tell_now (told, error);
+}
+
 static gboolean run_started (ChDevice *device, ChFact *fact)
 {
   StartedJob *job = (StartedJob *) fact;
   if (has_left (device, &job->told))
     return TRUE;
   ch_orders_started (device->core->orders, device, &job->started, tell,
-                     g_memdup2 (&job->told, sizeof job->told));
+                     take_told (&job->told));
   return FALSE;
 }
 
 static void free_started (ChFact *fact)
 {
   StartedJob *job = (StartedJob *) fact;
+  drop_told (&job->told);
   g_free (job->card_no);
   json_decref (job->metadata);
   g_free (job);
@@ -465,13 +484,14 @@ static gboolean run_ended (ChDevice *device, ChFact *fact)
   if (has_left (device, &job->told))
     return TRUE;
   ch_orders_ended (device->core->orders, device, &job->ended, tell,
-                   g_memdup2 (&job->told, sizeof job->told));
+                   take_told (&job->told));
   return FALSE;
 }
 
 static void free_ended (ChFact *fact)
 {
   EndedJob *job = (EndedJob *) fact;
+  drop_told (&job->told);
   g_clear_pointer (&job->ended.statements, ch_tx_free);
   g_free (job->card_no);
   g_free (job->dedup_key);

@@ -232,6 +232,7 @@ void ch_store_close (ChStore *store)
   store->driver_plugin = NULL;
   ch_store_drain_all (store);
   ch_store_fail_waiting (store);
+  ch_store_drain_all (store);
   if (store->at_driver > 0)
     ch_error (store->self, "%s left %u transactions without an answer", plugin->name,
               store->at_driver);

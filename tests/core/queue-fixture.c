@@ -260,13 +260,14 @@ void queue_stop (Queue *queue)
 {
   ChServices *s = &queue->services;
 
+  /* As the daemon: what waits for the store is answered while all others still live. */
+  ch_store_close (s->store);
+  ch_kv_close (s->kv);
   ch_owner_free (queue->caller);
   ch_gateway_free (s->gateway);
   s->gateway = NULL;
   ch_core_free (s->core);
   ch_owner_free (queue->proto);
-  ch_kv_close (s->kv);
-  ch_store_close (s->store);
   queue->kv_driver->info->stop (queue->kv_driver);
   ch_owner_free (queue->kv_driver);
   queue->store_driver->info->stop (queue->store_driver);
