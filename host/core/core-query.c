@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reading orders: active ones from memory, the others from the store. */
+#include "core/order-conflict.h"
 #include "core/order-store.h"
 #include "core/orders.h"
 #include <chargehost/error.h>
@@ -56,10 +57,12 @@ static void got_order (ChPlugin *self, const ChTxResult *result, const GError *e
   }
   g_autoptr (json_t) object
       = ch_tx_result_rows (result, 0) > 0 ? row_json (query->core, result, 0) : NULL;
-  if (object == NULL)
+  if (object == NULL) {
     refuse (query, CH_CORE_ERROR_ORDER_NOT_FOUND, "no such order");
-  else
-    answer (query, object, NULL);
+    return;
+  }
+  ch_order_reports_json (result, 1, object);
+  answer (query, object, NULL);
 }
 
 static Query *query_new (ChPlugin *self, ChCoreDone done, gpointer user_data)
@@ -85,6 +88,7 @@ void ch_core_get_order (ChPlugin *self, const char *order_no, ChCoreDone done,
   ChTx *tx = ch_tx_new (query->core->self);
   ch_tx_add (tx, query->core->self, "orders.by_no");
   ch_tx_bind_text (tx, "order_no", order_no);
+  ch_order_reports_read (query->core, order_no, tx);
   ch_tx_submit (tx, 0, got_order, query);
 }
 

@@ -8,6 +8,7 @@
 #include "core/facts.h"
 #include "core/frame-log.h"
 #include "core/metrics.h"
+#include "core/order-conflict.h"
 #include "core/order-flow.h"
 #include "core/order-home.h"
 #include "core/order-start.h"
@@ -27,6 +28,8 @@
 
 extern const char ch_embed_0001_core_sqlite_sql[];
 extern const char ch_embed_0001_core_pgsql_sql[];
+extern const char ch_embed_0002_order_reports_sqlite_sql[];
+extern const char ch_embed_0002_order_reports_pgsql_sql[];
 
 ChCore *ch_core_new (ChServices *services)
 {
@@ -90,9 +93,9 @@ void ch_core_free (ChCore *core)
 static ChStatement *all_statements (void)
 {
   const ChStatement *const tables[]
-      = {ch_device_statements,    ch_order_statements,  ch_outbound_statements,
-         ch_frame_log_statements, ch_record_statements, ch_device_admin_statements,
-         ch_ban_statements};
+      = {ch_device_statements,       ch_order_statements,  ch_outbound_statements,
+         ch_frame_log_statements,    ch_record_statements, ch_device_admin_statements,
+         ch_order_report_statements, ch_ban_statements};
   GArray *all = g_array_new (TRUE, TRUE, sizeof (ChStatement));
   for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
     for (const ChStatement *s = tables[i]; s->name != NULL; s++)
@@ -104,6 +107,8 @@ gboolean ch_core_open_store (ChCore *core, GError **error)
 {
   const ChMigration migrations[] = {
       {1, "core", ch_embed_0001_core_sqlite_sql, ch_embed_0001_core_pgsql_sql},
+      {2, "order_reports", ch_embed_0002_order_reports_sqlite_sql,
+       ch_embed_0002_order_reports_pgsql_sql},
       {0},
   };
   g_autofree ChStatement *statements = all_statements ();

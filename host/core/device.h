@@ -23,12 +23,13 @@ typedef struct {
   guint8 status; /* ChPortStatus as shown: OFFLINE without a session */
   gint8 no_load, plugged, reserved, out_of_service; /* −1 unknown */
   guint8 fault_bits;
-  guint8 alarms; /* ChPortAlarm that are raised */
+  guint8 alarms;                                    /* ChPortAlarm that are raised */
   gint32 raw_status;                                /* −1 unknown */
   gint32 power_mw, current_ma, voltage_mv, temp_dc; /* G_MININT32 unknown */
   gint64 reported_at;                               /* wall ms, 0 never */
-  gint64 snapshot_ms;     /* monotonic time of the newest report since the bind, 0 none */
-  gint64 updated_at;      /* wall ms */
+  gint64 snapshot_ms; /* monotonic time of the newest report since the bind, 0 none */
+  gint64 idle_ms;     /* monotonic time of the newest report if that said idle, 0 none */
+  gint64 updated_at;  /* wall ms */
   gint64 settle_until_ms; /* monotonic: PORT-04 */
   gint64 unsolicited_ms;  /* monotonic: first charging report without an order, 0 none */
   gint64 last_ended_no;   /* business number of the last ended charge, −1 none */

@@ -274,6 +274,15 @@ static void enter_state (ChChange *change)
   }
 }
 
+/* The device has chosen the port (auto_port). */
+static void hold_port (ChOrder *order)
+{
+  ChPort *port
+      = ch_device_port (order->device, order->d.socket_no, order->d.port_no, TRUE);
+  if (port != NULL && port->order == NULL)
+    port->order = order;
+}
+
 /* Makes the new state true in memory. */
 static void apply (ChChange *change)
 {
@@ -283,7 +292,10 @@ static void apply (ChChange *change)
 
   if (change->next.sent_at == CH_UNSET)
     change->next.sent_at = order->d.sent_at; /* written while the store worked */
+  gboolean placed = order->d.port_no < 0 && change->next.port_no >= 0;
   order->d = change->next;
+  if (was_active && placed)
+    hold_port (order);
   if (change->from != order->d.status)
     enter_state (change);
   if (ch_order_status_is_active ((ChOrderStatus) order->d.status) && !was_active)

@@ -73,7 +73,7 @@ gboolean ch_doubt_holds_port (ChDevice *device, gint64 socket_no, gint64 port_no
   for (guint i = 0; i < doubts->len; i++) {
     const ChOrder *order = ((ChDoubt *) g_ptr_array_index (doubts, i))->order;
     if (order->device == device && order->d.socket_no == socket_no
-        && order->d.port_no == port_no)
+        && (order->d.port_no == port_no || order->d.port_no < 0 || port_no < 0))
       return TRUE;
   }
   return FALSE;

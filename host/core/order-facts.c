@@ -9,9 +9,12 @@
 #include "core/facts.h"
 #include "core/metrics.h"
 #include "core/order-alarms.h"
+#include "core/order-auto.h"
+#include "core/order-conflict.h"
 #include "core/order-doubt.h"
 #include "core/order-flow.h"
 #include "core/order-home.h"
+#include "core/order-local.h"
 #include "core/order-store.h"
 #include <chargehost/clock.h>
 #include <chargehost/id.h>
@@ -93,8 +96,9 @@ static void changed (ChChange *change, const GError *error, gpointer data)
   g_free (p); /* the change finishes the job */
 }
 
-static void take_numbers (Pending *p, ChOrderData *next)
+static void take_numbers (const Pending *p, const ChOrder *order, ChOrderData *next)
 {
+  ch_order_place (order, next, port_of (p));
   if (number_of (p) != CH_UNSET)
     next->business_no = (guint16) number_of (p);
   if (wire_of (p) != NULL && *wire_of (p) != '\0')
@@ -122,9 +126,10 @@ static void end_order (Pending *p, ChOrder *order)
   change->next.provisional = fact->inferred;
   if (order->d.wire_order[0] == '\0' && p->lookup_source != NULL
       && g_str_equal (p->lookup_source, "port_fallback"))
-    take_numbers (p, &change->next);
+    take_numbers (p, order, &change->next);
   g_strlcpy (change->next.lookup_source, p->lookup_source,
              sizeof change->next.lookup_source);
+  ch_order_place (order, &change->next, port_of (p));
   if (fact->statements != NULL)
     ch_tx_append (change->tx, g_steal_pointer (&((ChOrderEnded *) fact)->statements));
   ch_log (core->self, CH_LOG_INFO,
@@ -134,23 +139,18 @@ static void end_order (Pending *p, ChOrder *order)
   ch_change_commit (change, changed, p);
 }
 
-static gint64 credible_start (Pending *p)
-{
-  gint64 now = ch_wall_ms (p->device->core->self), said = p->started->started_at_ms;
-  return said != CH_UNSET && ABS (said - now) <= 300000 ? said : now;
-}
-
 /* A second answer with another number: the last one counts, the first stays known. */
 static const ChOrderCell SAME_STATE = {.transition = 0};
 
 static void amend_number (Pending *p, ChOrder *order)
 {
   ChChange *change = ch_change_amend (order, &SAME_STATE, "device", "number_changed");
-  if (order->d.wire_order[0] != '\0')
+  if (order->d.wire_order[0] != '\0' && wire_of (p) != NULL
+      && !g_str_equal (order->d.wire_order, wire_of (p)))
     g_strlcpy (change->next.alias_wire_order, order->d.wire_order,
                sizeof change->next.alias_wire_order);
   order->number_is_device = TRUE;
-  take_numbers (p, &change->next);
+  take_numbers (p, order, &change->next);
   ch_change_commit (change, changed, p);
 }
 
@@ -172,9 +172,9 @@ static void start_order (Pending *p, ChOrder *order)
   case CH_ORDER_CONFIRMED: {
     ChChange *change
         = ch_change_begin (order, CH_ORDER_EVENT_STARTED, "device", "started");
-    change->next.start_time = credible_start (p);
+    change->next.start_time = ch_order_credible_start (p->device->core->self, p->started);
     change->next.ack_at = ch_wall_ms (p->device->core->self);
-    take_numbers (p, &change->next);
+    take_numbers (p, order, &change->next);
     if (has_key (p))
       order->number_is_device = TRUE;
     ch_change_commit (change, changed, p);
@@ -184,13 +184,13 @@ static void start_order (Pending *p, ChOrder *order)
     ChChange *change
         = ch_change_amend (order, &SAME_STATE, "device", "started_while_cancelling");
     order->began_cancelling = TRUE;
-    take_numbers (p, &change->next);
+    take_numbers (p, order, &change->next);
     order->number_is_device = TRUE;
     ch_change_commit (change, started_while_cancelling, p);
     return;
   }
   default:
-    if (other_number)
+    if (other_number || (order->d.port_no < 0 && port_of (p) >= 0))
       amend_number (p, order);
     else
       settle_fact (p, NULL);
@@ -243,59 +243,10 @@ static void local_inserted (ChPlugin *self, const ChTxResult *result, const GErr
   ch_fact_finish (device);
 }
 
-static ChOrder *make_local (Pending *p)
-{
-  ChPlugin *self = p->device->core->self;
-  ChOrder *order = ch_order_new (p->device);
-  ChOrderData *d = &order->d;
-  char ulid[CH_ULID_SIZE];
-
-  g_snprintf (d->order_no, sizeof d->order_no, "CH%s", ch_ulid (self, ulid));
-  d->source = CH_SOURCE_LOCAL;
-  d->socket_no = (gint16) socket_of (p);
-  d->port_no = (gint8) port_of (p);
-  d->price_per_kwh_cent = ch_config_int (self, "tariff.price_per_kwh_cent");
-  d->service_fee_permille = ch_config_int (self, "tariff.service_fee_permille");
-  d->created_at = d->updated_at = ch_wall_ms (self);
-  order->state_ms = order->progress_ms = order->duration_ms = ch_now_ms (self);
-  order->number_is_device = TRUE;
-  take_numbers (p, d);
-  return order;
-}
-
 static void add_local (Pending *p, ChTx *tx)
 {
-  ChCore *core = p->device->core;
-  ChOrder *order = p->made = make_local (p);
-  ChOrderData *d = &order->d;
-
-  if (p->started != NULL) {
-    const ChOrderStarted *fact = p->started;
-    d->status = CH_ORDER_CHARGING;
-    d->start_time = credible_start (p);
-    d->target_duration_s = fact->target_duration_s;
-    d->target_energy_wh = fact->target_energy_wh;
-    if (fact->charge_mode != CH_UNSET && fact->charge_mode >= 1 && fact->charge_mode <= 4)
-      d->charge_mode = (guint8) fact->charge_mode;
-    order->card_no = g_strdup (fact->card_no);
-    order->metadata = fact->metadata != NULL ? ch_json_dump (fact->metadata) : NULL;
-  } else {
-    d->status = CH_ORDER_COMPLETED;
-    g_strlcpy (d->lookup_source, "none", sizeof d->lookup_source);
-    order->card_no = g_strdup (p->ended->card_no);
-    order->metadata
-        = p->ended->metadata != NULL ? ch_json_dump (p->ended->metadata) : NULL;
-    ch_order_settle_report (order, d, p->ended, d->created_at);
-    g_strlcpy (d->failure_reason, "no_matching_order", sizeof d->failure_reason);
-    ch_core_alarm (core, p->device->id, d->socket_no, d->port_no, "no_matching_order",
-                   CH_ALARM_WARNING, TRUE, "A charge ended that no order asked for", NULL,
-                   NULL);
-  }
-  ch_device_store (p->device, tx);
-  ch_order_insert (order, tx);
-  ch_order_created_rows (order, tx);
-  if (p->ended != NULL && p->ended->statements != NULL)
-    ch_tx_append (tx, g_steal_pointer (&((ChOrderEnded *) p->ended)->statements));
+  p->made = ch_order_local_new (p->device, p->started, p->ended);
+  ch_order_local_store (p->made, p->ended, tx);
 }
 
 static void insert_local (Pending *p)
@@ -345,6 +296,8 @@ static ChOrder *active_by_port (Pending *p)
   ChDevice *device = p->device;
   const ChPort *port = ch_device_port (device, socket_of (p), port_of (p), FALSE);
   ChOrder *order = port != NULL ? port->order : NULL;
+  if (order == NULL) /* the device may have chosen this port for it */
+    order = ch_order_unplaced (device);
   if (order == NULL || names_order (p) || (order->d.wire_order[0] != '\0' && has_key (p)))
     return NULL;
   if (order->d.wire_order[0] == '\0' && has_key (p) && wire_of (p) == NULL)
@@ -415,20 +368,6 @@ static void not_in_store (Pending *p)
     insert_local (p);
 }
 
-static void conflict (Pending *p, const ChOrder *order)
-{
-  g_autoptr (json_t) metadata = json_object ();
-  json_object_set_new_nocheck (metadata, "order_no", json_string (order->d.order_no));
-  json_object_set_new_nocheck (metadata, "energy_wh", json_integer (p->ended->energy_wh));
-  json_object_set_new_nocheck (metadata, "duration_s",
-                               json_integer (p->ended->duration_s));
-  json_object_set_new_nocheck (metadata, "stored_energy_wh",
-                               json_integer (order->d.energy_wh));
-  ch_core_alarm (p->device->core, p->device->id, socket_of (p), port_of (p),
-                 "end_report_conflict", CH_ALARM_MAJOR, TRUE,
-                 "An ended charge was reported again with other figures", NULL, metadata);
-}
-
 /* An order that has ended, of the same key: a late report, a copy, or a contradiction. */
 static void ended_before (Pending *p, ChOrder *order, const char *lookup_source)
 {
@@ -439,13 +378,13 @@ static void ended_before (Pending *p, ChOrder *order, const char *lookup_source)
     settle_fact (p, NULL);
   } else if (order->d.provisional)
     end_order (p, order);
-  else {
-    if (g_strcmp0 (order->d.end_key, p->ended->dedup_key) == 0)
-      ch_series_inc (ch_metric_with (metrics->duplicate_report, "end", NULL));
-    else
-      conflict (p, order);
+  else if (g_strcmp0 (order->d.end_key, p->ended->dedup_key) == 0) {
+    ch_series_inc (ch_metric_with (metrics->duplicate_report, "end", NULL));
     ch_order_free (order);
     settle_fact (p, NULL);
+  } else {
+    ch_order_keep_report (order, p->ended, p->next, p->data);
+    g_free (p);
   }
 }
 

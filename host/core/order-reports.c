@@ -5,6 +5,7 @@
  */
 #include "core/facts.h"
 #include "core/order-alarms.h"
+#include "core/order-auto.h"
 #include "core/order-flow.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
@@ -34,10 +35,13 @@ static ChOrder *order_of_progress (ChDevice *device, const ChOrderProgress *fact
   const ChPort *port = ch_device_port (device, fact->socket_no, fact->port_no, FALSE);
   gboolean keyed = (fact->wire_order != NULL && *fact->wire_order != '\0')
                    || (fact->business_no != CH_UNSET && fact->business_no != 0);
-  if (port == NULL || port->order == NULL || keyed)
+  ChOrder *holder = port != NULL ? port->order : NULL;
+  if (holder == NULL)
+    holder = ch_order_unplaced (device);
+  if (holder == NULL || keyed)
     return NULL;
   *source = "port_fallback";
-  return port->order;
+  return holder;
 }
 
 /* Figures never decrease; a counter that began anew goes on from where it was (F21). */
@@ -81,6 +85,7 @@ void ch_orders_progress (ChOrders *orders, ChDevice *device, const ChOrderProgre
 
   if (order == NULL)
     return;
+  ch_order_place_later (order, fact->port_no);
   order->progress_ms = now_ms;
   order->stale_queries = 0;
   ch_port_alarms_clear (device, ch_order_port (order), CH_PORT_ALARM_STALE);
@@ -348,8 +353,11 @@ void ch_orders_port_snapshot (ChOrders *orders, ChDevice *device, ChPort *port,
 {
   if (fact->status == CH_PORT_IDLE || fact->status == CH_PORT_FAULT)
     ch_port_alarms_clear (device, port, CH_PORT_ALARM_UNORDERED | CH_PORT_ALARM_STOP);
-  if (port->order != NULL)
-    snapshot_of_order (port->order, fact);
+  ChOrder *unplaced = port->order == NULL ? ch_order_unplaced_of (device, fact) : NULL;
+  if (unplaced != NULL)
+    ch_order_place_later (unplaced, port->port_no);
+  if (port->order != NULL || unplaced != NULL)
+    snapshot_of_order (unplaced != NULL ? unplaced : port->order, fact);
   else
     snapshot_without_order (device, port, fact);
   ch_order_starts_snapshot (device, port);

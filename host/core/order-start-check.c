@@ -132,6 +132,23 @@ gboolean ch_start_check_place (ChStart *start)
   return TRUE;
 }
 
+gboolean ch_start_trusts (ChDevice *device, const ChPort *port)
+{
+  if (port->snapshot_ms != 0 || port->idle_ms == 0 || device->conn == 0)
+    return FALSE;
+  gint64 age_ms = ch_now_ms (device->core->self) - port->idle_ms;
+  return age_ms < (gint64) ch_device_props (device)->snapshot_max_age_s * 1000;
+}
+
+ChPortStatus ch_start_port_status (ChDevice *device, const ChPort *port)
+{
+  if (port == NULL)
+    return CH_PORT_OFFLINE;
+  if (port->status == CH_PORT_OFFLINE && ch_start_trusts (device, port))
+    return CH_PORT_IDLE;
+  return (ChPortStatus) port->status;
+}
+
 /* Start guards: in memory, at once, 20 ms in all; silence is yes. */
 gboolean ch_start_check_guards (ChStart *start)
 {

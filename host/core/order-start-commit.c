@@ -5,6 +5,7 @@
  */
 #include "core/facts.h"
 #include "core/metrics.h"
+#include "core/order-auto.h"
 #include "core/order-doubt.h"
 #include "core/order-flow.h"
 #include "core/order-number.h"
@@ -224,30 +225,35 @@ static gboolean run_start (ChDevice *device, ChFact *fact)
     return CH_START_REFUSE (start, STORE_UNAVAILABLE, NULL,
                             "it is not known yet whether an order holds the port"),
            TRUE;
-  if (port != NULL && port->order != NULL) {
-    if (!start->freed_port && end_left_over (port)) {
+  ChOrder *holder
+      = port != NULL && port->order != NULL ? port->order : ch_order_unplaced (device);
+  if (start->request.port_no < 0) {
+    if (!ch_start_check_any_port (start))
+      return TRUE;
+  } else if (holder != NULL) {
+    if (holder->d.port_no >= 0 && !start->freed_port && end_left_over (port)) {
       start->freed_port = TRUE;
       ch_start_enqueue (start);
       return FALSE;
     }
     json_t *data = json_object ();
-    json_object_set_new_nocheck (data, "current_order",
-                                 json_string (port->order->d.order_no));
+    json_object_set_new_nocheck (data, "current_order", json_string (holder->d.order_no));
     CH_START_REFUSE (start, PORT_OCCUPIED, data, "another order holds the port");
     return TRUE;
   }
-  if (port != NULL && port->status == CH_PORT_CHARGING)
+  ChPortStatus status = ch_start_port_status (device, port);
+  if (status == CH_PORT_CHARGING)
     return CH_START_REFUSE (start, PORT_STATE_INCONSISTENT, NULL,
                             "the port charges without an order"),
            TRUE;
-  if (port != NULL && port->status == CH_PORT_FAULT)
+  if (status == CH_PORT_FAULT)
     return CH_START_REFUSE (start, PORT_FAULT, NULL, "the port has a fault"), TRUE;
   if (port != NULL && port->out_of_service == 1)
     return CH_START_REFUSE (start, DEVICE_FAULT, NULL, "the port is out of service"),
            TRUE;
   if (port != NULL && port->reserved == 1)
     return CH_START_REFUSE (start, PORT_RESERVED, NULL, "the port is reserved"), TRUE;
-  if ((port == NULL || port->status == CH_PORT_OFFLINE)
+  if (status == CH_PORT_OFFLINE && start->request.port_no >= 0
       && ch_device_props (device)->idle_reports)
     return CH_START_REFUSE (start, DEVICE_OFFLINE, NULL,
                             "the device has not reported this port"),

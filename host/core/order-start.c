@@ -26,9 +26,16 @@
 
 static gboolean has_snapshot (ChStart *start)
 {
-  const ChPort *port = ch_device_port (start->device, (gint) start->request.socket_no,
-                                       (gint) start->request.port_no, FALSE);
-  return port != NULL && port->snapshot_ms != 0 && port->status != CH_PORT_OFFLINE;
+  ChDevice *device = start->device;
+  const ChStartRequest *r = &start->request;
+  for (guint i = 0; i < device->n_ports; i++) {
+    const ChPort *port = &device->ports[i];
+    if (port->socket_no == r->socket_no && (r->port_no < 0 || port->port_no == r->port_no)
+        && ((port->snapshot_ms != 0 && port->status != CH_PORT_OFFLINE)
+            || ch_start_trusts (device, port)))
+      return TRUE;
+  }
+  return FALSE;
 }
 
 static void snapshot_missing (ChPlugin *self, gpointer data)
@@ -78,13 +85,13 @@ void ch_start_answer_existing (ChStart *start, const ChOrder *order)
 {
   const ChOrderData *d = &order->d;
   const ChStartRequest *r = &start->request;
-  gboolean same = order->device == start->device && d->port_no == r->port_no
-                  && d->charge_mode == r->charge_mode
-                  && d->amount_limit_cent == r->amount_cent
-                  && (r->socket_no == CH_UNSET || d->socket_no == r->socket_no)
-                  && (r->duration_minutes == CH_UNSET
-                      || d->target_duration_s == r->duration_minutes * 60)
-                  && (r->energy_wh == CH_UNSET || d->target_energy_wh == r->energy_wh);
+  gboolean same
+      = order->device == start->device && (r->port_no < 0 || d->port_no == r->port_no)
+        && d->charge_mode == r->charge_mode && d->amount_limit_cent == r->amount_cent
+        && (r->socket_no == CH_UNSET || d->socket_no == r->socket_no)
+        && (r->duration_minutes == CH_UNSET
+            || d->target_duration_s == r->duration_minutes * 60)
+        && (r->energy_wh == CH_UNSET || d->target_energy_wh == r->energy_wh);
   if (!same) {
     CH_START_REFUSE (start, ORDER_NO_CONFLICT, NULL, "order %s exists with other data",
                      d->order_no);

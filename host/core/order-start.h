@@ -51,6 +51,10 @@ const char *ch_start_invalid (ChCore *core,
 gboolean ch_start_check_device (ChStart *start);
 gboolean ch_start_check_place (ChStart *start);
 gboolean ch_start_check_guards (ChStart *start);
+/* Whether a report from before the bind that said idle is young enough to count. */
+gboolean ch_start_trusts (ChDevice *device, const ChPort *port);
+/* The status of a port (nullable) for a start: as shown, or what is trusted. */
+ChPortStatus ch_start_port_status (ChDevice *device, const ChPort *port);
 
 /* order-start-commit.c: final checks and the transaction, when the queue comes to it. */
 void ch_start_enqueue (ChStart *start);

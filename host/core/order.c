@@ -169,7 +169,7 @@ gboolean ch_order_has_key (const ChOrder *order, const char *wire_order,
   if (d->wire_order[0] != '\0' || business_no == CH_UNSET || business_no == 0)
     return FALSE;
   return d->business_no == business_no && d->socket_no == socket_no
-         && d->port_no == port_no;
+         && (d->port_no < 0 || d->port_no == port_no);
 }
 
 /* ---- JSON (gateway 7.4) ---- */

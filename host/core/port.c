@@ -164,6 +164,7 @@ void ch_port_report (ChDevice *device, const ChPortUpdate *fact)
   gboolean changed = take_values (port, fact);
   port->reported_at = reported_at;
   port->snapshot_ms = now_ms;
+  port->idle_ms = fact->status == CH_PORT_IDLE ? now_ms : 0;
   ch_facts_port_dirty (device, port);
   ch_series_inc (fact->status == CH_PORT_CHARGING ? core->metrics->report_charging
                  : fact->status == CH_PORT_IDLE   ? core->metrics->report_idle

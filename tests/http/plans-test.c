@@ -12,8 +12,8 @@
 static const char *const SMALL[]
     = {"schema_migrations", "sqlite_master", "api_keys", "bans", NULL};
 
-/* Counted once an hour, and when an operator has deleted dead letters: on a reader, over a
-   covering index. */
+/* Counted once an hour, and when an operator has deleted dead letters: on a reader, over
+   a covering index. */
 static const char *const GAUGES[] = {"core.outbound.dead_count", NULL};
 
 typedef struct {
