@@ -73,41 +73,6 @@ struct _ChDeviceAdmin {
   GQueue jobs; /* of Job, the first one runs */
 };
 
-/* ---- names ---- */
-
-static const char *const LIFECYCLES[] = {"active", "maintenance", "decommissioned"};
-static const char *const ENROLMENTS[] = {"auto", "registered", "blocked"};
-
-const char *ch_lifecycle_name (gint lifecycle)
-{
-  return LIFECYCLES[CLAMP (lifecycle, 0, 2)];
-}
-
-const char *ch_enrolment_name (gint enrolment)
-{
-  return ENROLMENTS[CLAMP (enrolment, 0, 2)];
-}
-
-static gboolean parse (const char *const *names, const char *name, gint *value)
-{
-  for (gint i = 0; i < 3; i++)
-    if (g_strcmp0 (names[i], name) == 0) {
-      *value = i;
-      return TRUE;
-    }
-  return FALSE;
-}
-
-gboolean ch_lifecycle_parse (const char *name, gint *lifecycle)
-{
-  return parse (LIFECYCLES, name, lifecycle);
-}
-
-gboolean ch_enrolment_parse (const char *name, gint *enrolment)
-{
-  return parse (ENROLMENTS, name, enrolment);
-}
-
 /* ---- jobs ---- */
 
 static void target_clear (gpointer data)

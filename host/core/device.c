@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Records of devices and sockets in memory. Their rows: device-store.c; ports: port.c. */
 #include "core/device.h"
+#include "core/device-admin.h"
 #include "core/facts.h"
 #include "core/session.h"
 #include "plugin/plugins.h"
@@ -52,6 +53,43 @@ void ch_device_free (ChDevice *device)
   g_free (device->id);
   g_free (device);
 }
+
+/* ---- names ---- */
+
+static const char *const LIFECYCLES[] = {"active", "maintenance", "decommissioned"};
+static const char *const ENROLMENTS[] = {"auto", "registered", "blocked"};
+
+const char *ch_lifecycle_name (gint lifecycle)
+{
+  return LIFECYCLES[CLAMP (lifecycle, 0, 2)];
+}
+
+const char *ch_enrolment_name (gint enrolment)
+{
+  return ENROLMENTS[CLAMP (enrolment, 0, 2)];
+}
+
+static gboolean parse (const char *const *names, const char *name, gint *value)
+{
+  for (gint i = 0; i < 3; i++)
+    if (g_strcmp0 (names[i], name) == 0) {
+      *value = i;
+      return TRUE;
+    }
+  return FALSE;
+}
+
+gboolean ch_lifecycle_parse (const char *name, gint *lifecycle)
+{
+  return parse (LIFECYCLES, name, lifecycle);
+}
+
+gboolean ch_enrolment_parse (const char *name, gint *enrolment)
+{
+  return parse (ENROLMENTS, name, enrolment);
+}
+
+/* ---- parts ---- */
 
 gboolean ch_device_is_connected (const ChDevice *device)
 {

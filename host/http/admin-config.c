@@ -146,9 +146,10 @@ static void put_log_level (ChPlugin *self, const ChRequest *request, ChReply rep
   else
     ch_log_set_level (level);
   remember_level (self, module, minutes);
-  ch_reply_data (self, reply, 200, NULL,
-                 json_pack ("{s:s,s:s,s:I}", "module", module, "level",
-                            ch_log_level_name (level), "minutes", (json_int_t) minutes));
+  json_t *data = json_pack ("{s:s,s:s,s:I}", "module", module, "level",
+                            ch_log_level_name (level), "minutes", (json_int_t) minutes);
+  ch_http_audit_after (self->services->http, reply, json_incref (data));
+  ch_reply_data (self, reply, 200, NULL, data);
 }
 
 /* ---- the table -----------------------------------------------------------------------

@@ -84,10 +84,10 @@ static void retired (ChPlugin *self, const json_t *data, const GError *error,
     return;
   }
   json_t *shown = json_copy ((json_t *) (guintptr) data);
+  json_object_del (shown, "before");
   ch_http_audit_change (self->services->http, call->reply,
                         json_incref (json_object_get (data, "before")),
                         json_incref (shown));
-  json_object_del (shown, "before");
   ch_reply_data (self, call->reply, 200, NULL, shown);
   g_free (call);
 }

@@ -99,6 +99,7 @@ static const ChParam CREATE_PARAMS[] = {
     CH_HTTP_PARAM ("hmac", BODY, BOOL, FALSE, 0, 0, NULL, "With a secret for signatures"),
     {.name = NULL},
 };
+static const ChParam LIST_PARAMS[] = {CH_HTTP_PARAM_PAGING, {.name = NULL}};
 static const ChParam KEY_PARAMS[] = {
     CH_HTTP_PARAM ("key_id", PATH, STRING, TRUE, 1, 64, CH_HTTP_ORDER_CHARS, "Key id"),
     {.name = NULL},
@@ -138,22 +139,27 @@ static json_t *key_json (ChHttp *http, const ChHttpKey *key)
 typedef struct {
   ChHttp *http;
   json_t *list;
+  gint64 limit, offset, n;
 } Listing;
 
 static void add_key (ChHttpKey *key, gpointer data)
 {
   Listing *listing = data;
-  json_array_append_new (listing->list, key_json (listing->http, key));
+  gint64 at = listing->n++;
+  if (at >= listing->offset && at < listing->offset + listing->limit)
+    json_array_append_new (listing->list, key_json (listing->http, key));
 }
 
 static void list_keys (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  Listing listing = {self->services->http, json_array ()};
+  Listing listing = {.http = self->services->http, .list = json_array ()};
+  ch_http_page (request, &listing.limit, &listing.offset);
   ch_http_keys_foreach (listing.http->keys, add_key, &listing);
   json_t *data = json_object ();
-  json_object_set_new (data, "total",
-                       json_integer ((json_int_t) json_array_size (listing.list)));
   json_object_set_new (data, "keys", listing.list);
+  json_object_set_new (data, "total", json_integer (listing.n));
+  json_object_set_new (data, "page", json_integer (listing.offset / listing.limit + 1));
+  json_object_set_new (data, "page_size", json_integer (listing.limit));
   ch_reply_data (self, reply, 200, NULL, data);
 }
 
@@ -284,7 +290,7 @@ static void revoke_key (ChPlugin *self, const ChRequest *request, ChReply reply)
   }
 
 const ChRoute ch_http_key_routes[] = {
-    ADMIN ("GET", "/api-keys", NULL, "API keys", list_keys),
+    ADMIN ("GET", "/api-keys", LIST_PARAMS, "API keys", list_keys),
     ADMIN ("POST", "/api-keys", CREATE_PARAMS, "Make an API key", create_key),
     ADMIN ("DELETE", "/api-keys/{key_id}", KEY_PARAMS, "Revoke an API key", revoke_key),
     {.method = NULL},

@@ -14,10 +14,26 @@ static guint limit_of (const ChRequest *request)
   return (guint) ch_request_query_int (request, "limit", 100);
 }
 
+/* The page that is wanted. */
+static json_t *queue_page (ChPlugin *self, const ChRequest *request,
+                           const ChDevice *device)
+{
+  gint64 limit, offset;
+  ch_http_page (request, &limit, &offset);
+  json_t *data
+      = ch_outbound_queue_json (outbound_of (self), device, (guint) (offset + limit));
+  json_t *all = json_object_get (data, "queue"), *page = json_array ();
+  for (size_t i = (size_t) offset; i < json_array_size (all); i++)
+    json_array_append (page, json_array_get (all, i));
+  json_object_set_new (data, "queue", page);
+  json_object_set_new (data, "page", json_integer (offset / limit + 1));
+  json_object_set_new (data, "page_size", json_integer (limit));
+  return data;
+}
+
 static void get_queue (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  ch_reply_data (self, reply, 200, NULL,
-                 ch_outbound_queue_json (outbound_of (self), NULL, limit_of (request)));
+  ch_reply_data (self, reply, 200, NULL, queue_page (self, request, NULL));
 }
 
 static void get_device_queue (ChPlugin *self, const ChRequest *request, ChReply reply)
@@ -25,9 +41,7 @@ static void get_device_queue (ChPlugin *self, const ChRequest *request, ChReply 
   const ChDevice *device
       = ch_device_find (ch_core_of (self), ch_request_path (request, "id"));
   ch_http_reply_device (self, reply,
-                        device != NULL ? ch_outbound_queue_json (
-                            outbound_of (self), device, limit_of (request))
-                                       : NULL);
+                        device != NULL ? queue_page (self, request, device) : NULL);
 }
 
 static void cancel_command (ChPlugin *self, const ChRequest *request, ChReply reply)
@@ -41,11 +55,26 @@ static void cancel_command (ChPlugin *self, const ChRequest *request, ChReply re
                     "no such command waits: unknown, sent or final already", NULL);
 }
 
+static void got_dead (ChPlugin *self, const json_t *data, const GError *error,
+                      gpointer user_data)
+{
+  g_autoptr (json_t) stats = ch_outbound_stats_json (outbound_of (self));
+  g_autoptr (json_t) shown
+      = data != NULL ? json_copy ((json_t *) (guintptr) data) : json_object ();
+  const json_t *list = json_object_get (shown, "dead");
+  const json_t *last = json_array_get (list, json_array_size (list) - 1);
+  json_object_set (shown, "total", json_object_get (stats, "dead"));
+  json_object_set_new (shown, "next",
+                       last != NULL ? json_incref (json_object_get (last, "id"))
+                                    : json_null ());
+  ch_http_core_read (self, error == NULL ? shown : data, error, user_data);
+}
+
 static void get_dead (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
   ch_outbound_dead_list (outbound_of (self), self,
                          ch_request_query_int (request, "after", 0), limit_of (request),
-                         ch_http_core_read, ch_http_call_new (reply, 200));
+                         got_dead, ch_http_call_new (reply, 200));
 }
 
 static void resend_dead (ChPlugin *self, const ChRequest *request, ChReply reply)
@@ -69,8 +98,9 @@ static void delete_dead (ChPlugin *self, const ChRequest *request, ChReply reply
 
 #define LIMIT CH_HTTP_PARAM ("limit", QUERY, INT, FALSE, 1, 1000, NULL, "Default 100")
 
-static const ChParam LIST_PARAMS[] = {LIMIT, {.name = NULL}};
-static const ChParam DEVICE_PARAMS[] = {CH_HTTP_PARAM_DEVICE, LIMIT, {.name = NULL}};
+static const ChParam LIST_PARAMS[] = {CH_HTTP_PARAM_PAGING, {.name = NULL}};
+static const ChParam DEVICE_PARAMS[]
+    = {CH_HTTP_PARAM_DEVICE, CH_HTTP_PARAM_PAGING, {.name = NULL}};
 static const ChParam COMMAND_PARAMS[] = {
     CH_HTTP_PARAM ("command_id", PATH, STRING, TRUE, 1, 31, CH_HTTP_ORDER_CHARS,
                    "Command id"),

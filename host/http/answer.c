@@ -7,7 +7,7 @@
 /* ---- the envelope --------------------------------------------------------------------
  */
 
-static gboolean wants_chinese (const ChRequest *request)
+gboolean ch_http_wants_chinese (const ChRequest *request)
 {
   const char *language = ch_request_header (request, "Accept-Language");
   return language != NULL && g_ascii_strncasecmp (language, "zh", 2) == 0;
@@ -36,7 +36,7 @@ void ch_http_envelope (ChRequest *request, gint code, const char *message,
 {
   ChText *out = &request->conn->out;
 
-  if (code != 0 && wants_chinese (request)) {
+  if (code != 0 && ch_http_wants_chinese (request)) {
     const char *chinese = ch_http_error_chinese (code);
     message = chinese != NULL ? chinese : message;
   }

@@ -105,6 +105,8 @@ static void definitions (ChPlugin *self, const ChRequest *request, ChReply reply
   json_t *data = ch_core_definitions_json (self);
   if (json_object_get (data, "error_codes") == NULL)
     json_object_set_new (data, "error_codes", ch_http_error_list ());
+  if (ch_http_wants_chinese (request))
+    ch_http_definitions_chinese (data);
   ch_reply_data (self, reply, 200, NULL, data);
 }
 

@@ -34,7 +34,7 @@ gboolean ch_http_cors (ChRequest *request)
   ch_http_header (request, "Access-Control-Allow-Methods", allowed);
   ch_http_header (request, "Access-Control-Allow-Headers",
                   "Authorization, Content-Type, Idempotency-Key, X-API-Key, "
-                  "X-Request-ID, X-Timestamp, X-Nonce, X-Signature");
+                  "X-Internal-API-Key, X-Request-ID, X-Timestamp, X-Nonce, X-Signature");
   ch_http_header (request, "Access-Control-Max-Age", "600");
   ch_http_answer (request, 204, NULL, NULL, 0);
   return TRUE;

@@ -300,6 +300,25 @@ static gboolean may_mutate (ChRequest *request)
   return TRUE;
 }
 
+static gboolean is_list (const ChRoute *route)
+{
+  for (const ChParam *p = route->params; p != NULL && p->name != NULL; p++)
+    if (p->place == CH_PARAM_QUERY && g_str_equal (p->name, "limit"))
+      return TRUE;
+  return FALSE;
+}
+
+/* Overload (gateway 2.13): no lists but for operators, who want to see what goes on. */
+static gboolean may_list (ChRequest *request)
+{
+  const ChRoute *route = &request->route->table;
+  if (G_LIKELY (request->http->services->overload < 2) || route->auth == CH_AUTH_ADMIN
+      || !g_str_equal (request->method, "GET") || !is_list (route))
+    return TRUE;
+  ch_http_answer_error (request, 50307, "this server has too much to do for lists", NULL);
+  return FALSE;
+}
+
 void ch_http_exchange_resume (ChRequest *request, ChHttpStep step)
 {
   switch (step) {
@@ -308,7 +327,7 @@ void ch_http_exchange_resume (ChRequest *request, ChHttpStep step)
       return;
     /* fall through */
   case CH_HTTP_STEP_CHECK:
-    if (!ch_http_rate_check (request) || !may_mutate (request)
+    if (!ch_http_rate_check (request) || !may_mutate (request) || !may_list (request)
         || !ch_http_request_read_body (request) || !ch_http_params_check (request))
       return;
     if (ch_http_idempotency_begin (request) != CH_HTTP_IDEM_GO_ON)

@@ -231,6 +231,11 @@ void ch_http_envelope (ChRequest *request, gint code, const char *message,
 ChText *ch_http_answer_begin (ChRequest *request);
 void ch_http_answer_end (ChRequest *request, guint status);
 
+/* Whether texts for people are to be Chinese. */
+gboolean ch_http_wants_chinese (const ChRequest *request);
+/* chinese.c: the texts of GET /status/definitions. */
+void ch_http_definitions_chinese (json_t *definitions);
+
 /* error-text.c */
 const char *ch_http_error_name (gint code);
 const char *ch_http_error_chinese (gint code);

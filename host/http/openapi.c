@@ -148,6 +148,25 @@ static json_t *security_of (const ChHttpRoute *route)
   return json_pack ("[{s:[]}]", names[route->table.auth]);
 }
 
+static json_t *response (const char *text, const char *schema)
+{
+  g_autofree char *ref = g_strconcat ("#/components/schemas/", schema, NULL);
+  return json_pack ("{s:s,s:{s:{s:{s:s}}}}", "description", text, "content",
+                    "application/json", "schema", "$ref", ref);
+}
+
+/* Health, metrics and documents have no envelope when all is well. */
+static json_t *responses_of (const ChHttpRoute *route)
+{
+  json_t *responses = json_object ();
+  json_object_set_new (responses, "2XX",
+                       route->table.auth == CH_AUTH_NONE
+                           ? json_pack ("{s:s}", "description", "success")
+                           : response ("success", "Envelope"));
+  json_object_set_new (responses, "default", response ("an error", "Error"));
+  return responses;
+}
+
 static json_t *operation_of (const ChHttpRoute *route)
 {
   json_t *operation = json_object (), *params = json_array ();
@@ -164,10 +183,30 @@ static json_t *operation_of (const ChHttpRoute *route)
   if (body != NULL)
     json_object_set_new (operation, "requestBody", body);
   json_object_set_new (operation, "security", security_of (route));
-  json_object_set_new (operation, "responses",
-                       json_pack ("{s:{s:s},s:{s:s}}", "2XX", "description", "success",
-                                  "default", "description", "an error in the envelope"));
+  json_object_set_new (operation, "responses", responses_of (route));
   return operation;
+}
+
+/* The one envelope of all answers (gateway 7.1); @data: what errors say there. */
+static json_t *envelope_schema (json_t *data)
+{
+  return json_pack ("{s:s,s:[s,s,s,s],s:{s:{s:s,s:s},s:{s:s},s:o,s:{s:s},s:{s:s,s:s}}}",
+                    "type", "object", "required", "code", "message", "request_id",
+                    "timestamp", "properties", "code", "type", "integer", "description",
+                    "0, or an error code", "message", "type", "string", "data", data,
+                    "request_id", "type", "string", "timestamp", "type", "integer",
+                    "description", "Unix seconds");
+}
+
+static json_t *schemas (void)
+{
+  json_t *fields = json_pack ("{s:s,s:{s:{s:s,s:{s:s,s:{s:{s:s},s:{s:s},s:{}}}}}}",
+                              "type", "object", "properties", "fields", "type", "array",
+                              "items", "type", "object", "properties", "field", "type",
+                              "string", "rule", "type", "string", "value");
+  return json_pack ("{s:o,s:o}", "Envelope",
+                    envelope_schema (json_pack ("{s:s}", "type", "object")), "Error",
+                    envelope_schema (fields));
 }
 
 static json_t *schemes (void)
@@ -202,7 +241,7 @@ json_t *ch_http_openapi (ChHttp *http)
     g_autofree char *method = g_ascii_strdown (route->table.method, -1);
     json_object_set_new (path, method, operation_of (route));
   }
-  return json_pack ("{s:s,s:{s:s,s:s},s:o,s:{s:o}}", "openapi", "3.0.3", "info", "title",
-                    "Chargehost", "version", CH_VERSION, "paths", paths, "components",
-                    "securitySchemes", schemes ());
+  return json_pack ("{s:s,s:{s:s,s:s},s:o,s:{s:o,s:o}}", "openapi", "3.0.3", "info",
+                    "title", "Chargehost", "version", CH_VERSION, "paths", paths,
+                    "components", "securitySchemes", schemes (), "schemas", schemas ());
 }

@@ -89,6 +89,10 @@ static void test_documented (void)
   for (guint i = 0; i < routes->len; i++)
     check_documented (json_object_get (client->json, "paths"),
                       g_ptr_array_index (routes, i));
+  const json_t *schemas
+      = json_object_get (json_object_get (client->json, "components"), "schemas");
+  g_assert_nonnull (json_object_get (json_object_get (schemas, "Envelope"), "type"));
+  g_assert_nonnull (json_object_get (json_object_get (schemas, "Error"), "type"));
   g_test_message ("%u routes", routes->len);
   g_assert_cmpuint (routes->len, >, 70);
   api_close (&api);
