@@ -79,28 +79,67 @@ CtlExit ctl_orders_list (Ctl *ctl, int argc, char **argv)
   return CTL_OK;
 }
 
-static CtlExit read_order (Ctl *ctl, int argc, char **argv, const char *method)
+CtlExit ctl_orders_show (Ctl *ctl, int argc, char **argv)
 {
   CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
   if (status != CTL_OK)
     return status;
   g_autofree char *path = ctl_order_path (argv[1]);
-  return ctl_print_call (ctl, path, ORDER1, method, NULL);
+  return ctl_print_call (ctl, path, ORDER1, "Get", NULL);
 }
 
-CtlExit ctl_orders_show (Ctl *ctl, int argc, char **argv)
+/* @list: objects, of which @members are shown below @heads; both end with NULL */
+static void print_rows (const json_t *list, const char *const *heads,
+                        const char *const *members)
 {
-  return read_order (ctl, argc, argv, "Get");
+  CtlTable *table = ctl_table_new (heads);
+  size_t i;
+  json_t *item;
+  json_array_foreach ((json_t *) list, i, item)
+      ctl_table_row (table, ctl_text (item, members[0]), ctl_text (item, members[1]),
+                     ctl_text (item, members[2]), ctl_text (item, members[3]), NULL);
+  ctl_table_print (table);
+}
+
+/* A list of four columns for people, all of it for programs. */
+static CtlExit list_of_order (Ctl *ctl, int argc, char **argv, const char *method,
+                              const char *const *heads, const char *const *members)
+{
+  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
+  const char *text;
+  if (status != CTL_OK)
+    return status;
+  g_autofree char *path = ctl_order_path (argv[1]);
+  g_autoptr (GVariant) answer
+      = ctl_call (ctl, path, ORDER1, method, NULL, "(s)", &status);
+  if (answer == NULL)
+    return status;
+  g_variant_get (answer, "(&s)", &text);
+  json_t *json = json_loads (text, 0, NULL);
+  const json_t *holder = json_object_get (json, "timeline");
+  if (ctl->json)
+    ctl_print_json (json);
+  else
+    print_rows (json_object_get (holder != NULL ? holder : json, "events"), heads,
+                members);
+  json_decref (json);
+  return CTL_OK;
 }
 
 CtlExit ctl_orders_events (Ctl *ctl, int argc, char **argv)
 {
-  return read_order (ctl, argc, argv, "GetEvents");
+  static const char *const heads[] = {"TIME", "EVENT", "STATUS", "ID", NULL};
+  static const char *const members[]
+      = {"created_at", "event_type", "status", "event_id", NULL};
+  return list_of_order (ctl, argc, argv, "GetEvents", heads, members);
 }
 
 CtlExit ctl_orders_timeline (Ctl *ctl, int argc, char **argv)
 {
-  return read_order (ctl, argc, argv, "GetTimeline");
+  static const char *const heads[] = {"TIME", "SOURCE", "TYPE", "WHAT", NULL};
+  static const char *const members[]
+      = {"timestamp", "source", "type", "description", NULL};
+  return list_of_order (ctl, argc, argv, "GetTimeline", heads, members);
 }
 
 /* ---- ending ---- */

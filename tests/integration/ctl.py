@@ -252,6 +252,9 @@ class WithDaemon(CtlCase):
                           '1500', '--duration', '90', '--end-reason', 'normal')
         self.assertIn('order.completed', self.ctl('orders', 'events', first))
         self.assertEqual(self.json('orders', 'timeline', first)['timeline']['order_no'], first)
+        lines = self.ctl('orders', 'timeline', first).splitlines()
+        self.assertEqual(lines[0].split(), ['TIME', 'SOURCE', 'TYPE', 'WHAT'])
+        self.assertIn('completed', [line.split()[-1] for line in lines])
         self.assertEqual((shown['status'], shown['energy_wh'], shown['duration_s'],
                           shown['end_reason']), ('completed', 1500, 90, 'normal'))
         second = self.json('charge', 'start', OTHER, '--port', '0', '--full')['order_no']
