@@ -212,11 +212,16 @@ static void open_base (Queue *queue)
   g_strlcpy (s->server_id, "gw-1", sizeof s->server_id);
 }
 
+static const ChPluginInfo *store_info (void)
+{
+  return queue_is_pgsql () ? queue_pgsql_info () : ch_plugin_store_sqlite_query ();
+}
+
 static void open_drivers (Queue *queue)
 {
   g_autoptr (GError) error = NULL;
   const ChPluginInfo *kv = ch_plugin_kv_memory_query ();
-  const ChPluginInfo *store = ch_plugin_store_sqlite_query ();
+  const ChPluginInfo *store = store_info ();
 
   queue->kv_driver = open_plugin (queue, kv);
   if (!ch_kv_open (queue->services.kv, queue->kv_driver, kv->kv_driver, &error))
@@ -298,10 +303,28 @@ static const ChConfigKey STATE_KEYS[] = {
     {.name = NULL},
 };
 
+static void configure_store (Queue *queue, ChConfig *config)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *name = g_path_get_basename (queue->folder);
+  g_autofree char *path = g_strdup_printf ("store-sqlite.path=%s/test.db", queue->folder);
+  g_autofree char *schema = g_strconcat ("database.schema=", name, NULL);
+  const char *options[] = {path, NULL, NULL};
+
+  ch_config_declare (config, store_info ()->name, store_info ()->config);
+  g_autofree char *dsn = queue_is_pgsql () ? queue_pgsql_dsn () : NULL;
+  if (dsn != NULL) {
+    options[0] = schema;
+    options[1] = dsn;
+  }
+  for (guint i = 0; options[i] != NULL; i++)
+    if (!ch_config_add_option (config, options[i], &error))
+      g_error ("%s", error->message);
+}
+
 static void declare (Queue *queue, const char *const *options)
 {
   ChConfig *config = queue->services.config;
-  g_autofree char *path = g_strdup_printf ("store-sqlite.path=%s/test.db", queue->folder);
   g_autoptr (GError) error = NULL;
 
   ch_config_declare (config, "", STATE_KEYS);
@@ -310,11 +333,9 @@ static void declare (Queue *queue, const char *const *options)
   ch_config_declare (config, "", ch_store_config);
   ch_config_declare (config, "", ch_core_config);
   ch_config_declare (config, "kv-memory", ch_plugin_kv_memory_query ()->config);
-  ch_config_declare (config, "store-sqlite", ch_plugin_store_sqlite_query ()->config);
   ch_config_declare (config, "proto-lines", ch_gateway_property_keys ());
   ch_config_declare (config, "", ch_kv_config);
-  if (!ch_config_add_option (config, path, &error))
-    g_error ("%s", error->message);
+  configure_store (queue, config);
   for (gsize i = 0; options != NULL && options[i] != NULL; i++)
     if (!ch_config_add_option (config, options[i], &error))
       g_error ("%s", error->message);
@@ -551,6 +572,11 @@ char *queue_kv (Queue *queue, const char *line)
 
 void queue_change (Queue *queue, const char *sql)
 {
+  if (queue_is_pgsql ()) {
+    queue_settle (queue);
+    g_free (queue_pgsql_ask (queue, sql));
+    return;
+  }
   g_autofree char *path = g_build_filename (queue->folder, "test.db", NULL);
   sqlite3 *db = NULL;
 
@@ -564,6 +590,8 @@ void queue_change (Queue *queue, const char *sql)
 
 char *queue_sql (Queue *queue, const char *sql)
 {
+  if (queue_is_pgsql ())
+    return queue_pgsql_ask (queue, sql);
   g_autofree char *path = g_build_filename (queue->folder, "test.db", NULL);
   sqlite3 *db = NULL;
   sqlite3_stmt *st = NULL;

@@ -5,9 +5,10 @@
  *
  * Lines of a device: `@on ID`, `@hb ID`, `@ack ID NUMBER`, `@no ID NUMBER CODE`,
  * `@sim ID ICCID`, `@port ID PORT STATUS [NUMBER]`, `@start ID PORT NUMBER [ORDER]`,
- * `@prog ID PORT NUMBER WH S`, `@end ID PORT NUMBER WH S REASON` (also `@guess`: inferred).
- * A number is a business number, or a wire order when it begins with `w`. Lines of the
- * server: `TYPE NUMBER ATTEMPT SOCKET PORT ORDER`, `stored PORT` for what is durable.
+ * `@prog ID PORT NUMBER WH S`, `@end ID PORT NUMBER WH S REASON` (also `@guess`:
+ * inferred). A number is a business number, or a wire order when it begins with `w`.
+ * Lines of the server: `TYPE NUMBER ATTEMPT SOCKET PORT ORDER`, `stored PORT` for what is
+ * durable.
  */
 #pragma once
 
@@ -43,6 +44,8 @@ Queue *queue_new (const char *const *options);
 /* The same with the life of orders. */
 Queue *queue_new_orders (const char *const *options);
 void queue_free (Queue *queue);
+/* Whether it runs over PostgreSQL instead of SQLite: CHARGEHOST_TEST_STORE=pgsql. */
+gboolean queue_is_pgsql (void);
 /* The process dies and comes back: new core, empty kv, same database. */
 void queue_restart (Queue *queue);
 /* Opens the core's parts and lets the dispatcher begin; queue_new does it. */
@@ -85,6 +88,14 @@ void queue_change (Queue *queue, const char *sql);
 void queue_fact_line (ChPlugin *self, ChConn conn, char **words);
 /* First column of the first row. (transfer full) */
 char *queue_sql (Queue *queue, const char *sql);
+/* queue-pgsql.c: the server, made when it is first needed, and SQL in the folder's
+   schema, with what is SQLite's way put into PostgreSQL's. (transfer full) */
+const ChPluginInfo *queue_pgsql_info (void);
+char *queue_pgsql_dsn (void);
+char *queue_pgsql_ask (Queue *queue, const char *sql);
+/* How PostgreSQL runs a statement, when it can help it without reading whole tables: JSON
+   of EXPLAIN. (transfer full) */
+char *queue_plan (Queue *queue, const ChPrepared *prepared);
 /* "a; b; c", and forgets them. (transfer full) */
 char *queue_lines (GPtrArray *lines);
 

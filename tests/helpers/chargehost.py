@@ -19,13 +19,17 @@ import unittest
 import urllib.error
 import urllib.request
 
+from postgres import Postgres
+
 BUILD = os.environ['CHARGEHOST_TEST_BUILD']
 SOURCE = os.environ['CHARGEHOST_TEST_SOURCE']
 DAEMON = os.path.join(BUILD, 'host', 'chargehostd')
 CTL = os.path.join(BUILD, 'host', 'ctl', 'chargehostctl')
 SIM = os.path.join(BUILD, 'host', 'sim', 'chargehost-sim')
-PLUGINS = [os.path.join(BUILD, 'plugins', name)
-           for name in ('store-sqlite', 'kv-memory', 'proto-bkv')]
+# CHARGEHOST_TEST_STORE=pgsql: tests run over a PostgreSQL server of their own.
+STORE = os.environ.get('CHARGEHOST_TEST_STORE', 'sqlite')
+STARTED = [f'store-{STORE}', 'kv-memory', 'proto-bkv']
+PLUGINS = [os.path.join(BUILD, 'plugins', name) for name in STARTED]
 
 
 class Timeout(AssertionError):
@@ -139,9 +143,10 @@ class Bus:
 
 
 class Daemon:
-    """chargehostd with SQLite and the in-memory kv."""
+    """chargehostd with the in-memory kv and SQLite, or with a PostgreSQL server."""
 
-    def __init__(self, folder, bus=None, options=None, log=None):
+    def __init__(self, folder, bus=None, options=None, log=None, postgres=None):
+        self.postgres = postgres
         self.folder = folder
         self.bus = bus
         self.options = dict(options or {})
@@ -160,6 +165,7 @@ class Daemon:
             'dbus.bus': self.bus.address if self.bus else 'none',
             'plugins.path': ','.join(PLUGINS),
             'plugins.development': 'true',
+            'plugins.start': ','.join(STARTED),
             'shutdown.lb_grace': '0s',
             'logging.format': 'human',
             'logging.level': os.environ.get('CHARGEHOST_TEST_LOG_LEVEL', 'info'),
@@ -169,6 +175,8 @@ class Daemon:
             'ratelimit.global_per_min': '10000000',
             'ratelimit.burst': '100000',
         }
+        if self.postgres:
+            options['database.dsn'] = self.postgres.dsn
         options.update(self.options)
         command = [DAEMON]
         for name, value in options.items():
@@ -233,6 +241,8 @@ class Daemon:
 
     def rows(self, sql, *parameters):
         """Reads the database beside the daemon."""
+        if self.postgres:
+            return json.loads(self.postgres.ask(sql, *parameters))
         path = os.path.join(self.state, 'chargehost.db')
         with sqlite3.connect(f'file:{path}?mode=ro', uri=True, timeout=10) as base:
             base.row_factory = sqlite3.Row
@@ -287,6 +297,7 @@ class TestCase(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix='chargehost-test-')
         self.ends = []
+        self.postgres = None
         self.log = open(os.path.join(self.folder, 'log'), 'w+', encoding='utf-8')
         self.addCleanup(self._clean)
 
@@ -315,12 +326,19 @@ class TestCase(unittest.TestCase):
         return bus
 
     def daemon(self, bus=None, options=None, key=True):
-        daemon = Daemon(self.folder, bus, options, self.log)
+        daemon = Daemon(self.folder, bus, options, self.log, self.database())
         if key:
             daemon.create_key()
         daemon.start()
         self.ends.append(daemon.kill)
         return daemon
+
+    def database(self):
+        """The PostgreSQL server of the test, None with SQLite."""
+        if STORE == 'pgsql' and self.postgres is None:
+            self.postgres = Postgres()
+            self.ends.append(self.postgres.free)
+        return self.postgres
 
     def simulator(self, daemon, gateways=1, options=()):
         simulator = Simulator(self.folder, daemon.device_port, gateways, options, self.log)

@@ -350,7 +350,7 @@ char *postgres_ask (Postgres *server, const char *sql)
 
   if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
     g_error ("%s: %s", sql, PQerrorMessage (conn));
-  if (status == PGRES_TUPLES_OK && PQntuples (result) > 0)
+  if (status == PGRES_TUPLES_OK && PQntuples (result) > 0 && !PQgetisnull (result, 0, 0))
     text = g_strdup (PQgetvalue (result, 0, 0));
   PQclear (result);
   PQfinish (conn);
