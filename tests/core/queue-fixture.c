@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
-#include <sqlite3.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -568,44 +567,6 @@ char *queue_kv (Queue *queue, const char *line)
   queue_settle (queue);
   g_assert_nonnull (answer);
   return answer;
-}
-
-void queue_change (Queue *queue, const char *sql)
-{
-  if (queue_is_pgsql ()) {
-    queue_settle (queue);
-    g_free (queue_pgsql_ask (queue, sql));
-    return;
-  }
-  g_autofree char *path = g_build_filename (queue->folder, "test.db", NULL);
-  sqlite3 *db = NULL;
-
-  queue_settle (queue);
-  g_assert_cmpint (sqlite3_open_v2 (path, &db, SQLITE_OPEN_READWRITE, NULL), ==,
-                   SQLITE_OK);
-  if (sqlite3_exec (db, sql, NULL, NULL, NULL) != SQLITE_OK)
-    g_error ("%s", sqlite3_errmsg (db));
-  sqlite3_close (db);
-}
-
-char *queue_sql (Queue *queue, const char *sql)
-{
-  if (queue_is_pgsql ())
-    return queue_pgsql_ask (queue, sql);
-  g_autofree char *path = g_build_filename (queue->folder, "test.db", NULL);
-  sqlite3 *db = NULL;
-  sqlite3_stmt *st = NULL;
-  char *value = NULL;
-
-  g_assert_cmpint (sqlite3_open_v2 (path, &db, SQLITE_OPEN_READONLY, NULL), ==,
-                   SQLITE_OK);
-  if (sqlite3_prepare_v2 (db, sql, -1, &st, NULL) != SQLITE_OK)
-    g_error ("%s", sqlite3_errmsg (db));
-  if (sqlite3_step (st) == SQLITE_ROW)
-    value = g_strdup ((const char *) sqlite3_column_text (st, 0));
-  sqlite3_finalize (st);
-  sqlite3_close (db);
-  return value != NULL ? value : g_strdup ("none");
 }
 
 char *queue_lines (GPtrArray *lines)

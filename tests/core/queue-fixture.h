@@ -88,7 +88,7 @@ void queue_change (Queue *queue, const char *sql);
 void queue_fact_line (ChPlugin *self, ChConn conn, char **words);
 /* First column of the first row. (transfer full) */
 char *queue_sql (Queue *queue, const char *sql);
-/* queue-pgsql.c: the server, made when it is first needed, and SQL in the folder's
+/* queue-sql.c: the server, made when it is first needed, and SQL in the folder's
    schema, with what is SQLite's way put into PostgreSQL's. (transfer full) */
 const ChPluginInfo *queue_pgsql_info (void);
 char *queue_pgsql_dsn (void);

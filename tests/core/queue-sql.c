@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The queue's bed over PostgreSQL: one server for a program, a schema for each folder. */
+/*
+ * SQL beside the core, on either database; and the bed over PostgreSQL: one server for a
+ * program, a schema for each folder.
+ */
 #include "queue-fixture.h"
 
+#include <sqlite3.h>
 #include <stdlib.h>
 
 gboolean queue_is_pgsql (void)
@@ -141,3 +145,41 @@ char *queue_plan (Queue *queue, const ChPrepared *prepared)
   return NULL;
 }
 #endif
+
+void queue_change (Queue *queue, const char *sql)
+{
+  if (queue_is_pgsql ()) {
+    queue_settle (queue);
+    g_free (queue_pgsql_ask (queue, sql));
+    return;
+  }
+  g_autofree char *path = g_build_filename (queue->folder, "test.db", NULL);
+  sqlite3 *db = NULL;
+
+  queue_settle (queue);
+  g_assert_cmpint (sqlite3_open_v2 (path, &db, SQLITE_OPEN_READWRITE, NULL), ==,
+                   SQLITE_OK);
+  if (sqlite3_exec (db, sql, NULL, NULL, NULL) != SQLITE_OK)
+    g_error ("%s", sqlite3_errmsg (db));
+  sqlite3_close (db);
+}
+
+char *queue_sql (Queue *queue, const char *sql)
+{
+  if (queue_is_pgsql ())
+    return queue_pgsql_ask (queue, sql);
+  g_autofree char *path = g_build_filename (queue->folder, "test.db", NULL);
+  sqlite3 *db = NULL;
+  sqlite3_stmt *st = NULL;
+  char *value = NULL;
+
+  g_assert_cmpint (sqlite3_open_v2 (path, &db, SQLITE_OPEN_READONLY, NULL), ==,
+                   SQLITE_OK);
+  if (sqlite3_prepare_v2 (db, sql, -1, &st, NULL) != SQLITE_OK)
+    g_error ("%s", sqlite3_errmsg (db));
+  if (sqlite3_step (st) == SQLITE_ROW)
+    value = g_strdup ((const char *) sqlite3_column_text (st, 0));
+  sqlite3_finalize (st);
+  sqlite3_close (db);
+  return value != NULL ? value : g_strdup ("none");
+}
