@@ -202,8 +202,8 @@ struct _ChStore {
 
 /* Delivers what is completed, a bounded number at a time. */
 void ch_store_drain (ChPlugin *self, gpointer store);
-/* Delivers everything that is completed; for close. */
-void ch_store_drain_all (ChStore *store);
+/* Delivers everything that is completed; for close. Returns: whether there was anything */
+gboolean ch_store_drain_all (ChStore *store);
 /* The store is closed: what pauses before a repetition fails. */
 void ch_store_fail_waiting (ChStore *store);
 /* Drops all without telling; for the end. */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define DEFAULT_DATABASE "chargehost.db"
+/* Somebody may submit again whenever it fails: not for ever. */
+#define DRAIN_ROUNDS 100000
 
 static const char *const log_levels[]
     = {"silent", "error", "warn", "info", "debug", "trace", NULL};
@@ -232,7 +234,9 @@ void ch_store_close (ChStore *store)
   store->driver_plugin = NULL;
   ch_store_drain_all (store);
   ch_store_fail_waiting (store);
-  ch_store_drain_all (store);
+  /* What is told may submit more, which fails now: that is told as well. */
+  for (guint round = 0; round < DRAIN_ROUNDS && ch_store_drain_all (store); round++)
+    ;
   if (store->at_driver > 0)
     ch_error (store->self, "%s left %u transactions without an answer", plugin->name,
               store->at_driver);

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-/* Somebody may submit again whenever it fails: not for ever. */
-#define DRAIN_ROUNDS 100000
 /* The driver's own answer at the deadline is better than the front's: it knows more. */
 #define DEADLINE_GRACE_MS 250
 /* Completions delivered before other work gets its turn. */
@@ -313,17 +311,15 @@ void ch_store_drain (ChPlugin *self, gpointer data)
 }
 
 /* What callbacks submit meanwhile is not waited for: they might never stop. */
-void ch_store_drain_all (ChStore *store)
+gboolean ch_store_drain_all (ChStore *store)
 {
-  /* What is told may submit more, which a closed store fails: that is told as well. */
-  for (guint round = 0; round < DRAIN_ROUNDS; round++) {
-    take_completed (store);
-    ChTxRun *run = pop_ready (store);
-    if (run == NULL)
-      return;
-    for (; run != NULL; run = pop_ready (store))
-      finish (store, run);
-  }
+  ChTxRun *run;
+  gboolean any = FALSE;
+
+  take_completed (store);
+  for (; (run = pop_ready (store)) != NULL; any = TRUE)
+    finish (store, run);
+  return any;
 }
 
 void ch_store_fail_waiting (ChStore *store)
