@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define OVERTAKEN_WH 10
+
 /* ---- settlement (gateway 1.5.5) ---- */
 
 static void price (const ChOrder *order, ChOrderData *d)
@@ -39,11 +41,15 @@ void ch_order_settle (const ChOrder *order, ChOrderData *next, gint64 end_wall_m
   price (order, next);
 }
 
-/* Half of what it was or less; a figure that is a little lower is only an older one. */
+/*
+ * Half of what it was or less: a figure that is a little lower is only an older one, for
+ * a report and the answer to a query may overtake each other. So is one that is lower by
+ * what is charged within seconds, at the beginning of a charge.
+ */
 gboolean ch_order_counter_restarted (const ChOrderData *d, gint64 energy_wh)
 {
   gint64 before = d->energy_wh - d->base_energy_wh;
-  return energy_wh < before && energy_wh <= before / 2;
+  return energy_wh <= before / 2 && before - energy_wh > OVERTAKEN_WH;
 }
 
 void ch_order_settle_report (const ChOrder *order, ChOrderData *next,

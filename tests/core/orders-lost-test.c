@@ -280,6 +280,21 @@ static void test_repeat_refused (void)
   close_site (&site);
 }
 
+/* ---- after a restart everything is said twice, and not in order ---- */
+
+/* The answer to the query says 1 Wh behind a report of 2 Wh: nothing is counted twice. */
+static void test_overtaken (void)
+{
+  Site site = started_unheard ();
+  SAY ("@start " DEV " 0 w7 A");
+  SAY ("@prog " DEV " 0 w7 2 0");
+  SAY ("@prog " DEV " 0 w7 1 0");
+  SAY ("@prog " DEV " 0 w7 13 60");
+  SAY ("@end " DEV " 0 w7 20 120 0");
+  ASSERT_ORDER ("A", "3 0 20");
+  close_site (&site);
+}
+
 int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
@@ -293,5 +308,6 @@ int main (int argc, char **argv)
   ADD ("time-out-and-next", test_time_out_and_next);
   ADD ("time-out-and-other", test_time_out_and_other);
   ADD ("repeat-refused", test_repeat_refused);
+  ADD ("overtaken", test_overtaken);
   return g_test_run ();
 }
