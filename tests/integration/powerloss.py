@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', '
 from chargehost import BUILD, main  # noqa: E402
 from fleet import Fleet  # noqa: E402
 
-CUTS = int(os.environ.get('CHARGEHOST_TEST_KILLS', '15'))
+CUTS = int(os.environ.get('CHARGEHOST_TEST_KILLS', '8'))
 MODULE = os.path.join(BUILD, 'plugins', 'store-sqlite', 'tests', 'powerloss-vfs.so')
 
 
