@@ -173,6 +173,32 @@ gboolean ch_ban_address (const char *text, char **subject)
   return TRUE;
 }
 
+/* ---- enforcing ---- */
+
+static void close_host (const ChConnInfo *info, gpointer data)
+{
+  g_autofree char *host = g_strdup (info->remote);
+  char *colon = strrchr (host, ':');
+  ChBans *bans = data;
+  if (colon != NULL)
+    *colon = '\0';
+  if (ch_bans_has_host (bans, host))
+    ch_conn_close (bans->core->self, info->conn, CH_CLOSE_REFUSED);
+}
+
+/* What is connected already. */
+static void enforce (ChBans *bans, const Ban *ban)
+{
+  ChCore *core = bans->core;
+  ChDevice *device = ch_device_find (core, ban->subject);
+  if (core->services->gateway == NULL)
+    return;
+  if (ban->network != NULL)
+    ch_gateway_foreach (core->services->gateway, close_host, bans);
+  else if (device != NULL)
+    ch_session_cut (core->sessions, device);
+}
+
 /* ---- the table ---- */
 
 static void bind (const Ban *ban, ChTx *tx)
@@ -204,8 +230,12 @@ static void take_rows (ChBans *bans, const ChTxResult *r, guint statement)
     const Ban *known = g_hash_table_lookup (bans->by_subject, subject);
     if (known != NULL && !known->stored && known->created_at > ban->created_at)
       ban_free (ban);
-    else
+    else {
+      gboolean fresh = known == NULL;
       put (bans, ban);
+      if (fresh)
+        enforce (bans, ban);
+    }
   }
   drop_if (bans, is_missing, seen);
 }
@@ -332,27 +362,6 @@ typedef struct {
   char *subject; /* to be dropped */
 } Change;
 
-static void close_host (const ChConnInfo *info, gpointer data)
-{
-  g_autofree char *host = g_strdup (info->remote);
-  char *colon = strrchr (host, ':');
-  Change *change = data;
-  if (colon != NULL)
-    *colon = '\0';
-  if (ch_bans_has_host (change->bans, host))
-    ch_conn_close (change->bans->core->self, info->conn, CH_CLOSE_REFUSED);
-}
-
-static void enforce (Change *change)
-{
-  ChCore *core = change->bans->core;
-  ChDevice *device = ch_device_find (core, change->ban->subject);
-  if (change->ban->network != NULL)
-    ch_gateway_foreach (core->services->gateway, close_host, change);
-  else if (device != NULL)
-    ch_session_cut (core->sessions, device);
-}
-
 static void banned (ChPlugin *self, const ChTxResult *result, const GError *error,
                     gpointer user_data)
 {
@@ -366,7 +375,7 @@ static void banned (ChPlugin *self, const ChTxResult *result, const GError *erro
   gboolean known = g_hash_table_contains (change->bans->by_subject, change->ban->subject);
   change->ban->stored = TRUE;
   put (change->bans, change->ban);
-  enforce (change);
+  enforce (change->bans, change->ban);
   json_object_set_new (data, "created", json_boolean (!known));
   json_object_set_new (data, "ban", ban_json (change->ban));
   ch_ask_answer (change->ask, data, NULL);

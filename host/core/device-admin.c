@@ -3,6 +3,7 @@
 #include "core/core-admin.h"
 #include "core/device.h"
 #include "core/facts.h"
+#include "core/order-home.h"
 #include "core/order.h"
 #include "core/outbound.h"
 #include "core/session.h"
@@ -30,7 +31,9 @@ const ChStatement ch_device_admin_statements[] = {
             " tags = excluded.tags, updated_at = excluded.updated_at RETURNING id"},
     {.name = "devices.decommission",
      .sql = "UPDATE devices SET lifecycle = 'decommissioned', updated_at = :now"
-            " WHERE phy_id = :phy_id"},
+            " WHERE phy_id = :phy_id AND NOT EXISTS (SELECT 1 FROM orders"
+            " WHERE orders.device_id = devices.id"
+            " AND orders.status IN (0, 1, 2, 8, 9, 10))"},
     {.name = "devices.delete",
      .sql = "DELETE FROM devices WHERE phy_id = :phy_id AND NOT EXISTS"
             " (SELECT 1 FROM orders WHERE orders.device_id = devices.id) AND NOT EXISTS"
@@ -258,6 +261,21 @@ static void take (char **field, const char *said)
   *field = g_strdup (said);
 }
 
+static void kicked (ChPlugin *self, const json_t *data, const GError *error,
+                    gpointer user_data)
+{
+}
+
+/* Where it is connected elsewhere it is read again when it comes back there. */
+static void enforce_block (ChDevice *device)
+{
+  ChCore *core = device->core;
+  if (ch_home_is_elsewhere (device))
+    ch_core_kick_device (core->self, device->id, NULL, kicked, NULL);
+  else
+    ch_session_cut (core->sessions, device);
+}
+
 static void apply (Job *job, const Target *target, gint64 db_id)
 {
   ChCore *core = job->admin->core;
@@ -283,7 +301,7 @@ static void apply (Job *job, const Target *target, gint64 db_id)
   tell (device, "enrolment", enrolment, ch_enrolment_name (device->enrolment), job->by);
   tell (device, "tags", tags, device->tags, job->by);
   if (device->enrolment == CH_ENROLMENT_BLOCKED)
-    ch_session_cut (core->sessions, device);
+    enforce_block (device);
 }
 
 /*
@@ -362,7 +380,10 @@ static void retired (ChPlugin *self, const ChTxResult *result, const GError *err
   const Target *target = &g_array_index (job->targets, Target, 0);
   ChDevice *device = ch_device_find (job->admin->core, target->id);
 
-  if (error != NULL)
+  if (g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD))
+    ch_ask_refuse (job->ask, CH_CORE_ERROR_PORT_OCCUPIED,
+                   "the device has active orders: end them first");
+  else if (error != NULL)
     ch_ask_store_failed (job->ask, error);
   else {
     gboolean deleted = target->changed && ch_tx_result_changes (result, DELETED) > 0;
@@ -401,12 +422,14 @@ static gboolean run_retire (Job *job)
     return FALSE;
   }
   target->before = state_of (device);
-  target->changed = device->conn == 0; /* one that is connected would come again */
+  /* One that is connected, here or elsewhere, would come again. */
+  target->changed = device->conn == 0 && !ch_home_is_elsewhere (device);
   ChTx *tx = ch_tx_new (core->self);
   ch_device_store (device, tx); /* it may have none yet */
   ch_tx_add (tx, core->self, "devices.decommission");
   ch_tx_bind_text (tx, "phy_id", target->id);
   ch_tx_bind_time (tx, "now", ch_wall_ms (core->self));
+  ch_tx_guard (tx, 1, 1);
   if (target->changed) {
     ch_tx_add (tx, core->self, "devices.delete"); /* statement DELETED */
     ch_tx_bind_text (tx, "phy_id", target->id);

@@ -2,6 +2,7 @@
 /* Rows of devices, ports and sockets (gateway 6.1), and the batch that writes them. */
 #include "core/device-store.h"
 #include "core/facts.h"
+#include "core/session.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -534,6 +535,8 @@ void ch_device_take_rows (ChDevice *device, const ChTxResult *result)
     load_port (device->core, result, row);
   for (guint row = 0; row < ch_tx_result_rows (result, 2); row++)
     load_socket (device->core, result, row);
+  if (device->enrolment == CH_ENROLMENT_BLOCKED) /* at another instance, meanwhile */
+    ch_session_cut (device->core->sessions, device);
 }
 
 gboolean ch_devices_load (ChCore *core, GError **error)

@@ -4,6 +4,7 @@
 #include "core/facts.h"
 #include "core/order-store.h"
 #include "core/outbound.h"
+#include "core/peer.h"
 #include <chargehost/clock.h>
 #include <chargehost/id.h>
 #include <chargehost/json.h>
@@ -147,7 +148,7 @@ static void free_stop (ChFact *fact)
   g_free (job);
 }
 
-void ch_core_stop_port (ChPlugin *self, const char *id, gint socket_no, gint port_no,
+void ch_stop_port_here (ChPlugin *self, const char *id, gint socket_no, gint port_no,
                         const char *comment, const ChOrigin *origin, guint wait_ms,
                         ChCoreDone done, gpointer user_data)
 {
@@ -167,8 +168,8 @@ void ch_core_stop_port (ChPlugin *self, const char *id, gint socket_no, gint por
   job->port_no = port_no;
   job->wait_ms = wait_ms;
   job->comment = g_strdup (comment != NULL ? comment : "");
-  job->by = g_strdup (origin->by);
-  job->key_id = g_strdup (origin->key_id);
-  job->request_id = g_strdup (origin->request_id);
+  job->by = g_strdup (origin != NULL ? origin->by : NULL);
+  job->key_id = g_strdup (origin != NULL ? origin->key_id : NULL);
+  job->request_id = g_strdup (origin != NULL ? origin->request_id : NULL);
   ch_fact_enqueue (device, &job->fact);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Requests of the SDK as JSON and back; each is done here or where its device is. */
+#include "core/core-admin.h"
 #include "core/order.h"
 #include "core/peer.h"
 #include "core/session.h"
@@ -155,6 +156,15 @@ static void do_send (const Call *c)
                 c->done, c->user_data);
 }
 
+static void do_stop_port (const Call *c)
+{
+  ch_stop_port_here (c->caller, c->device != NULL ? c->device : "",
+                     (gint) ch_json_get_int (c->args, "socket_no", -1),
+                     (gint) ch_json_get_int (c->args, "port_no", -1),
+                     ch_json_get_string (c->args, "comment", ""), c->origin, c->wait_ms,
+                     c->done, c->user_data);
+}
+
 static void give (const Call *c, const json_t *data, const GError *error)
 {
   ChRunnerFrame frame;
@@ -206,6 +216,7 @@ static const struct {
     [CH_PEER_CANCEL] = {"cancel", do_cancel}, [CH_PEER_FORCE] = {"force", do_force},
     [CH_PEER_SEND] = {"send", do_send},       [CH_PEER_KICK] = {"kick", do_kick},
     [CH_PEER_READ] = {"read", do_read},
+    [CH_PEER_STOP_PORT] = {"stop_port", do_stop_port},
 };
 
 const char *ch_peer_op_name (ChPeerOp op)
@@ -330,6 +341,23 @@ void ch_core_read_device (ChPlugin *self, const char *device, ChCoreView view,
   }
   ch_peer_do (self, CH_PEER_READ, device, args, NULL, 0, done, user_data);
   json_decref (args);
+}
+
+void ch_core_stop_port (ChPlugin *self, const char *device, gint socket_no, gint port_no,
+                        const char *comment, const ChOrigin *origin, guint wait_ms,
+                        ChCoreDone done, gpointer user_data)
+{
+  if (!ch_peer_may_be_elsewhere (ch_core_of (self), device)) {
+    ch_stop_port_here (self, device, socket_no, port_no, comment, origin, wait_ms, done,
+                       user_data);
+    return;
+  }
+  json_t *args = json_object ();
+  json_object_set_new (args, "socket_no", json_integer (socket_no));
+  json_object_set_new (args, "port_no", json_integer (port_no));
+  json_object_set_new (args, "comment", json_string (comment != NULL ? comment : ""));
+  ch_peer_run (self, CH_PEER_STOP_PORT, device, NULL, args, origin, wait_ms, done,
+               user_data);
 }
 
 gboolean ch_core_may_be_elsewhere (ChPlugin *self, const char *device)

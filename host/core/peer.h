@@ -21,6 +21,7 @@ typedef enum {
   CH_PEER_FORCE,
   CH_PEER_SEND,
   CH_PEER_KICK,
+  CH_PEER_STOP_PORT,
   CH_PEER_READ,
   CH_PEER_N,
 } ChPeerOp;
@@ -58,6 +59,9 @@ void ch_cancel_order_here (ChPlugin *self, const char *order_no, const char *rea
                            const ChOrigin *origin, ChCoreDone done, gpointer user_data);
 void ch_force_order_here (ChPlugin *self, const ChForceRequest *request,
                           const ChOrigin *origin, ChCoreDone done, gpointer user_data);
+void ch_stop_port_here (ChPlugin *self, const char *device, gint socket_no, gint port_no,
+                        const char *comment, const ChOrigin *origin, guint wait_ms,
+                        ChCoreDone done, gpointer user_data);
 void ch_send_here (ChPlugin *self, const char *device, ChCommandType type, gint socket_no,
                    gint port_no, const json_t *payload, gboolean force,
                    const ChOrigin *origin, guint wait_ms, ChCoreDone done,

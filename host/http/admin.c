@@ -128,16 +128,9 @@ static void close_connection (ChPlugin *self, const ChRequest *request, ChReply 
 
 static void kick_device (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  ChDevice *device = ch_device_find (ch_core_of (self), ch_request_path (request, "id"));
-  if (device == NULL)
-    ch_http_reply_device (self, reply, NULL);
-  else if (device->conn == 0)
-    ch_reply_error (self, reply, CH_CORE_ERROR_DEVICE_OFFLINE,
-                    "the device is not connected here", NULL);
-  else {
-    ch_conn_close (self, device->conn, CH_CLOSE_KICK);
-    ch_reply_data (self, reply, 200, NULL, NULL);
-  }
+  ChOrigin origin = ch_http_origin (request);
+  ch_core_kick_device (self, ch_request_path (request, "id"), &origin, ch_http_core_read,
+                       ch_http_call_new (reply, 200));
 }
 
 /* ---- breakers ------------------------------------------------------------------------

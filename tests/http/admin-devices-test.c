@@ -230,6 +230,21 @@ static void test_retire (void)
   api_close (&api);
 }
 
+/* An order that only the store knows: another instance has the device. */
+static void test_retire_with_orders_elsewhere (void)
+{
+  Api api;
+  api_open (&api, NULL);
+  g_autoptr (json_t) fresh
+      = api_ok (&api, "POST", DEVICES, BOSS, "{\"device_id\":\"" ID "\"}", 201);
+  queue_change (api.queue,
+                "INSERT INTO orders (device_id, port_no, order_no, status, created_at,"
+                " updated_at) SELECT id, 0, 'O1', 2, 1, 1 FROM devices");
+  g_assert_cmpint (api_code (&api, "DELETE", DEVICES "/" ID, BOSS, NULL), ==, 40901);
+  API_SQL ("SELECT lifecycle FROM devices", "active");
+  api_close (&api);
+}
+
 static void test_delete (void)
 {
   Api api;
@@ -373,6 +388,8 @@ int main (int argc, char **argv)
   g_test_add_func ("/http/admin-devices/block", test_block);
   g_test_add_func ("/http/admin-devices/block-one-of-two", test_block_one_of_two);
   g_test_add_func ("/http/admin-devices/retire", test_retire);
+  g_test_add_func ("/http/admin-devices/retire-elsewhere",
+                   test_retire_with_orders_elsewhere);
   g_test_add_func ("/http/admin-devices/delete", test_delete);
   g_test_add_func ("/http/admin-devices/csv", test_csv);
   g_test_add_func ("/http/admin-devices/lines", test_lines);
