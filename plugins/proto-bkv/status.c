@@ -6,6 +6,7 @@
 #include "proto-bkv/bkv.h"
 #include <string.h>
 
+#define GUESS_MS 2200
 #define LOADED_POWER 200 /* 20 W: counts for the check of the energy unit */
 
 static const struct {
@@ -311,6 +312,27 @@ static void on_silence (ChPlugin *self, gpointer data)
   silent_socket (g, g->query.socket);
 }
 
+/* Nobody may be there: that is no sign of a bad connection, so the core does not get to
+   wait in vain. The plugin asks a second time and ends the query before the core's time
+   is up (5 s). */
+static void on_guess_silence (ChPlugin *self, gpointer data)
+{
+  BkvGateway *g = data;
+  const BkvQuery query = g->query;
+  BkvFrame frame;
+
+  g->query.silence = 0;
+  if (query.attempt < 2) {
+    g->query.attempt++;
+    bkv_init (&frame, BKV_QUERY_SOCKET, g->raw, query.msg_id);
+    bkv_attempt (g, &frame);
+    g->query.silence = ch_timer_add (self, GUESS_MS, on_guess_silence, g);
+    return;
+  }
+  g->query.msg_id = 0;
+  bkv_result (g, query.msg_id, query.command_id, CH_COMMAND_REJECTED, "no socket 0");
+}
+
 ChCommandState bkv_query_port (BkvGateway *g, const ChCommand *command)
 {
   gint64 socket = ch_json_get_int (command->payload, "socket_no", command->socket_no);
@@ -333,7 +355,10 @@ ChCommandState bkv_query_port (BkvGateway *g, const ChCommand *command)
   g->query.socket = (guint8) socket;
   g->query.attempt = command->attempt;
   g_strlcpy (g->query.command_id, command->id, sizeof g->query.command_id);
-  if (command->attempt >= 2)
+  if (is_guess (g, g->query.socket)) {
+    g->query.attempt = 1;
+    g->query.silence = ch_timer_add (self, GUESS_MS, on_guess_silence, g);
+  } else if (command->attempt >= 2)
     g->query.silence = ch_timer_add (self, 5000, on_silence, g);
   return state;
 }
