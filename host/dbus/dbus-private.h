@@ -35,6 +35,9 @@ struct _ChDbus {
   guint device_tree, order_tree;
   GHashTable *credentials;   /* unique name → ChDbusCaller */
   GHashTable *subscriptions; /* unique name → GPtrArray of Follow */
+  /* events that were given to the connection but perhaps not yet to the bus */
+  guint events_waiting, events_flushing;
+  gboolean events_lost; /* said once */
 };
 
 /* ---- access.c: who may do what ---- */
@@ -152,4 +155,6 @@ void ch_dbus_follow (ChDbus *dbus, GDBusMethodInvocation *invocation, const char
                      const char *device);
 void ch_dbus_unfollow (ChDbus *dbus, const char *sender, const char *pattern,
                        const char *device);
+/* The connection has gone, and with it all that waited and all who followed. */
+void ch_dbus_forget_events (ChDbus *dbus);
 void ch_dbus_forget_follower (ChDbus *dbus, const char *sender);

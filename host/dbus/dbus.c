@@ -43,7 +43,7 @@ static void unexport (ChDbus *dbus)
   ch_dbus_unexport_plugins (dbus);
   ch_dbus_unexport_host (dbus);
   /* Unique names of another bus may mean other callers. */
-  g_hash_table_remove_all (dbus->subscriptions);
+  ch_dbus_forget_events (dbus);
   g_hash_table_remove_all (dbus->credentials);
 }
 

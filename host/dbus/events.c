@@ -10,6 +10,9 @@
 #include <string.h>
 
 #define MAX_FOLLOWS 32 /* of one caller */
+/* A bus that does not read must not fill our memory. */
+#define MAX_WAITING 20000
+#define FLUSH_AFTER 500
 
 typedef struct {
   ChDbus *dbus;
@@ -51,18 +54,56 @@ static GVariant *hide_orders (GVariant *fields)
   return g_variant_dict_end (&kept);
 }
 
+static void flush (ChDbus *dbus);
+
+static void flushed (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  if (!g_dbus_connection_flush_finish (G_DBUS_CONNECTION (source), result, &error))
+    return; /* the connection has gone; @data may be gone, too */
+  ChDbus *dbus = data;
+  if (dbus->connection != G_DBUS_CONNECTION (source))
+    return;
+  dbus->events_waiting -= dbus->events_flushing;
+  dbus->events_flushing = 0;
+  dbus->events_lost = FALSE;
+  if (dbus->events_waiting >= FLUSH_AFTER)
+    flush (dbus);
+}
+
+/* Learns how far the bus has read. */
+static void flush (ChDbus *dbus)
+{
+  dbus->events_flushing = dbus->events_waiting;
+  g_dbus_connection_flush (dbus->connection, dbus->cancellable, flushed, dbus);
+}
+
+/* Whether one more event may be given to the connection. */
+static gboolean has_room (ChDbus *dbus)
+{
+  if (dbus->events_waiting < MAX_WAITING)
+    return TRUE;
+  if (!dbus->events_lost)
+    ch_warning (dbus->self, "the message bus does not read: events are left out");
+  dbus->events_lost = TRUE;
+  return FALSE;
+}
+
 static void on_event (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
                       gpointer data)
 {
   Follow *follow = data;
-  if (is_private (topic->name) && !follow->trusted)
+  ChDbus *dbus = follow->dbus;
+  if ((is_private (topic->name) && !follow->trusted) || !has_room (dbus))
     return;
   GVariant *fields = ch_event_to_variant (topic, event);
   if (!follow->trusted)
     fields = hide_orders (fields);
   g_dbus_connection_emit_signal (
-      follow->dbus->connection, follow->sender, CH_DBUS_ROOT, "org.chargehost.Host1",
-      "Event", g_variant_new ("(ss@a{sv})", topic->name, event->device, fields), NULL);
+      dbus->connection, follow->sender, CH_DBUS_ROOT, "org.chargehost.Host1", "Event",
+      g_variant_new ("(ss@a{sv})", topic->name, event->device, fields), NULL);
+  if (++dbus->events_waiting >= FLUSH_AFTER && dbus->events_flushing == 0)
+    flush (dbus);
 }
 
 static GPtrArray *follows_of (ChDbus *dbus, const char *sender)
@@ -159,4 +200,11 @@ void ch_dbus_unfollow (ChDbus *dbus, const char *sender, const char *pattern,
 void ch_dbus_forget_follower (ChDbus *dbus, const char *sender)
 {
   g_hash_table_remove (dbus->subscriptions, sender);
+}
+
+void ch_dbus_forget_events (ChDbus *dbus)
+{
+  g_hash_table_remove_all (dbus->subscriptions);
+  dbus->events_waiting = dbus->events_flushing = 0;
+  dbus->events_lost = FALSE;
 }

@@ -5,12 +5,14 @@ import json
 import os
 import pwd
 import re
+import signal
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
-from chargehost import BUILD, CTL, SOURCE, Bus, Process, TestCase, main, wait_for  # noqa: E402
+from chargehost import (BUILD, CTL, SOURCE, Bus, Process, Simulator,  # noqa: E402
+                        TestCase, main, wait_for)
 
 FIRST = 82241218000001
 DEVICE = str(FIRST)
@@ -536,6 +538,29 @@ class Outage(DBusCase):
             caller.kill()
         self.assertEqual(host.get('/health')[0], 200)
         self.assertEqual(host.stop(), 0)
+
+    def test_a_bus_that_does_not_read(self):
+        """Events for it are left out at a bound; the daemon and the next call are well."""
+        bus = self.bus()
+        self.address = bus.address
+        host = self.daemon(bus)
+        wait_for(self.on_bus, 'the name')
+        follower = Process([CTL, '--bus', bus.address, 'monitor', *['*'] * 32],
+                           env=host.environment())
+        self.ends.append(follower.kill)
+        first = Simulator(os.path.join(self.folder, 'first'), host.device_port, 1,
+                          ['--first-id', '82241218900001', *SIM[2:]], self.log)
+        self.ends.append(first.process.kill)
+        follower.expect('device.online')
+        bus.process.signal(signal.SIGSTOP)
+        try:
+            self.simulator(host, 300, SIM)
+            host.process.expect('events are left out', 60)
+            self.assertEqual(host.get('/health')[0], 200)
+        finally:
+            bus.process.signal(signal.SIGCONT)
+        wait_for(self.on_bus, 'the bus answers again', 60)
+        self.assertEqual(self.call_json(ROOT, 'Host1', 'GetStatistics')['devices']['total'], 301)
 
     def test_none(self):
         host = self.daemon()
