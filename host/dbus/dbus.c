@@ -4,6 +4,7 @@
 
 #define RETRY_MIN_MS 500
 #define RETRY_MAX_MS 30000
+#define GOODBYE_MS 2000 /* what a bus gets for reading our last words */
 
 static void try_again (ChPlugin *self, gpointer data);
 
@@ -47,6 +48,54 @@ static void unexport (ChDbus *dbus)
   g_hash_table_remove_all (dbus->credentials);
 }
 
+typedef struct {
+  gboolean done;      /* everything is written */
+  gboolean late;      /* the bus does not read */
+  gboolean abandoned; /* nobody waits any more */
+} Goodbye;
+
+static void goodbye_flushed (GObject *source, GAsyncResult *result, gpointer data)
+{
+  Goodbye *goodbye = data;
+  g_dbus_connection_flush_finish (G_DBUS_CONNECTION (source), result, NULL);
+  goodbye->done = TRUE;
+  if (goodbye->abandoned)
+    g_free (goodbye);
+}
+
+static gboolean goodbye_late (gpointer data)
+{
+  ((Goodbye *) data)->late = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+/*
+ * Last answers are written, but a bus that hangs does not keep the daemon from ending.
+ * FALSE: it hangs, and the connection stays open until the process ends.
+ */
+static gboolean say_goodbye (GDBusConnection *connection)
+{
+  Goodbye *goodbye = g_new0 (Goodbye, 1);
+  /* lint: one at the end of the process, when the wheel turns no more */
+  g_autoptr (GSource) limit = g_timeout_source_new (GOODBYE_MS);
+  /* lint: as above */
+  g_source_set_callback (limit, goodbye_late, goodbye, NULL);
+  /* lint: as above */
+  g_source_attach (limit, NULL);
+  g_dbus_connection_flush (connection, NULL, goodbye_flushed, goodbye);
+  while (!goodbye->done && !goodbye->late)
+    /* lint: the daemon's loop has ended; what comes is for this connection */
+    g_main_context_iteration (NULL, TRUE);
+  g_source_destroy (limit);
+  if (!goodbye->done) {
+    goodbye->abandoned = TRUE;
+    return FALSE;
+  }
+  g_dbus_connection_close_sync (connection, NULL, NULL);
+  g_free (goodbye);
+  return TRUE;
+}
+
 void ch_dbus_free (ChDbus *dbus)
 {
   if (dbus == NULL)
@@ -55,9 +104,10 @@ void ch_dbus_free (ChDbus *dbus)
   g_cancellable_cancel (dbus->cancellable);
   if (dbus->connection != NULL) {
     g_signal_handlers_disconnect_by_data (dbus->connection, dbus);
+    /* Closed first: giving up a name on an open connection waits for the bus. */
+    if (!say_goodbye (dbus->connection))
+      dbus->name_id = 0;
     unexport (dbus);
-    g_dbus_connection_flush_sync (dbus->connection, NULL, NULL); /* stopping: may wait */
-    g_dbus_connection_close_sync (dbus->connection, NULL, NULL);
     g_clear_object (&dbus->connection);
   }
   /* lint: callbacks of cancelled calls come in next turns; they find what they need */

@@ -562,6 +562,22 @@ class Outage(DBusCase):
         wait_for(self.on_bus, 'the bus answers again', 60)
         self.assertEqual(self.call_json(ROOT, 'Host1', 'GetStatistics')['devices']['total'], 301)
 
+    def test_ending_while_the_bus_hangs(self):
+        bus = self.bus()
+        host, _ = self.begin(bus, 300)
+        follower = Process([CTL, '--bus', bus.address, 'monitor', *['*'] * 32],
+                           env=host.environment())
+        self.ends.append(follower.kill)
+        self.start_charge()
+        follower.expect('order.started')
+        bus.process.signal(signal.SIGSTOP)
+        try:
+            for number in range(FIRST, FIRST + 100):
+                host.post(f'/api/v1/admin/devices/{number}/kick')
+            self.assertEqual(host.stop(), 0)
+        finally:
+            bus.process.signal(signal.SIGCONT)
+
     def test_none(self):
         host = self.daemon()
         self.assertEqual(host.get('/health')[0], 200)
