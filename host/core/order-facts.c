@@ -328,6 +328,8 @@ static void superseded (ChChange *change, const GError *error, gpointer data)
   ChDevice *device = p->device;
 
   if (error != NULL) {
+    if (ch_order_is_doubtful (error))
+      ch_order_doubt (g_steal_pointer (&p->made), TRUE, "device");
     g_clear_pointer (&p->made, ch_order_free);
     p->next (device, error, p->data);
   } else {

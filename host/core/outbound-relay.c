@@ -31,11 +31,21 @@ static gint64 or_zero (gint64 value)
   return value == CH_UNSET ? 0 : value;
 }
 
-/* A start whose order is over by now: nobody wants it. */
-static gboolean is_unwanted (ChCommandType type, gint64 order_status)
+/*
+ * A start whose order is over by now: nobody wants it. Nor the stop of one that is
+ * settled for good: the next charge of the port would end by it.
+ */
+static gboolean is_unwanted (ChCommandType type, const ChTxResult *result, guint row)
 {
-  return type == CH_COMMAND_START_CHARGE && order_status != CH_UNSET
-         && order_status != CH_ORDER_PENDING && order_status != CH_ORDER_CONFIRMED;
+  gint64 status = ch_tx_result_int (result, 0, row, "order_status");
+
+  if (status == CH_UNSET)
+    return FALSE;
+  if (type == CH_COMMAND_START_CHARGE)
+    return status != CH_ORDER_PENDING && status != CH_ORDER_CONFIRMED;
+  return (type == CH_COMMAND_STOP_CHARGE || type == CH_COMMAND_CANCEL_SESSION)
+         && !ch_order_status_is_active ((ChOrderStatus) status)
+         && !ch_tx_result_bool (result, 0, row, "order_provisional");
 }
 
 ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, guint row,
@@ -63,8 +73,7 @@ ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, g
   /* a crash may have come between writing the frame and marking the row */
   cmd->maybe_sent = cmd->type == CH_COMMAND_START_CHARGE;
   cmd->hidden_sends = cmd->maybe_sent && cmd->sends == 0;
-  cmd->unwanted
-      = is_unwanted (cmd->type, ch_tx_result_int (result, 0, row, "order_status"));
+  cmd->unwanted = is_unwanted (cmd->type, result, row);
   return cmd;
 }
 

@@ -37,21 +37,24 @@ const ChStatement ch_outbound_statements[] = {
     {.name = "outbound.open_rows",
      .sql = "SELECT q.id, q.command_id, q.phy_id, q.message, q.status, q.retry_count, "
             "q.msg_id,"
-            " q.created_at, q.expires_at, o.status AS order_status"
+            " q.created_at, q.expires_at, o.status AS order_status,"
+            " o.provisional AS order_provisional"
             " FROM outbound_queue q LEFT JOIN orders o ON o.order_no = q.order_no"
             " WHERE q.status IN (0, 1) AND q.id > :after ORDER BY q.id LIMIT 500",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "outbound.relay",
      .sql = "SELECT q.id, q.command_id, q.phy_id, q.message, q.status, q.retry_count, "
             "q.msg_id,"
-            " q.created_at, q.expires_at, o.status AS order_status"
+            " q.created_at, q.expires_at, o.status AS order_status,"
+            " o.provisional AS order_provisional"
             " FROM outbound_queue q LEFT JOIN orders o ON o.order_no = q.order_no"
             " WHERE q.status = 0 AND q.created_at < :before AND q.id > :after"
             " ORDER BY q.id LIMIT 200",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "outbound.overdue",
      .sql = "SELECT q.id, q.command_id, q.phy_id, q.message, q.status, q.retry_count,"
-            " q.msg_id, q.created_at, q.expires_at, o.status AS order_status"
+            " q.msg_id, q.created_at, q.expires_at, o.status AS order_status,"
+            " o.provisional AS order_provisional"
             " FROM outbound_queue q LEFT JOIN orders o ON o.order_no = q.order_no"
             " WHERE q.status IN (0, 1) AND q.expires_at < :before LIMIT :count",
      .flags = CH_STATEMENT_READ_ONLY},

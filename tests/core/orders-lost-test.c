@@ -280,6 +280,33 @@ static void test_repeat_refused (void)
   close_site (&site);
 }
 
+/* ---- commands that are left over ---- */
+
+/* The daemon died before it noted that the stop of A is over; B has the port now. */
+static void test_stop_left_over (void)
+{
+  Site site = open_site ();
+  start (&site, "A", "pending");
+  heard (&site, "StartCharge");
+  SAY ("@start " DEV " 0 w1 A");
+  stop (&site, "A", "stopping");
+  g_assert_cmpuint (heard (&site, "StopCharge"), !=, 0);
+  SAY ("@end " DEV " 0 w1 40 60 9");
+  start (&site, "B", "pending");
+  heard (&site, "StartCharge");
+  SAY ("@start " DEV " 0 w2 B");
+  go (&site);
+  queue_change (site.queue, "UPDATE outbound_queue SET status = 1, finished_at = NULL"
+                            " WHERE order_no = 'A' AND type = 'StopCharge'");
+  queue_restart (site.queue);
+  come (&site);
+  SAY ("@port " DEV " 0 2 w2");
+  g_assert_cmpuint (heard (&site, "StopCharge"), ==, 0);
+  ASSERT_ORDER ("A", "7 0 40");
+  ASSERT_ORDER ("B", "2 0 0");
+  close_site (&site);
+}
+
 /* ---- after a restart everything is said twice, and not in order ---- */
 
 /* The answer to the query says 1 Wh behind a report of 2 Wh: nothing is counted twice. */
@@ -308,6 +335,7 @@ int main (int argc, char **argv)
   ADD ("time-out-and-next", test_time_out_and_next);
   ADD ("time-out-and-other", test_time_out_and_other);
   ADD ("repeat-refused", test_repeat_refused);
+  ADD ("stop-left-over", test_stop_left_over);
   ADD ("overtaken", test_overtaken);
   return g_test_run ();
 }
