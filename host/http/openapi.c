@@ -125,7 +125,11 @@ static json_t *body_of (const ChHttpRoute *route)
   if (json_object_size (properties) == 0) {
     json_decref (properties);
     json_decref (required);
-    return NULL;
+    /* One that reads its bytes itself says how many it takes. */
+    return route->table.max_body > 0
+               ? json_pack ("{s:{s:{s:{s:s,s:s}}}}", "content", "*/*", "schema", "type",
+                            "string", "format", "binary")
+               : NULL;
   }
   json_t *schema = json_object ();
   set_text (schema, "type", "object");
