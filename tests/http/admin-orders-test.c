@@ -267,15 +267,21 @@ static void test_params (void)
   api_open (&api, NULL);
   int fd = api_device (&api, ID);
   queue_advance (api.queue, 2000);
-  queue_change (
-      api.queue,
+  g_autofree char *text_bytes = api_sql_bytes ("3230");
+  g_autofree char *other_bytes = api_sql_bytes ("00ff");
+  g_autofree char *at = api_sql_time (1704528000000);
+  g_autofree char *later = api_sql_time (1704528001000);
+  g_autofree char *confirmed = g_strdup_printf (
       "INSERT INTO device_params (device_id, param_id, param_value, msg_id, status,"
-      " created_at, confirmed_at, updated_at) SELECT id, 7, x'3230', 5, 1, 1704528000000,"
-      " 1704528001000, 0 FROM devices");
-  queue_change (api.queue,
-                "INSERT INTO device_params (device_id, param_id, param_value, status,"
-                " created_at, updated_at, error_message) SELECT id, 8, x'00ff', 2,"
-                " 1704528000000, 0, 'refused' FROM devices");
+      " created_at, confirmed_at, updated_at) SELECT id, 7, %s, 5, 1, %s, %s, %s"
+      " FROM devices",
+      text_bytes, at, later, later);
+  g_autofree char *failed = g_strdup_printf (
+      "INSERT INTO device_params (device_id, param_id, param_value, status, created_at,"
+      " updated_at, error_message) SELECT id, 8, %s, 2, %s, %s, 'refused' FROM devices",
+      other_bytes, at, at);
+  queue_change (api.queue, confirmed);
+  queue_change (api.queue, failed);
   g_autoptr (json_t) data
       = api_ok (&api, "GET", "/api/v1/devices/" ID "/params", READER, NULL, 200);
   const json_t *list = json_object_get (data, "params");

@@ -105,8 +105,11 @@ static void test_other_instance (void)
 {
   Api api;
   api_open (&api, NULL);
-  queue_change (api.queue, "INSERT INTO bans (subject, reason, created_at)"
-                           " VALUES ('" ID "', 'elsewhere', 1)");
+  g_autofree char *at = api_sql_time (1704528000000);
+  g_autofree char *row = g_strdup_printf ("INSERT INTO bans (subject, reason, created_at)"
+                                          " VALUES ('" ID "', 'elsewhere', %s)",
+                                          at);
+  queue_change (api.queue, row);
   queue_advance (api.queue, 31000);
   g_assert_false (may_bind (&api, ID));
   queue_change (api.queue, "DELETE FROM bans");

@@ -111,3 +111,16 @@ const char *api_text (Client *client, const char *name)
 {
   return ch_json_get_string (json_object_get (client->json, "data"), name, "");
 }
+
+char *api_sql_time (gint64 wall_ms)
+{
+  return g_strdup_printf (queue_is_pgsql () ? "to_timestamp (%" G_GINT64_FORMAT
+                                              " / 1000.0)"
+                                            : "%" G_GINT64_FORMAT,
+                          wall_ms);
+}
+
+char *api_sql_bytes (const char *hex)
+{
+  return g_strdup_printf (queue_is_pgsql () ? "'\\x%s'::bytea" : "x'%s'", hex);
+}

@@ -35,6 +35,9 @@ gint api_code (Api *api, const char *method, const char *path, const char *heade
                const char *body);
 /* Member of the data of the last answer of @client. */
 const char *api_text (Client *client, const char *name);
+/* A wall-clock time and bytes as the database's SQL writes them. (transfer full) */
+char *api_sql_time (gint64 wall_ms);
+char *api_sql_bytes (const char *hex);
 /* First column of the first row; `api` is in scope. */
 #define API_SQL(sql, wanted)                                                             \
   do {                                                                                   \
