@@ -166,6 +166,40 @@ static gboolean start_driver (ChDaemon *daemon, const char *prefix, GError **err
   return FALSE;
 }
 
+static void waited_enough (ChPlugin *self, gpointer data)
+{
+  *(gboolean *) data = TRUE;
+}
+
+/* F1: a kv that is another process has some time to come up; without it the daemon does
+   not run, or only for what needs no devices. */
+static gboolean wait_for_kv (ChDaemon *daemon, GError **error)
+{
+  ChServices *s = &daemon->services;
+  gint64 retry_s = ch_config_get_int (s->config, "startup.retry_s");
+  gboolean enough = FALSE;
+
+  if (ch_kv_up (s->kv))
+    return TRUE;
+  ChTimer limit
+      = ch_timer_add (daemon->self, (guint64) retry_s * 1000, waited_enough, &enough);
+  while (!ch_kv_up (s->kv) && !enough)
+    g_main_context_iteration (NULL, TRUE);
+  ch_timer_cancel (daemon->self, &limit);
+  if (ch_kv_up (s->kv))
+    return TRUE;
+  if (!ch_config_get_bool (s->config, "redis.required")) {
+    ch_warning (daemon->self, "no kv within %" G_GINT64_FORMAT " s: going on without",
+                retry_s);
+    return TRUE;
+  }
+  g_set_error (error, CH_KV_ERROR, CH_KV_ERROR_UNAVAILABLE,
+               "the kv %s was not there within %" G_GINT64_FORMAT
+               " s (keys redis.url, startup.retry_s; redis.required false goes without)",
+               ch_kv_driver_name (s->kv), retry_s);
+  return FALSE;
+}
+
 /* 2 and 3: kv, sessions. */
 static gboolean start_kv (ChDaemon *daemon, GError **error)
 {
@@ -174,7 +208,8 @@ static gboolean start_kv (ChDaemon *daemon, GError **error)
   if (!start_driver (daemon, "kv-", error))
     return FALSE;
   ChPlugin *plugin = ch_plugins_find_kv (s->plugins, &driver);
-  if (plugin == NULL || !ch_kv_open (s->kv, plugin, driver, error))
+  if (plugin == NULL || !ch_kv_open (s->kv, plugin, driver, error)
+      || !wait_for_kv (daemon, error))
     return FALSE;
   ch_plugins_provide (s->plugins, "kv");
   phase (daemon, 3, "sessions");

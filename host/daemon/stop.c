@@ -5,6 +5,7 @@
 #include "core/core.h"
 #include "daemon/daemon.h"
 #include "http/http.h"
+#include "kv/kv.h"
 #include "net/gateway.h"
 
 #include <unistd.h>
@@ -80,6 +81,8 @@ static gboolean is_done (ChDaemon *daemon, Step step)
            == 0;
   case STEP_FACTS:
     return ch_core_pending (s->core) == 0;
+  case STEP_FLUSH: /* what the core wrote last must have left */
+    return !ch_kv_up (s->kv) || ch_kv_pending (s->kv) == 0;
   default:
     return TRUE;
   }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The same random commands to kv-memory and to a real Redis: replies must be the same,
- * and from time to time all that is stored. KV_SEED and KV_STEPS choose the run.
+ * The same random commands to kv-memory and to a real Redis, through its driver where
+ * that is built: replies must be the same, and from time to time all that is stored.
+ * KV_SEED and KV_STEPS choose the run.
  */
 #include "helpers/kv-fixture.h"
 #include "helpers/resp-client.h"
@@ -15,10 +16,14 @@
 #define CHECK_EVERY 2000
 
 const ChPluginInfo *ch_plugin_kv_memory_query (void);
+#ifdef WITH_KV_REDIS
+const ChPluginInfo *ch_plugin_kv_redis_query (void);
+#endif
 
 typedef struct {
   KvFixture *memory;
-  RespClient *redis;
+  KvFixture *driver; /* of Redis, or without it */
+  RespClient *redis; /* a plain client */
   GRand *random;
   guint64 step;
 } Run;
@@ -76,48 +81,61 @@ static void answered (ChPlugin *self, const ChKvReply *reply, const GError *erro
                       gpointer user_data)
 {
   Answer *answer = user_data;
-  g_assert_nonnull (reply);
+  if (reply == NULL)
+    g_error ("no reply: %s", error->message);
   answer->reply = kv_reply_copy (reply);
   answer->done = TRUE;
 }
 
-static void submit (Run *run, const KvWords *words, Answer *answer)
+/* What both said to one command. */
+typedef struct {
+  Answer memory, redis;
+} Answers;
+
+static void submit (Run *run, const KvWords *words, Answers *answers)
 {
   const char *const *argv = (const char *const *) words->words->pdata;
   const gsize *sizes = (const gsize *) (gpointer) words->sizes->data;
+  gsize argc = words->words->len;
 
-  *answer = (Answer) {NULL, FALSE};
-  resp_client_send (run->redis, argv, sizes, words->words->len);
-  ch_kv_command (run->memory->caller, answered, answer, argv, sizes, words->words->len);
+  *answers = (Answers) {{NULL, FALSE}, {NULL, FALSE}};
+  if (run->driver != NULL)
+    ch_kv_command (run->driver->caller, answered, &answers->redis, argv, sizes, argc);
+  else
+    resp_client_send (run->redis, argv, sizes, argc);
+  ch_kv_command (run->memory->caller, answered, &answers->memory, argv, sizes, argc);
 }
 
-static void settle (Run *run, const char *command, KvCompare how, Answer *answer)
+static void settle (Run *run, const char *command, KvCompare how, Answers *answers)
 {
-  g_autoptr (ChKvReply) redis = resp_client_read (run->redis);
-
-  if (redis == NULL)
+  if (run->driver == NULL)
+    answers->redis = (Answer) {resp_client_read (run->redis), TRUE};
+  while (!answers->redis.done)
+    g_main_context_iteration (run->driver->context, TRUE);
+  if (answers->redis.reply == NULL)
     g_error ("step %" G_GUINT64_FORMAT ": Redis has gone at %s", run->step, command);
-  while (!answer->done)
+  while (!answers->memory.done)
     kv_fixture_turn (run->memory);
-  if (!is_same (answer->reply, redis, how))
-    differ (run, command, answer->reply, redis);
-  g_clear_pointer (&answer->reply, ch_kv_reply_free);
+  if (!is_same (answers->memory.reply, answers->redis.reply, how))
+    differ (run, command, answers->memory.reply, answers->redis.reply);
+  ch_kv_reply_free (answers->memory.reply);
+  ch_kv_reply_free (answers->redis.reply);
 }
 
 static void run_line (Run *run, const char *line, KvCompare how)
 {
   g_auto (KvWords) words;
-  Answer answer;
+  Answers answers;
 
   kv_words_split (&words, line);
-  submit (run, &words, &answer);
-  settle (run, line, how, &answer);
+  submit (run, &words, &answers);
+  settle (run, line, how, &answers);
 }
 
 static void run_batch (Run *run)
 {
   KvCommand commands[BATCH];
-  Answer answers[BATCH];
+  Answers answers[BATCH];
 
   for (guint i = 0; i < BATCH; i++) {
     kv_grammar_make (run->random, &commands[i]);
@@ -190,8 +208,15 @@ int main (int argc, char **argv)
   g_print ("1..1\n# seed %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT " steps\n", seed,
            steps);
   Run run = {.memory = kv_fixture_new (ch_plugin_kv_memory_query, NULL, NULL),
-             .redis = resp_client_new (redis_server_socket (server)),
              .random = g_rand_new_with_seed ((guint32) seed)};
+#ifdef WITH_KV_REDIS
+  g_autofree char *url
+      = g_strconcat ("redis.url=unix://", redis_server_socket (server), NULL);
+  const char *const options[] = {url, "kv.timeout=60s", NULL};
+  run.driver = kv_fixture_new (ch_plugin_kv_redis_query, NULL, options);
+#else
+  run.redis = resp_client_new (redis_server_socket (server));
+#endif
   load_functions (&run);
   while (run.step < steps) {
     run_batch (&run);
@@ -202,6 +227,7 @@ int main (int argc, char **argv)
   g_print ("ok 1 kv-memory is like Redis\n");
   g_rand_free (run.random);
   resp_client_free (run.redis);
+  kv_fixture_free (run.driver);
   kv_fixture_free (run.memory);
   return 0;
 }
