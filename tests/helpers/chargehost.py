@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 
 from postgres import Postgres
+from redis import Redis
 
 BUILD = os.environ['CHARGEHOST_TEST_BUILD']
 SOURCE = os.environ['CHARGEHOST_TEST_SOURCE']
@@ -28,7 +29,9 @@ CTL = os.path.join(BUILD, 'host', 'ctl', 'chargehostctl')
 SIM = os.path.join(BUILD, 'host', 'sim', 'chargehost-sim')
 # CHARGEHOST_TEST_STORE=pgsql: tests run over a PostgreSQL server of their own.
 STORE = os.environ.get('CHARGEHOST_TEST_STORE', 'sqlite')
-STARTED = [f'store-{STORE}', 'kv-memory', 'proto-bkv']
+# CHARGEHOST_TEST_KV=redis: over a Redis of their own.
+KV = os.environ.get('CHARGEHOST_TEST_KV', 'memory')
+STARTED = [f'store-{STORE}', f'kv-{KV}', 'proto-bkv']
 PLUGINS = [os.path.join(BUILD, 'plugins', name) for name in STARTED]
 
 
@@ -143,10 +146,11 @@ class Bus:
 
 
 class Daemon:
-    """chargehostd with the in-memory kv and SQLite, or with a PostgreSQL server."""
+    """chargehostd with the in-memory kv and SQLite, or with PostgreSQL, or with Redis."""
 
-    def __init__(self, folder, bus=None, options=None, log=None, postgres=None):
+    def __init__(self, folder, bus=None, options=None, log=None, postgres=None, redis=None):
         self.postgres = postgres
+        self.redis = redis
         self.folder = folder
         self.bus = bus
         self.options = dict(options or {})
@@ -177,6 +181,8 @@ class Daemon:
         }
         if self.postgres:
             options['database.dsn'] = self.postgres.dsn
+        if self.redis:
+            options['redis.url'] = self.redis.url
         options.update(self.options)
         command = [DAEMON]
         for name, value in options.items():
@@ -298,6 +304,7 @@ class TestCase(unittest.TestCase):
         self.folder = tempfile.mkdtemp(prefix='chargehost-test-')
         self.ends = []
         self.postgres = None
+        self.redis = None
         self.log = open(os.path.join(self.folder, 'log'), 'w+', encoding='utf-8')
         self.addCleanup(self._clean)
 
@@ -326,7 +333,7 @@ class TestCase(unittest.TestCase):
         return bus
 
     def daemon(self, bus=None, options=None, key=True):
-        daemon = Daemon(self.folder, bus, options, self.log, self.database())
+        daemon = Daemon(self.folder, bus, options, self.log, self.database(), self.kv())
         if key:
             daemon.create_key()
         daemon.start()
@@ -339,6 +346,13 @@ class TestCase(unittest.TestCase):
             self.postgres = Postgres()
             self.ends.append(self.postgres.free)
         return self.postgres
+
+    def kv(self):
+        """The Redis of the test, None with the kv in memory."""
+        if KV == 'redis' and self.redis is None:
+            self.redis = Redis()
+            self.ends.append(self.redis.free)
+        return self.redis
 
     def simulator(self, daemon, gateways=1, options=()):
         simulator = Simulator(self.folder, daemon.device_port, gateways, options, self.log)
