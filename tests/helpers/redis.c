@@ -127,7 +127,6 @@ void redis_server_kill (RedisServer *server)
 {
   if (server->pid <= 0)
     return;
-  kill (server->pid, SIGCONT);
   kill (server->pid, SIGKILL);
   waitpid (server->pid, NULL, 0);
   server->pid = 0;
@@ -137,6 +136,8 @@ void redis_server_kill (RedisServer *server)
 void redis_server_signal (RedisServer *server, int number)
 {
   kill (server->pid, number);
+  if (number == SIGSTOP) /* from here on it answers nothing */
+    waitpid (server->pid, NULL, WUNTRACED);
 }
 
 void redis_server_stop (RedisServer *server)

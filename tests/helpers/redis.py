@@ -62,7 +62,6 @@ class Redis:
     def kill(self):
         """As a crash: nothing is kept."""
         if self.process:
-            self.process.send_signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait()
             self.process = None
