@@ -104,10 +104,12 @@ void ch_dbus_free (ChDbus *dbus)
   g_cancellable_cancel (dbus->cancellable);
   if (dbus->connection != NULL) {
     g_signal_handlers_disconnect_by_data (dbus->connection, dbus);
-    /* Closed first: giving up a name on an open connection waits for the bus. */
-    if (!say_goodbye (dbus->connection))
-      dbus->name_id = 0;
+    /* The name is last: giving it up on an open connection waits for the bus. */
+    guint name_id = dbus->name_id;
+    dbus->name_id = 0;
     unexport (dbus);
+    if (say_goodbye (dbus->connection) && name_id != 0)
+      g_bus_unown_name (name_id);
     g_clear_object (&dbus->connection);
   }
   /* lint: callbacks of cancelled calls come in next turns; they find what they need */
