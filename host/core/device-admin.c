@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "core/device-admin.h"
-#include "core/core-admin.h"
-#include "core/device.h"
-#include "core/facts.h"
+#include "core/device-admin-private.h"
 #include "core/order-home.h"
-#include "core/order.h"
-#include "core/outbound.h"
 #include "core/session.h"
-#include <chargehost/json.h>
 
 #include <string.h>
 
 #define WAITING_MAX 256
-#define DELETED 2 /* place of devices.delete in its transaction */
 
 const ChStatement ch_device_admin_statements[] = {
     {.name = "devices.admin",
@@ -48,39 +41,11 @@ const ChStatement ch_device_admin_statements[] = {
     {.name = NULL},
 };
 
-typedef enum { REGISTER, CHANGE, RETIRE, IMPORT } Kind;
-
-/* One device of a job: what is wished, and from run() on what it will be. */
-typedef struct {
-  char id[CH_DEVICE_ID_SIZE];
-  char *protocol, *iccid, *imei, *model;
-  json_t *patch;
-  gint port_count, lifecycle, enrolment;
-  char *tags; /* JSON text */
-  gboolean created;
-  gboolean changed; /* RETIRE: its row is to be deleted */
-  json_t *before;   /* nullable */
-} Target;
-
-typedef struct {
-  ChDeviceAdmin *admin;
-  ChAsk *ask;
-  Kind kind;
-  gboolean dry_run;
-  GArray *targets;
-  char by[CH_NAME_SIZE];
-} Job;
-
-struct _ChDeviceAdmin {
-  ChCore *core;
-  GQueue jobs; /* of Job, the first one runs */
-};
-
 /* ---- jobs ---- */
 
 static void target_clear (gpointer data)
 {
-  Target *target = data;
+  ChDeviceTarget *target = data;
   g_free (target->protocol);
   g_free (target->iccid);
   g_free (target->imei);
@@ -90,17 +55,17 @@ static void target_clear (gpointer data)
   json_decref (target->before);
 }
 
-static void job_free (Job *job)
+static void job_free (ChDeviceJob *job)
 {
   g_array_unref (job->targets);
   g_free (job);
 }
 
-static void add_target (Job *job, const ChDeviceWish *wish)
+static void add_target (ChDeviceJob *job, const ChDeviceWish *wish)
 {
-  Target target = {.port_count = wish->port_count,
-                   .lifecycle = wish->lifecycle,
-                   .enrolment = wish->enrolment};
+  ChDeviceTarget target = {.port_count = wish->port_count,
+                           .lifecycle = wish->lifecycle,
+                           .enrolment = wish->enrolment};
   g_strlcpy (target.id, wish->id, sizeof target.id);
   target.protocol = g_strdup (wish->protocol);
   target.iccid = g_strdup (wish->iccid);
@@ -110,14 +75,14 @@ static void add_target (Job *job, const ChDeviceWish *wish)
   g_array_append_val (job->targets, target);
 }
 
-static Job *job_new (ChPlugin *self, Kind kind, const ChOrigin *origin, ChCoreDone done,
-                     gpointer user_data)
+static ChDeviceJob *job_new (ChPlugin *self, ChDeviceJobKind kind, const ChOrigin *origin,
+                             ChCoreDone done, gpointer user_data)
 {
-  Job *job = g_new0 (Job, 1);
+  ChDeviceJob *job = g_new0 (ChDeviceJob, 1);
   job->admin = ch_core_of (self)->device_admin;
   job->ask = ch_ask_new (self, done, user_data);
   job->kind = kind;
-  job->targets = g_array_new (FALSE, TRUE, sizeof (Target));
+  job->targets = g_array_new (FALSE, TRUE, sizeof (ChDeviceTarget));
   g_array_set_clear_func (job->targets, target_clear);
   g_strlcpy (job->by, origin != NULL && origin->by != NULL ? origin->by : "admin",
              sizeof job->by);
@@ -127,7 +92,7 @@ static Job *job_new (ChPlugin *self, Kind kind, const ChOrigin *origin, ChCoreDo
 static void run_next (ChDeviceAdmin *admin);
 
 /* The running job is over: it is freed, the next begins. */
-static void finish (Job *job)
+void ch_device_job_finish (ChDeviceJob *job)
 {
   ChDeviceAdmin *admin = job->admin;
   g_queue_pop_head (&admin->jobs);
@@ -135,7 +100,7 @@ static void finish (Job *job)
   run_next (admin);
 }
 
-static void submit (Job *job)
+static void submit (ChDeviceJob *job)
 {
   ChDeviceAdmin *admin = job->admin;
   if (admin->jobs.length >= WAITING_MAX) {
@@ -159,7 +124,7 @@ static json_t *tags_of (const ChDevice *device)
   return tags != NULL ? tags : json_object ();
 }
 
-static json_t *state_of (const ChDevice *device)
+json_t *ch_device_state_json (const ChDevice *device)
 {
   json_t *state = json_object ();
   json_object_set_new (state, "lifecycle",
@@ -188,7 +153,7 @@ static gboolean says_other (const char *said, const char *known)
   return said != NULL && g_strcmp0 (said, known) != 0;
 }
 
-static void settle (Job *job, Target *target)
+static void settle (ChDeviceJob *job, ChDeviceTarget *target)
 {
   const ChDevice *device = ch_device_find (job->admin->core, target->id);
   g_autoptr (json_t) tags = tags_of (device);
@@ -198,15 +163,16 @@ static void settle (Job *job, Target *target)
   target->tags = json_dumps (tags, JSON_COMPACT | JSON_SORT_KEYS);
   target->created = device == NULL;
   if (device != NULL)
-    target->before = state_of (device);
+    target->before = ch_device_state_json (device);
   if (target->lifecycle < 0)
     target->lifecycle = device != NULL ? device->lifecycle : CH_LIFECYCLE_ACTIVE;
   /* Whom an operator names is known to him; who is blocked stays so until he says. */
   if (target->enrolment < 0)
-    target->enrolment = device == NULL ? CH_ENROLMENT_REGISTERED
-                        : job->kind == CHANGE || device->enrolment == CH_ENROLMENT_BLOCKED
-                            ? device->enrolment
-                            : CH_ENROLMENT_REGISTERED;
+    target->enrolment
+        = device == NULL ? CH_ENROLMENT_REGISTERED
+          : job->kind == CH_DEVICE_CHANGE || device->enrolment == CH_ENROLMENT_BLOCKED
+              ? device->enrolment
+              : CH_ENROLMENT_REGISTERED;
   target->changed
       = device == NULL || target->lifecycle != device->lifecycle
         || target->enrolment != device->enrolment || !json_equal (tags, old)
@@ -217,7 +183,7 @@ static void settle (Job *job, Target *target)
         || (*device->protocol == '\0' && says_other (target->protocol, ""));
 }
 
-static void store (Job *job, const Target *target, ChTx *tx)
+static void store (ChDeviceJob *job, const ChDeviceTarget *target, ChTx *tx)
 {
   ChPlugin *self = job->admin->core->self;
   ch_tx_add (tx, self, "devices.admin");
@@ -237,8 +203,8 @@ static void store (Job *job, const Target *target, ChTx *tx)
 
 /* ---- after the commit ---- */
 
-static void tell (ChDevice *device, const char *field, const char *before,
-                  const char *after, const char *by)
+void ch_device_tell (ChDevice *device, const char *field, const char *before,
+                     const char *after, const char *by)
 {
   ChCore *core = device->core;
   if (g_strcmp0 (before, after) == 0 || !ch_topic_is_heard (core->topics.device_changed))
@@ -276,7 +242,7 @@ static void enforce_block (ChDevice *device)
     ch_session_cut (core->sessions, device);
 }
 
-static void apply (Job *job, const Target *target, gint64 db_id)
+static void apply (ChDeviceJob *job, const ChDeviceTarget *target, gint64 db_id)
 {
   ChCore *core = job->admin->core;
   ChDevice *device = ch_device_find (core, target->id);
@@ -297,41 +263,22 @@ static void apply (Job *job, const Target *target, gint64 db_id)
   take (&device->model, target->model);
   if (target->port_count >= 0)
     device->port_count = (gint16) target->port_count;
-  tell (device, "lifecycle", lifecycle, ch_lifecycle_name (device->lifecycle), job->by);
-  tell (device, "enrolment", enrolment, ch_enrolment_name (device->enrolment), job->by);
-  tell (device, "tags", tags, device->tags, job->by);
+  ch_device_tell (device, "lifecycle", lifecycle, ch_lifecycle_name (device->lifecycle),
+                  job->by);
+  ch_device_tell (device, "enrolment", enrolment, ch_enrolment_name (device->enrolment),
+                  job->by);
+  ch_device_tell (device, "tags", tags, device->tags, job->by);
   if (device->enrolment == CH_ENROLMENT_BLOCKED)
     enforce_block (device);
 }
 
-/*
- * The row is gone. What holds a pointer to the record may be under way, so it is only
- * taken out of the table. A device that came back meanwhile is a new one.
- */
-static void forget (ChDevice *device)
-{
-  ChCore *core = device->core;
-  if (device->conn != 0 || device->fact_running || device->facts.length > 0
-      || device->orders != NULL || core->starts_waiting->len > 0) {
-    device->db_id = 0;
-    device->identity_dirty = TRUE;
-    ch_device_seen_dirty (device);
-    return;
-  }
-  ch_outbound_forget (core->outbound, device);
-  ch_session_forget (core->sessions, device);
-  g_ptr_array_remove_fast (core->dirty_devices, device);
-  g_hash_table_steal (core->devices, device->id);
-  g_ptr_array_add (core->gone_devices, device);
-}
-
 /* ---- answers ---- */
 
-static json_t *counts (const Job *job)
+static json_t *counts (const ChDeviceJob *job)
 {
   json_int_t fresh = 0, changed = 0;
   for (guint i = 0; i < job->targets->len; i++) {
-    const Target *target = &g_array_index (job->targets, Target, i);
+    const ChDeviceTarget *target = &g_array_index (job->targets, ChDeviceTarget, i);
     fresh += target->created;
     changed += !target->created && target->changed;
   }
@@ -340,10 +287,10 @@ static json_t *counts (const Job *job)
                     "unchanged", total - fresh - changed);
 }
 
-static json_t *outcome (const Job *job)
+static json_t *outcome (const ChDeviceJob *job)
 {
-  const Target *first = &g_array_index (job->targets, Target, 0);
-  if (job->kind == IMPORT)
+  const ChDeviceTarget *first = &g_array_index (job->targets, ChDeviceTarget, 0);
+  if (job->kind == CH_DEVICE_IMPORT)
     return counts (job);
   json_t *data = json_object ();
   json_object_set_new (data, "created", json_boolean (first->created));
@@ -356,107 +303,42 @@ static json_t *outcome (const Job *job)
 static void stored (ChPlugin *self, const ChTxResult *result, const GError *error,
                     gpointer user_data)
 {
-  Job *job = user_data;
+  ChDeviceJob *job = user_data;
   if (error != NULL) {
     ch_ask_store_failed (job->ask, error);
-    finish (job);
+    ch_device_job_finish (job);
     return;
   }
   guint statement = 0;
   for (guint i = 0; i < job->targets->len; i++) {
-    const Target *target = &g_array_index (job->targets, Target, i);
+    const ChDeviceTarget *target = &g_array_index (job->targets, ChDeviceTarget, i);
     if (target->changed)
       apply (job, target, ch_tx_result_int (result, statement++, 0, "id"));
   }
   g_autoptr (json_t) data = outcome (job);
   ch_ask_answer (job->ask, data, NULL);
-  finish (job);
-}
-
-static void retired (ChPlugin *self, const ChTxResult *result, const GError *error,
-                     gpointer user_data)
-{
-  Job *job = user_data;
-  const Target *target = &g_array_index (job->targets, Target, 0);
-  ChDevice *device = ch_device_find (job->admin->core, target->id);
-
-  if (g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD))
-    ch_ask_refuse (job->ask, CH_CORE_ERROR_PORT_OCCUPIED,
-                   "the device has active orders: end them first");
-  else if (error != NULL)
-    ch_ask_store_failed (job->ask, error);
-  else {
-    gboolean deleted = target->changed && ch_tx_result_changes (result, DELETED) > 0;
-    g_autoptr (json_t) data = json_object ();
-    json_object_set_new (data, "device_id", json_string (target->id));
-    json_object_set_new (data, "deleted", json_boolean (deleted));
-    json_object_set_new (data, "lifecycle",
-                         deleted ? json_null () : json_string ("decommissioned"));
-    json_object_set (data, "before", target->before);
-    tell (device, "lifecycle", ch_lifecycle_name (device->lifecycle), "decommissioned",
-          job->by);
-    device->lifecycle = deleted ? CH_LIFECYCLE_ACTIVE : CH_LIFECYCLE_DECOMMISSIONED;
-    device->enrolment = deleted ? CH_ENROLMENT_AUTO : device->enrolment;
-    if (deleted)
-      forget (device);
-    ch_ask_answer (job->ask, data, NULL);
-  }
-  finish (job);
+  ch_device_job_finish (job);
 }
 
 /* ---- running ---- */
 
-static gboolean run_retire (Job *job)
-{
-  ChCore *core = job->admin->core;
-  Target *target = &g_array_index (job->targets, Target, 0);
-  ChDevice *device = ch_device_find (core, target->id);
-
-  if (device->orders != NULL && device->orders->len > 0) {
-    const ChOrder *order = g_ptr_array_index (device->orders, 0);
-    g_autoptr (json_t) data = json_pack ("{s:s}", "current_order", order->d.order_no);
-    g_autoptr (GError) error
-        = g_error_new_literal (CH_CORE_ERROR, CH_CORE_ERROR_PORT_OCCUPIED,
-                               "the device has active orders: end them first");
-    ch_ask_answer (job->ask, data, error);
-    return FALSE;
-  }
-  target->before = state_of (device);
-  /* One that is connected, here or elsewhere, would come again. */
-  target->changed = device->conn == 0 && !ch_home_is_elsewhere (device);
-  ChTx *tx = ch_tx_new (core->self);
-  ch_device_store (device, tx); /* it may have none yet */
-  ch_tx_add (tx, core->self, "devices.decommission");
-  ch_tx_bind_text (tx, "phy_id", target->id);
-  ch_tx_bind_time (tx, "now", ch_wall_ms (core->self));
-  ch_tx_guard (tx, 1, 1);
-  if (target->changed) {
-    ch_tx_add (tx, core->self, "devices.delete"); /* statement DELETED */
-    ch_tx_bind_text (tx, "phy_id", target->id);
-    ch_tx_add (tx, core->self, "sockets.delete_all");
-    ch_tx_bind_text (tx, "phy_id", target->id);
-  }
-  ch_tx_submit (tx, 0, retired, job);
-  return TRUE;
-}
-
 /* FALSE when it was answered at once. */
-static gboolean run (Job *job)
+static gboolean run (ChDeviceJob *job)
 {
   ChCore *core = job->admin->core;
-  const Target *first = &g_array_index (job->targets, Target, 0);
+  const ChDeviceTarget *first = &g_array_index (job->targets, ChDeviceTarget, 0);
   ChTx *tx;
 
-  if ((job->kind == CHANGE || job->kind == RETIRE)
+  if ((job->kind == CH_DEVICE_CHANGE || job->kind == CH_DEVICE_RETIRE)
       && ch_device_find (core, first->id) == NULL) {
     ch_ask_refuse (job->ask, CH_CORE_ERROR_DEVICE_NOT_FOUND, "no such device");
     return FALSE;
   }
-  if (job->kind == RETIRE)
-    return run_retire (job);
+  if (job->kind == CH_DEVICE_RETIRE)
+    return ch_device_retire_run (job);
   tx = ch_tx_new (core->self);
   for (guint i = 0; i < job->targets->len; i++) {
-    Target *target = &g_array_index (job->targets, Target, i);
+    ChDeviceTarget *target = &g_array_index (job->targets, ChDeviceTarget, i);
     settle (job, target);
     if (target->changed && !job->dry_run)
       store (job, target, tx);
@@ -473,7 +355,7 @@ static gboolean run (Job *job)
 
 static void run_next (ChDeviceAdmin *admin)
 {
-  Job *job;
+  ChDeviceJob *job;
   while ((job = g_queue_peek_head (&admin->jobs)) != NULL && !run (job)) {
     g_queue_pop_head (&admin->jobs);
     job_free (job);
@@ -485,7 +367,7 @@ static void run_next (ChDeviceAdmin *admin)
 void ch_core_register_device (ChPlugin *self, const ChDeviceWish *wish,
                               const ChOrigin *origin, ChCoreDone done, gpointer user_data)
 {
-  Job *job = job_new (self, REGISTER, origin, done, user_data);
+  ChDeviceJob *job = job_new (self, CH_DEVICE_REGISTER, origin, done, user_data);
   add_target (job, wish);
   submit (job);
 }
@@ -493,7 +375,7 @@ void ch_core_register_device (ChPlugin *self, const ChDeviceWish *wish,
 void ch_core_change_device (ChPlugin *self, const ChDeviceWish *wish,
                             const ChOrigin *origin, ChCoreDone done, gpointer user_data)
 {
-  Job *job = job_new (self, CHANGE, origin, done, user_data);
+  ChDeviceJob *job = job_new (self, CH_DEVICE_CHANGE, origin, done, user_data);
   add_target (job, wish);
   submit (job);
 }
@@ -501,7 +383,7 @@ void ch_core_change_device (ChPlugin *self, const ChDeviceWish *wish,
 void ch_core_retire_device (ChPlugin *self, const char *device, const ChOrigin *origin,
                             ChCoreDone done, gpointer user_data)
 {
-  Job *job = job_new (self, RETIRE, origin, done, user_data);
+  ChDeviceJob *job = job_new (self, CH_DEVICE_RETIRE, origin, done, user_data);
   ChDeviceWish wish = CH_DEVICE_WISH_INIT;
   g_strlcpy (wish.id, device, sizeof wish.id);
   add_target (job, &wish);
@@ -512,7 +394,7 @@ void ch_core_import_devices (ChPlugin *self, const ChDeviceWish *wishes, guint n
                              gboolean dry_run, const ChOrigin *origin, ChCoreDone done,
                              gpointer user_data)
 {
-  Job *job = job_new (self, IMPORT, origin, done, user_data);
+  ChDeviceJob *job = job_new (self, CH_DEVICE_IMPORT, origin, done, user_data);
   job->dry_run = dry_run;
   for (guint i = 0; i < n_wishes; i++)
     add_target (job, &wishes[i]);
@@ -529,7 +411,7 @@ ChDeviceAdmin *ch_device_admin_new (ChCore *core)
 
 void ch_device_admin_free (ChDeviceAdmin *admin)
 {
-  Job *job;
+  ChDeviceJob *job;
   while ((job = g_queue_pop_head (&admin->jobs)) != NULL) {
     g_free (job->ask);
     job_free (job);
