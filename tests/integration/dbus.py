@@ -479,6 +479,7 @@ class Group(DBusCase):
         gid = pwd.getpwnam(INSIDER).pw_gid
         self.address = bus.address
         host = self.daemon(bus)
+        wait_for(self.on_bus, 'the name')
         self.assertEqual(host.stop(), 0)
         plain = host.command
         host.command = lambda extra=(): ['setpriv', f'--regid={gid}', '--clear-groups',
