@@ -137,7 +137,7 @@ static void set_detail (ChOutCommand *cmd, const char *detail)
   cmd->detail = NULL;
   if (detail == NULL)
     return;
-  cmd->detail = g_strndup (detail, CH_OUT_DETAIL_MAX);
+  cmd->detail = g_strndup (detail, strnlen (detail, CH_OUT_DETAIL_MAX));
   if (!g_utf8_validate (cmd->detail, -1, &end))
     cmd->detail[end - cmd->detail] = '\0';
 }
