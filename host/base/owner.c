@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Ownership of what plugins register, and the runner around their callbacks. */
-#include "base/owner.h"
+#include "base/slab.h"
 #include <chargehost/error.h>
 #include <chargehost/log.h>
 
@@ -72,6 +72,7 @@ void ch_owner_unref (ChPlugin *self)
 {
   if (!g_atomic_int_dec_and_test (&self->refs))
     return;
+  ch_slabs_free (self->slabs);
   g_free (self->name);
   g_free (self);
 }
@@ -83,7 +84,7 @@ char *ch_owner_describe (ChPlugin *self)
   g_autoptr (GPtrArray) kinds = g_ptr_array_new ();
 
   for (ChResource *r = self->resources.next; r != &self->resources; r = r->next) {
-    gpointer kind = (gpointer)r->kind;
+    gpointer kind = (gpointer) r->kind;
     guint n = GPOINTER_TO_UINT (g_hash_table_lookup (counts, kind));
     if (n == 0)
       g_ptr_array_add (kinds, kind);

@@ -12,6 +12,7 @@
 #include <time.h>
 
 typedef struct _ChResource ChResource;
+typedef struct _ChSlabs ChSlabs;
 
 /**
  * ChResourceKind:
@@ -37,17 +38,18 @@ struct _ChPlugin {
   char *name;
   const ChPluginInfo *info; /* NULL for parts of the host */
   gpointer data;
-  ChResource resources;     /* ring head */
-  gboolean is_host;         /* reads configuration by whole paths, is always callable */
-  gboolean callable;        /* callbacks may run */
-  guint in_call;            /* depth of callbacks that run now */
-  guint64 failures;         /* callbacks that failed or were slow */
+  ChSlabs *slabs;       /* its records; NULL before the first */
+  ChResource resources; /* ring head */
+  gboolean is_host;     /* reads configuration by whole paths, is always callable */
+  gboolean callable;    /* callbacks may run */
+  guint in_call;        /* depth of callbacks that run now */
+  guint64 failures;     /* callbacks that failed or were slow */
   guint64 calls;
   gint64 slowest_us;
   void (*degraded) (ChPlugin *self, const char *reason, gpointer user_data);
   gpointer degraded_data;
   char mark[CH_RUNNER_MARK_SIZE]; /* what the crash page holds while it runs */
-  gint refs; /* atomic; what threads posted may outlast the owner */
+  gint refs;                      /* atomic; what threads posted may outlast the owner */
   gint life; /* atomic; counts revocations: nothing posted in one life runs in the next */
 };
 
@@ -99,7 +101,8 @@ gboolean ch_runner_enter (ChPlugin *plugin, const char *what, ChRunnerFrame *fra
 /* Measures; above 50 ms a warning names the plugin and the callback. */
 void ch_runner_leave (ChRunnerFrame *frame);
 
-/* A few nanoseconds and 4 ms coarse: enough to see 50 ms, cheap enough for every event. */
+/* A few nanoseconds and 4 ms coarse: enough to see 50 ms, cheap enough for every event.
+ */
 static inline gint64 ch_runner_now_us (void)
 {
   struct timespec now;
@@ -164,7 +167,8 @@ static inline gint64 ch_runner_leave_at (ChRunnerFrame *frame)
 }
 
 /* Turns "failed without an error" into one and prefixes the plugin's name. */
-gboolean ch_runner_check (ChPlugin *plugin, const char *what, gboolean ok, GError **error);
+gboolean ch_runner_check (ChPlugin *plugin, const char *what, gboolean ok,
+                          GError **error);
 
 /* Whose code runs now, NULL for the host's own; safe in a signal handler. */
 ChPlugin *ch_runner_current (ChRunner *runner);

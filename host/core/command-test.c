@@ -141,8 +141,11 @@ static void messages (void)
       "{\"id\":\"cmd_1\",\"phy_id\":\"A\",\"type\":\"StopCharge\"}",
       "{\"id\":\"cmd_1\",\"phy_id\":7,\"type\":\"StopCharge\",\"created_at\":1}",
   };
+  ChServices services = {0};
+  g_autoptr (ChPlugin) self = ch_owner_new (&services, "core", NULL);
+  ChOutbound outbound = {.self = self};
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
-    ChOutCommand *cmd = ch_out_command_new (NULL, "cmd_1");
+    ChOutCommand *cmd = ch_out_command_new (&outbound, "cmd_1");
     g_assert_false (ch_out_message_parse (cmd, bad[i], strlen (bad[i])));
     ch_out_command_unref (cmd);
   }
@@ -154,7 +157,7 @@ static void messages (void)
         "\"msg_id\":-3,\"business_no\":\"FFFFFFFFFF\",\"created_at\":\"2024-01-06T08:00:"
         "00.123Z\","
         "\"expires_at\":\"2024-01-06T07:00:00Z\",\"payload\":{\"reason\":\"x\"}}";
-  ChOutCommand *cmd = ch_out_command_new (NULL, "cmd_1");
+  ChOutCommand *cmd = ch_out_command_new (&outbound, "cmd_1");
   g_assert_true (ch_out_message_parse (cmd, wild, strlen (wild)));
   g_assert_cmpint (cmd->socket_no, ==, 0);
   g_assert_cmpint (cmd->port_no, ==, 15);

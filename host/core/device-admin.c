@@ -219,12 +219,10 @@ void ch_device_tell (ChDevice *device, const char *field, const char *before,
   ch_publish (core->topics.device_changed, &event.event);
 }
 
-static void take (char **field, const char *said)
+static void take (ChCore *core, char **field, const char *said)
 {
-  if (said == NULL)
-    return;
-  g_free (*field);
-  *field = g_strdup (said);
+  if (said != NULL)
+    ch_device_set_text (core, field, said);
 }
 
 static void kicked (ChPlugin *self, const json_t *data, const GError *error,
@@ -250,17 +248,18 @@ static void apply (ChDeviceJob *job, const ChDeviceTarget *target, gint64 db_id)
     device = ch_device_add (core, target->id);
   const char *lifecycle = ch_lifecycle_name (device->lifecycle);
   const char *enrolment = target->created ? "" : ch_enrolment_name (device->enrolment);
-  g_autofree char *tags = g_steal_pointer (&device->tags);
+  g_autofree char *tags = g_strdup (device->tags);
 
   device->db_id = db_id;
   device->lifecycle = (guint8) target->lifecycle;
   device->enrolment = (guint8) target->enrolment;
-  device->tags = g_str_equal (target->tags, "{}") ? NULL : g_strdup (target->tags);
+  ch_device_set_text (core, &device->tags,
+                      g_str_equal (target->tags, "{}") ? NULL : target->tags);
   if (*device->protocol == '\0' && target->protocol != NULL)
     device->protocol = g_intern_string (target->protocol);
-  take (&device->iccid, target->iccid);
-  take (&device->imei, target->imei);
-  take (&device->model, target->model);
+  take (core, &device->iccid, target->iccid);
+  take (core, &device->imei, target->imei);
+  take (core, &device->model, target->model);
   if (target->port_count >= 0)
     device->port_count = (gint16) target->port_count;
   ch_device_tell (device, "lifecycle", lifecycle, ch_lifecycle_name (device->lifecycle),

@@ -424,24 +424,26 @@ static gint8 read_flag (const ChTxResult *r, guint row, const char *column)
              : (gint8) ch_tx_result_bool (r, 1, row, column);
 }
 
-static void take_text (char **field, const ChTxResult *r, guint row, const char *column)
+static void take_text (ChCore *core, char **field, const ChTxResult *r, guint row,
+                       const char *column)
 {
   if (*field == NULL)
-    *field = g_strdup (ch_tx_result_text (r, 0, row, column));
+    ch_device_set_text (core, field, ch_tx_result_text (r, 0, row, column));
 }
 
 static void read_device (ChDevice *device, const ChTxResult *r, guint row)
 {
+  ChCore *core = device->core;
   const char *protocol = ch_tx_result_text (r, 0, row, "protocol");
   const char *tags = ch_tx_result_text (r, 0, row, "tags");
 
   device->db_id = ch_tx_result_int (r, 0, row, "id");
   if (device->conn == 0)
     device->protocol = g_intern_string (protocol != NULL ? protocol : "");
-  take_text (&device->iccid, r, row, "iccid");
-  take_text (&device->imei, r, row, "imei");
-  take_text (&device->model, r, row, "model");
-  take_text (&device->firmware, r, row, "firmware_ver");
+  take_text (core, &device->iccid, r, row, "iccid");
+  take_text (core, &device->imei, r, row, "imei");
+  take_text (core, &device->model, r, row, "model");
+  take_text (core, &device->firmware, r, row, "firmware_ver");
   if (device->rssi == G_MININT16)
     device->rssi = (gint16) value_or (ch_tx_result_int (r, 0, row, "rssi"), G_MININT16);
   if (device->port_count < 0)
@@ -451,8 +453,7 @@ static void read_device (ChDevice *device, const ChTxResult *r, guint row)
                                 ch_tx_result_text (r, 0, row, "lifecycle"));
   device->enrolment = index_of (ENROLMENTS, G_N_ELEMENTS (ENROLMENTS),
                                 ch_tx_result_text (r, 0, row, "enrolment"));
-  g_free (device->tags);
-  device->tags = g_strcmp0 (tags, "{}") != 0 ? g_strdup (tags) : NULL;
+  ch_device_set_text (core, &device->tags, g_strcmp0 (tags, "{}") != 0 ? tags : NULL);
   device->last_seen_at = MAX (
       device->last_seen_at, value_or (ch_tx_result_time (r, 0, row, "last_seen_at"), 0));
   device->created_at = ch_tx_result_time (r, 0, row, "created_at");

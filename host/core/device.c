@@ -6,6 +6,7 @@
 #include "core/session.h"
 #include "plugin/plugins.h"
 #include <chargehost/clock.h>
+#include <chargehost/slab.h>
 
 #include <string.h>
 
@@ -16,8 +17,9 @@ ChDevice *ch_device_find (ChCore *core, const char *id)
 
 ChDevice *ch_device_add (ChCore *core, const char *id)
 {
-  ChDevice *device = g_new0 (ChDevice, 1);
-  device->id = g_strdup (id);
+  gsize size = strlen (id) + 1;
+  ChDevice *device = ch_slab_alloc0 (core->self, sizeof (ChDevice) + size);
+  memcpy (device->id, id, size);
   device->core = core;
   device->protocol = "";
   device->rssi = G_MININT16;
@@ -29,9 +31,28 @@ ChDevice *ch_device_add (ChCore *core, const char *id)
   return device;
 }
 
+void ch_device_set_text (ChCore *core, char **field, const char *text)
+{
+  ch_slab_strfree (core->self, *field);
+  *field = ch_slab_strdup (core->self, text);
+}
+
+gpointer ch_device_insert (ChCore *core, gpointer array, gsize size, guint n, guint at)
+{
+  guint8 *larger = ch_slab_alloc (core->self, size * (n + 1));
+
+  if (at > 0)
+    memcpy (larger, array, size * at);
+  if (at < n)
+    memcpy (larger + size * (at + 1), (guint8 *) array + size * at, size * (n - at));
+  ch_slab_free (core->self, array, size * n);
+  return larger;
+}
+
 void ch_device_free (ChDevice *device)
 {
-  ChReactor *reactor = device->core->services->reactor;
+  ChCore *core = device->core;
+  ChReactor *reactor = core->services->reactor;
 
   ch_facts_discard (device);
   if (reactor != NULL) {
@@ -41,17 +62,16 @@ void ch_device_free (ChDevice *device)
   for (guint i = 0; i < device->n_sockets; i++)
     g_free (device->sockets[i].uid);
   g_clear_pointer (&device->orders, g_ptr_array_unref);
-  g_free (device->ports);
+  ch_slab_free (core->self, device->ports, device->n_ports * sizeof *device->ports);
   g_free (device->sockets);
-  g_free (device->iccid);
-  g_free (device->imei);
-  g_free (device->model);
-  g_free (device->firmware);
-  g_free (device->device_type);
-  g_free (device->tags);
+  ch_device_set_text (core, &device->iccid, NULL);
+  ch_device_set_text (core, &device->imei, NULL);
+  ch_device_set_text (core, &device->model, NULL);
+  ch_device_set_text (core, &device->firmware, NULL);
+  ch_device_set_text (core, &device->device_type, NULL);
+  ch_device_set_text (core, &device->tags, NULL);
   g_free (device->elsewhere);
-  g_free (device->id);
-  g_free (device);
+  ch_slab_free (core->self, device, sizeof (ChDevice) + strlen (device->id) + 1);
 }
 
 /* ---- names ---- */

@@ -50,16 +50,19 @@ typedef struct {
 
 typedef struct _ChFact ChFact;
 
+/*
+ * Records live as long as the daemon and there are many: they come from slabs
+ * (slab.h), and what most of them do not have is allocated when it is there.
+ */
 struct _ChDevice {
-  char *id;
   ChCore *core;
   gint64 db_id; /* 0 until its row is committed */
   /* identity */
   const char *protocol;                                /* interned; "" unknown */
-  char *iccid, *imei, *model, *firmware, *device_type; /* nullable */
-  char *tags;                                          /* JSON object, NULL = {} */
-  gint16 rssi;                                         /* dBm, G_MININT16 unknown */
-  gint16 port_count;                                   /* −1 unknown */
+  char *iccid, *imei, *model, *firmware, *device_type; /* ch_device_set_text() */
+  char *tags;        /* JSON object, NULL = {}; the same */
+  gint16 rssi;       /* dBm, G_MININT16 unknown */
+  gint16 port_count; /* −1 unknown */
   guint8 lifecycle, enrolment;
   gint64 created_at;   /* wall ms */
   gint64 last_seen_at; /* wall ms, 0 never */
@@ -113,6 +116,7 @@ struct _ChDevice {
   guint32 heartbeats_logged; /* frame-log.c: for sampling */
   gboolean last_seen_dirty;
   gboolean identity_dirty; /* the whole row is to be written */
+  char id[];
 };
 
 /* From session.c: sets all ports off line (PORT-02). */
@@ -121,6 +125,10 @@ ChDevice *ch_device_find (ChCore *core, const char *id);
 /* Makes a record in memory (not stored yet). */
 ChDevice *ch_device_add (ChCore *core, const char *id);
 void ch_device_free (ChDevice *device);
+/* Replaces a text of a record. @text: (nullable) */
+void ch_device_set_text (ChCore *core, char **field, const char *text);
+/* Makes room for one element more at @at of an array of @n; the old one is freed. */
+gpointer ch_device_insert (ChCore *core, gpointer array, gsize size, guint n, guint at);
 
 /* Returns: the port, made (status offline) when @create; NULL when unknown or out of
  * range */

@@ -5,6 +5,7 @@
 #include <chargehost/clock.h>
 #include <chargehost/kv.h>
 #include <chargehost/log.h>
+#include <chargehost/slab.h>
 
 #define DRAIN_MS_MAX 60000
 
@@ -117,7 +118,7 @@ static void drop_commands (ChOutbound *outbound)
     od->device->outbound = NULL;
     g_ptr_array_unref (od->waiting);
     g_ptr_array_unref (od->others);
-    g_free (od);
+    ch_slab_free (outbound->self, od, sizeof *od);
   }
 }
 

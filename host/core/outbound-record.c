@@ -3,6 +3,7 @@
 #include "core/outbound-private.h"
 #include <chargehost/clock.h>
 #include <chargehost/json.h>
+#include <chargehost/slab.h>
 
 #include <string.h>
 
@@ -17,7 +18,7 @@ double ch_out_score (guint priority, gint64 created_at)
 
 ChOutCommand *ch_out_command_new (ChOutbound *outbound, const char *id)
 {
-  ChOutCommand *cmd = g_new0 (ChOutCommand, 1);
+  ChOutCommand *cmd = ch_slab_new0 (outbound->self, ChOutCommand);
   cmd->refs = 1;
   cmd->outbound = outbound;
   cmd->timer.func = ch_out_timer_fired;
@@ -46,7 +47,7 @@ void ch_out_command_unref (ChOutCommand *cmd)
   g_free (cmd->origin_server);
   json_decref (cmd->payload);
   g_slist_free_full (cmd->waiters, g_free);
-  g_free (cmd);
+  ch_slab_free (cmd->outbound->self, cmd, sizeof *cmd);
 }
 
 ChOutDevice *ch_out_device (ChDevice *device)
@@ -59,7 +60,7 @@ ChOutDevice *ch_out_device_ensure (ChOutbound *outbound, ChDevice *device)
   ChOutDevice *od = device->outbound;
   if (od != NULL)
     return od;
-  od = g_new0 (ChOutDevice, 1);
+  od = ch_slab_new0 (outbound->self, ChOutDevice);
   od->device = device;
   od->outbound = outbound;
   od->waiting = g_ptr_array_new ();
@@ -82,7 +83,7 @@ static void release_idle (ChOutDevice *od)
   g_ptr_array_unref (od->waiting);
   g_ptr_array_unref (od->others);
   g_hash_table_remove (outbound->devices, od);
-  g_free (od);
+  ch_slab_free (outbound->self, od, sizeof *od);
 }
 
 void ch_out_device_settle (ChOutDevice *od)

@@ -29,9 +29,8 @@ ChPort *ch_device_port (ChDevice *device, gint socket_no, gint port_no, gboolean
       || device->n_ports >= MAX_PORTS_PER_DEVICE)
     return NULL;
 
-  device->ports = g_renew (ChPort, device->ports, device->n_ports + 1);
-  memmove (&device->ports[at + 1], &device->ports[at],
-           (device->n_ports - at) * sizeof *device->ports);
+  device->ports = ch_device_insert (device->core, device->ports, sizeof *device->ports,
+                                    device->n_ports, at);
   device->n_ports++;
   device->ports[at] = (ChPort) {
       .socket_no = (gint16) socket_no,

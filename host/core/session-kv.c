@@ -49,8 +49,8 @@ static ChDevice *device_of (const ChSessionCall *call)
 char *ch_session_conn_json (const ChSessionConn *sc)
 {
   g_autoptr (json_t) list = json_array ();
-  for (guint i = 0; i < sc->devices->len; i++) {
-    const ChDevice *device = g_ptr_array_index (sc->devices, i);
+  for (guint i = 0; i < sc->n_devices; i++) {
+    const ChDevice *device = sc->devices[i];
     json_array_append_new (list, json_string (device->id));
   }
   return ch_json_dump (list);
@@ -190,8 +190,7 @@ void ch_session_kv_unbind (ChSessions *sessions, ChDevice *device,
       "session:server:", sessions->core->services->server_id, ":conns", NULL);
   const char *keys[] = {session, conn, conns, "session:online"};
   char now[CH_TIME_TEXT_SIZE];
-  g_autofree char *left
-      = sc->devices->len > 0 ? ch_session_conn_json (sc) : g_strdup ("");
+  g_autofree char *left = sc->n_devices > 0 ? ch_session_conn_json (sc) : g_strdup ("");
   g_autofree char *life = life_of (sessions, device);
   const char *args[] = {device->id, sc->conn_id,
                         ch_format_time (ch_wall_ms (sessions->self), now), left, life};

@@ -23,7 +23,7 @@ static void look_at_conn (const ChConnInfo *info, gpointer data)
   Look *look = data;
   const ChSessionConn *sc = ch_session_conn (look->sessions, info->conn);
 
-  if (info->protocol == NULL || (sc != NULL && sc->devices->len > 0))
+  if (info->protocol == NULL || (sc != NULL && sc->n_devices > 0))
     return;
   const ChProtocolProperties *props
       = ch_gateway_properties (look->sessions->core->services->gateway, info->protocol);

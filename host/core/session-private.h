@@ -12,13 +12,14 @@
 #include <chargehost/kv.h>
 #include <chargehost/metrics.h>
 
-/* The core's data of a connection: who is bound to it. */
+/* The core's data of a connection: who is bound to it. Nearly always that is one. */
 typedef struct {
   ChConn conn;
-  char conn_id[CH_ULID_SIZE];
-  char remote[CH_ADDRESS_SIZE];
-  char iccid[CH_NAME_SIZE]; /* as presented on it, "" none yet */
-  GPtrArray *devices;       /* of ChDevice */
+  const char *conn_id, *remote; /* the connection's own */
+  char *iccid;                  /* as presented on it, NULL none yet */
+  ChDevice **devices;           /* &one, or an array when there are more */
+  guint n_devices, room;
+  ChDevice *one;
 } ChSessionConn;
 
 /* Where a device is that is not here. */

@@ -429,7 +429,7 @@ void ch_session_stale (ChSessions *sessions, ChDevice *device)
   ch_outbound_moved (sessions->core->outbound, device);
   if (device->elsewhere == NULL)
     device->elsewhere = g_strdup ("");
-  gboolean alone = sc == NULL || sc->devices->len <= 1
+  gboolean alone = sc == NULL || sc->n_devices <= 1
                    || device->props->takeover_closes == CH_CLOSES_ALWAYS;
   ch_session_end (sessions, device, CH_CLOSE_TAKEOVER, FALSE);
   if (alone)

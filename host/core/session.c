@@ -11,6 +11,7 @@
 #include <chargehost/clock.h>
 #include <chargehost/config.h>
 #include <chargehost/log.h>
+#include <chargehost/slab.h>
 
 #include <string.h>
 
@@ -31,35 +32,55 @@ static ChSessionConn *ensure_conn (ChSessions *sessions, const ChConnInfo *info)
   ChSessionConn *sc = ch_session_conn (sessions, info->conn);
   if (sc != NULL)
     return sc;
-  sc = g_new0 (ChSessionConn, 1);
+  sc = ch_slab_new0 (sessions->self, ChSessionConn);
   sc->conn = info->conn;
-  g_strlcpy (sc->conn_id, info->conn_id, sizeof sc->conn_id);
-  g_strlcpy (sc->remote, info->remote, sizeof sc->remote);
-  sc->devices = g_ptr_array_sized_new (1);
+  sc->conn_id = info->conn_id;
+  sc->remote = info->remote;
+  sc->devices = &sc->one;
+  sc->room = 1;
   ch_gateway_set_core_data (gateway_of (sessions), info->conn, sc);
   return sc;
 }
 
-static void conn_free (ChSessionConn *sc)
+static void conn_free (ChSessions *sessions, ChSessionConn *sc)
 {
-  g_ptr_array_unref (sc->devices);
-  g_free (sc);
+  if (sc->devices != &sc->one)
+    g_free (sc->devices);
+  ch_device_set_text (sessions->core, &sc->iccid, NULL);
+  ch_slab_free (sessions->self, sc, sizeof *sc);
+}
+
+static void join_conn (ChDevice *device, ChSessionConn *sc)
+{
+  if (sc->n_devices == sc->room) {
+    ChDevice **larger = g_new (ChDevice *, 2 * sc->room);
+    memcpy (larger, sc->devices, sc->n_devices * sizeof *larger);
+    if (sc->devices != &sc->one)
+      g_free (sc->devices);
+    sc->devices = larger;
+    sc->room *= 2;
+  }
+  sc->devices[sc->n_devices++] = device;
 }
 
 static void leave_conn (ChSessions *sessions, ChDevice *device, ChSessionConn *sc)
 {
   if (sc == NULL)
     return;
-  g_ptr_array_remove_fast (sc->devices, device);
-  if (sc->devices->len == 0)
+  for (guint i = 0; i < sc->n_devices; i++)
+    if (sc->devices[i] == device) {
+      sc->devices[i] = sc->devices[--sc->n_devices];
+      break;
+    }
+  if (sc->n_devices == 0)
     ch_gateway_set_bound (gateway_of (sessions), sc->conn, FALSE);
 }
 
 ChDevice *const *ch_session_conn_devices (gpointer core_data, guint *n_devices)
 {
   const ChSessionConn *sc = core_data;
-  *n_devices = sc != NULL ? sc->devices->len : 0;
-  return sc != NULL ? (ChDevice *const *) sc->devices->pdata : NULL;
+  *n_devices = sc != NULL ? sc->n_devices : 0;
+  return sc != NULL ? sc->devices : NULL;
 }
 
 /* ---- take-over ---- */
@@ -67,9 +88,9 @@ ChDevice *const *ch_session_conn_devices (gpointer core_data, guint *n_devices)
 static gboolean closes_old (const ChSessionConn *old, const ChSessionConn *fresh,
                             const ChProtocolProperties *props)
 {
-  if (old->devices->len == 0 || props->takeover_closes == CH_CLOSES_ALWAYS)
+  if (old->n_devices == 0 || props->takeover_closes == CH_CLOSES_ALWAYS)
     return TRUE;
-  return old->iccid[0] != '\0' && g_str_equal (old->iccid, fresh->iccid);
+  return old->iccid != NULL && g_strcmp0 (old->iccid, fresh->iccid) == 0;
 }
 
 /* The newest connection wins (TCP-40); what was in flight on the old one is judged first.
@@ -155,13 +176,13 @@ gboolean ch_session_bind (ChSessions *sessions, ChDevice *device, ChConn conn,
     leave_old (sessions, device, sc, props);
 
   set_session (sessions, device, &info, props);
-  g_ptr_array_add (sc->devices, device);
+  join_conn (device, sc);
   sessions->connected++;
-  if (sc->devices->len == 1)
+  if (sc->n_devices == 1)
     ch_gateway_set_bound (gateway_of (sessions), conn, TRUE);
   ch_session_kv_bind (sessions, device);
   ch_session_bound (sessions, device, info.remote, absent_s);
-  if (sc->devices->len == 2 && !props->multi_device)
+  if (sc->n_devices == 2 && !props->multi_device)
     ch_core_alarm (sessions->core, device->id, -1, -1, "several_devices",
                    CH_ALARM_WARNING, TRUE, "Several devices on one connection",
                    info.remote, NULL);
@@ -220,22 +241,22 @@ void ch_session_conn_closed (ChSessions *sessions, ChConn conn, gpointer core_da
 
   if (sc == NULL)
     return;
-  while (sc->devices->len > 0) {
-    ChDevice *device = g_ptr_array_index (sc->devices, sc->devices->len - 1);
+  while (sc->n_devices > 0) {
+    ChDevice *device = sc->devices[sc->n_devices - 1];
     if (device->conn == conn)
       ch_session_end (sessions, device, reason, FALSE);
     else
-      g_ptr_array_remove_index_fast (sc->devices, sc->devices->len - 1);
+      sc->n_devices--;
   }
   ch_gateway_set_core_data (gateway_of (sessions), conn, NULL);
-  conn_free (sc);
+  conn_free (sessions, sc);
 }
 
 void ch_session_conn_writable (ChSessions *sessions, ChConn conn, gpointer core_data)
 {
   ChSessionConn *sc = core_data;
-  for (guint i = 0; sc != NULL && i < sc->devices->len; i++)
-    ch_outbound_writable (sessions->core->outbound, g_ptr_array_index (sc->devices, i));
+  for (guint i = 0; sc != NULL && i < sc->n_devices; i++)
+    ch_outbound_writable (sessions->core->outbound, sc->devices[i]);
 }
 
 void ch_session_conn_alarm (ChSessions *sessions, ChConn conn, gpointer core_data,
@@ -243,8 +264,8 @@ void ch_session_conn_alarm (ChSessions *sessions, ChConn conn, gpointer core_dat
 {
   const ChSessionConn *sc = core_data;
 
-  for (guint i = 0; sc != NULL && i < sc->devices->len; i++) {
-    const ChDevice *device = g_ptr_array_index (sc->devices, i);
+  for (guint i = 0; sc != NULL && i < sc->n_devices; i++) {
+    const ChDevice *device = sc->devices[i];
     ch_core_alarm (sessions->core, device->id, -1, -1, code, CH_ALARM_WARNING, TRUE,
                    message, sc->remote, NULL);
   }
@@ -258,8 +279,8 @@ static void close_dead_twin (ChSessions *sessions, const ChSessionConn *sc,
 {
   ChSessionConn *old = ch_session_conn (sessions, device->took_from);
 
-  if (old != NULL && old != sc && old->iccid[0] != '\0'
-      && g_str_equal (old->iccid, sc->iccid))
+  if (old != NULL && old != sc && old->iccid != NULL
+      && g_strcmp0 (old->iccid, sc->iccid) == 0)
     ch_conn_close (sessions->self, old->conn, CH_CLOSE_TAKEOVER);
 }
 
@@ -270,7 +291,7 @@ gboolean ch_session_identity (ChSessions *sessions, ChDevice *device, ChConn con
 
   if (sc == NULL || device->conn != conn || iccid == NULL || iccid[0] == '\0')
     return TRUE;
-  g_strlcpy (sc->iccid, iccid, sizeof sc->iccid);
+  ch_device_set_text (sessions->core, &sc->iccid, iccid);
   close_dead_twin (sessions, sc, device);
   const char *policy = ch_config_string (sessions->self, "devices.bind_policy");
   if (g_strcmp0 (policy, "same_iccid") != 0 || device->iccid == NULL

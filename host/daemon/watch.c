@@ -8,11 +8,14 @@
 #include "net/gateway.h"
 #include "store/store.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define EVERY_MS 1000
+#define TRIM_TICKS 10                        /* looks for free memory that often … */
+#define TRIM_BYTES ((gsize) 4 * 1024 * 1024) /* … and gives back so much at least */
 #define CALM_MS 10000
 
 typedef struct {
@@ -20,6 +23,8 @@ typedef struct {
   ChSeries *lag, *level, *queue, *jumps;
   gint64 offset_ms; /* wall − monotonic */
   gint64 watchdog_ms;
+  guint ticks;
+  gsize least_free; /* of the heap, since it was trimmed */
 } Watch;
 
 static gint64 resident_mb (void)
@@ -105,11 +110,29 @@ static void watch_clock (Watch *watch)
   watch->offset_ms = offset;
 }
 
+/*
+ * What a burst (a fleet that connects again, a large report) used and freed goes back to
+ * the system. What is free stays counted after it went back, hence the least.
+ */
+static void trim (Watch *watch)
+{
+  gsize free_bytes = mallinfo2 ().fordblks;
+
+  if (watch->daemon->services.overload == 0
+      && free_bytes > watch->least_free + TRIM_BYTES) {
+    malloc_trim (0);
+    watch->least_free = free_bytes;
+  }
+  watch->least_free = MIN (watch->least_free, free_bytes);
+}
+
 static void tick (ChPlugin *self, gpointer data)
 {
   Watch *watch = data;
   judge (watch);
   watch_clock (watch);
+  if (++watch->ticks % TRIM_TICKS == 0)
+    trim (watch);
   ch_series_set (watch->queue, ch_bus_length (self->services->bus));
   if (watch->watchdog_ms > 0)
     ch_notify ("WATCHDOG=1");

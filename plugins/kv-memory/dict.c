@@ -31,9 +31,9 @@ void mem_dict_clear (MemDict *dict, MemRelease release, gpointer user_data)
   mem_dict_init (dict, dict->heap, dict->seed);
 }
 
-gpointer mem_node_new (MemHeap *heap, gsize size, MemBytes key)
+gpointer mem_node_new_with (MemHeap *heap, gsize size, MemBytes key, gsize room)
 {
-  MemNode *node = mem_alloc (heap, size + key.n);
+  MemNode *node = mem_alloc (heap, size + key.n + room);
 
   memset (node, 0, size);
   node->key_at = (guint32) size;
@@ -41,6 +41,11 @@ gpointer mem_node_new (MemHeap *heap, gsize size, MemBytes key)
   if (key.n > 0)
     memcpy ((char *) node + size, key.p, key.n);
   return node;
+}
+
+gpointer mem_node_new (MemHeap *heap, gsize size, MemBytes key)
+{
+  return mem_node_new_with (heap, size, key, 0);
 }
 
 static gboolean has_key (const MemNode *node, guint32 hash, MemBytes key)

@@ -49,7 +49,8 @@ void mem_dict_init (MemDict *dict, MemHeap *heap, const guint64 *seed);
 typedef void (*MemRelease) (gpointer user_data, MemNode *node);
 void mem_dict_clear (MemDict *dict, MemRelease release, gpointer user_data);
 
-/* A node of @size bytes whose last are the key. */
+/* A node of @size bytes, then the key, then @room bytes that are not cleared. */
+gpointer mem_node_new_with (MemHeap *heap, gsize size, MemBytes key, gsize room);
 gpointer mem_node_new (MemHeap *heap, gsize size, MemBytes key);
 
 MemNode *mem_dict_find (const MemDict *dict, MemBytes key);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Allocation that is counted, so that a limit can be kept and told. */
+/*
+ * Allocation that is counted, so that a limit can be kept and told. What is small comes
+ * from the host's slabs: there may be millions of entries.
+ */
 #pragma once
 
-#include <glib.h>
+#include <chargehost/slab.h>
 
 typedef struct {
+  ChPlugin *self;
   gsize used;
 } MemHeap;
 

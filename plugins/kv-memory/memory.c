@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#define NEAR 512 /* bytes of a string that lie with its key */
+
 static void fill_random (gpointer bytes, gsize size)
 {
   guint8 *at = bytes;
@@ -36,7 +38,7 @@ Mem *mem_new (ChPlugin *self)
   Mem *mem = g_new0 (Mem, 1);
   guint8 id[20];
 
-  mem->self = self;
+  mem->self = mem->heap.self = self;
   fill_random (mem->seed, sizeof mem->seed);
   fill_random (&mem->random_state, sizeof mem->random_state);
   mem->random_state |= 1;
@@ -72,7 +74,7 @@ void mem_value_free (Mem *mem, MemEntry *entry)
 {
   switch (entry->type) {
   case MEM_STRING:
-    mem_free (&mem->heap, entry->bytes);
+    mem_string_free (mem, entry);
     break;
   case MEM_LIST:
     mem_list_free (&mem->heap, entry->list);
@@ -187,6 +189,21 @@ MemEntry *mem_create (Mem *mem, MemBytes key, MemType type)
   return entry;
 }
 
+MemEntry *mem_create_string (Mem *mem, MemBytes key, MemBytes value)
+{
+  MemEntry *entry
+      = mem_node_new_with (&mem->heap, sizeof (MemEntry), key, MIN (value.n, NEAR));
+
+  entry->type = MEM_STRING;
+  if (value.n <= NEAR) {
+    entry->bytes = (char *) entry + sizeof (MemEntry) + key.n;
+    entry->room = (guint32) value.n;
+  }
+  mem_string_set (mem, entry, value);
+  mem_dict_insert (&mem->keys, &entry->node);
+  return entry;
+}
+
 void mem_rename (Mem *mem, MemEntry *from, MemBytes to)
 {
   MemEntry *old = mem_peek (mem, to);
@@ -196,15 +213,19 @@ void mem_rename (Mem *mem, MemEntry *from, MemBytes to)
     return;
   if (old != NULL)
     mem_delete (mem, old);
-  entry = mem_node_new (&mem->heap, sizeof (MemEntry), to);
-  entry->type = from->type;
-  entry->size = from->size;
-  entry->room = from->room;
-  entry->bytes = from->bytes;
-  mem_dict_insert (&mem->keys, &entry->node);
+  if (from->type == MEM_STRING && mem_string_is_near (from)) {
+    entry = mem_create_string (mem, to, mem_string_value (from));
+  } else {
+    entry = mem_node_new (&mem->heap, sizeof (MemEntry), to);
+    entry->type = from->type;
+    entry->size = from->size;
+    entry->room = from->room;
+    entry->bytes = from->bytes;
+    mem_dict_insert (&mem->keys, &entry->node);
+    from->type = MEM_STRING; /* its value has gone */
+    from->bytes = NULL;
+  }
   if (from->expire_ms != 0)
     mem_expire_set (mem, entry, from->expire_ms);
-  from->type = MEM_STRING; /* its value has gone */
-  from->bytes = NULL;
   mem_delete (mem, from);
 }

@@ -26,7 +26,7 @@ typedef struct {
   guint32 room;     /* STRING: bytes allocated */
   gint64 expire_ms; /* wall clock; 0: never */
   union {
-    char *bytes;
+    char *bytes; /* STRING: behind the key, or by itself when it has outgrown that */
     MemList *list;
     MemDict *dict; /* SET, HASH */
     MemZset *zset;
@@ -144,6 +144,7 @@ MemEntry *mem_peek (Mem *mem,
 gboolean mem_find (Mem *mem, MemCall *call, MemBytes key, MemType type, MemEntry **entry);
 /* Makes an empty value; the key must not be there. */
 MemEntry *mem_create (Mem *mem, MemBytes key, MemType type);
+MemEntry *mem_create_string (Mem *mem, MemBytes key, MemBytes value);
 void mem_delete (Mem *mem, MemEntry *entry);
 /* Deletes a collection that became empty. */
 void mem_delete_if_empty (Mem *mem, MemEntry *entry);
@@ -183,6 +184,9 @@ void mem_syntax_error (MemCall *call);
 gboolean mem_clip (gint64 *first, gint64 *last, gsize count);
 
 /* string.c */
+/* Whether the bytes lie behind the key. */
+gboolean mem_string_is_near (const MemEntry *entry);
+void mem_string_free (Mem *mem, MemEntry *entry);
 MemBytes mem_string_value (const MemEntry *entry);
 void mem_string_set (Mem *mem, MemEntry *entry, MemBytes value);
 char *mem_string_grow (Mem *mem, MemEntry *entry, gsize size);

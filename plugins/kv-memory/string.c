@@ -12,12 +12,26 @@ MemBytes mem_string_value (const MemEntry *entry)
   return (MemBytes) {entry->bytes, entry->size};
 }
 
+gboolean mem_string_is_near (const MemEntry *entry)
+{
+  return entry->bytes == (const char *) (entry + 1) + entry->node.key_size;
+}
+
+void mem_string_free (Mem *mem, MemEntry *entry)
+{
+  if (!mem_string_is_near (entry))
+    mem_free (&mem->heap, entry->bytes);
+}
+
 /* Makes room for @size bytes; appended strings get some ahead. */
 char *mem_string_grow (Mem *mem, MemEntry *entry, gsize size)
 {
   if (size > entry->room) {
     gsize room = size < 1024 * 1024 ? size * 2 : size + 1024 * 1024;
-    entry->bytes = mem_realloc (&mem->heap, entry->bytes, room);
+    char *near = mem_string_is_near (entry) ? entry->bytes : NULL;
+    entry->bytes = mem_realloc (&mem->heap, near != NULL ? NULL : entry->bytes, room);
+    if (near != NULL)
+      memcpy (entry->bytes, near, entry->size);
     entry->room = (guint32) room;
   }
   return entry->bytes;
@@ -25,8 +39,9 @@ char *mem_string_grow (Mem *mem, MemEntry *entry, gsize size)
 
 void mem_string_set (Mem *mem, MemEntry *entry, MemBytes value)
 {
-  if (value.n > entry->room || value.n < entry->room / 4) {
-    mem_free (&mem->heap, entry->bytes);
+  if (value.n > entry->room
+      || (value.n < entry->room / 4 && !mem_string_is_near (entry))) {
+    mem_string_free (mem, entry);
     entry->bytes = value.n > 0 ? mem_alloc (&mem->heap, value.n) : NULL;
     entry->room = (guint32) value.n;
   }
@@ -40,7 +55,8 @@ MemEntry *mem_string_store (Mem *mem, MemBytes key, MemBytes value)
   MemEntry *entry = mem_peek (mem, key);
 
   if (entry == NULL) {
-    entry = mem_create (mem, key, MEM_STRING);
+    mem_changed (mem);
+    return mem_create_string (mem, key, value);
   } else {
     if (entry->type != MEM_STRING) {
       mem_value_free (mem, entry);

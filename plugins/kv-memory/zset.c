@@ -4,14 +4,16 @@
 #include <string.h>
 
 #define MAX_LEVELS 24 /* one in four goes a level up: 4^24 members */
+#define FEW_LEVELS 2  /* most sorted sets have a handful of members */
 
 struct _MemZset {
   Mem *mem;
   MemDict dict;
-  MemScored *head; /* has all levels, no member */
+  MemScored *head; /* has no member */
   MemScored *tail;
   guint n_levels;
-  gsize n_linked; /* in the list */
+  guint head_levels; /* that it has room for */
+  gsize n_linked;    /* in the list */
 };
 
 static MemScored *scored_new (Mem *mem, guint n_levels, MemBytes member)
@@ -26,7 +28,8 @@ MemZset *mem_zset_new (Mem *mem)
 
   zset->mem = mem;
   mem_dict_init (&zset->dict, &mem->heap, mem->seed);
-  zset->head = scored_new (mem, MAX_LEVELS, (MemBytes) {"", 0});
+  zset->head = scored_new (mem, FEW_LEVELS, (MemBytes) {"", 0});
+  zset->head_levels = FEW_LEVELS;
   zset->n_levels = 1;
   return zset;
 }
@@ -100,11 +103,25 @@ static guint random_levels (Mem *mem)
   return n;
 }
 
+static void raise_head (MemZset *zset, guint n_levels)
+{
+  guint room = CLAMP (2 * zset->head_levels, n_levels, MAX_LEVELS);
+
+  if (n_levels <= zset->head_levels)
+    return;
+  zset->head = mem_realloc (&zset->mem->heap, zset->head,
+                            sizeof (MemScored) + room * sizeof (MemLevel));
+  memset (&zset->head->levels[zset->head_levels], 0,
+          (room - zset->head_levels) * sizeof (MemLevel));
+  zset->head_levels = room;
+}
+
 static void link_in (MemZset *zset, MemScored *scored, guint n_levels)
 {
   MemScored *path[MAX_LEVELS];
   gsize ranks[MAX_LEVELS];
 
+  raise_head (zset, n_levels);
   find_path (zset, scored->score, mem_node_key (&scored->node), path, ranks);
   for (guint i = zset->n_levels; i < n_levels; i++) {
     path[i] = zset->head;

@@ -139,7 +139,7 @@ typedef struct {
   guint16 business_no;
   gint64 reported_ms;
   guint fault_bits;
-  BkvStart start;
+  BkvStart *start; /* NULL: never started; read it through bkv_start() */
   BkvCharge charge;
   BkvEnded ended;
   gint64 stop_written_ms; /* 0 = no stop for the charge that runs */
@@ -171,6 +171,12 @@ typedef struct {
   guint copies;
 } BkvUnreadable;
 
+/* A set of small numbers; NULL is the empty one. */
+typedef struct {
+  guint32 words[8];
+} BkvBits;
+
+/* One per known device: what not each of them has is allocated when it is there. */
 struct _BkvGateway {
   Bkv *bkv;
   char id[BKV_GATEWAY_TEXT_SIZE];
@@ -181,18 +187,19 @@ struct _BkvGateway {
   gboolean greeted; /* a heartbeat came on this connection */
   char iccid[21];
   char fw[33];
-  GPtrArray *outlets;  /* of BkvOutlet, sorted */
-  guint32 silent[8];   /* sockets that did not answer, as bits */
-  guint32 heard[8];    /* sockets that reported since the plugin started */
-  guint32 unclear[8];  /* sockets that may have been silent before it started */
+  BkvOutlet **outlets; /* sorted */
+  guint n_outlets;
   gboolean end_both;   /* answers end reports in both forms */
   gboolean power_0005; /* power steps work under 0x0005 */
+  BkvBits *silent;     /* sockets that did not answer */
+  BkvBits *heard;      /* sockets that reported since the plugin started */
+  BkvBits *unclear;    /* sockets that may have been silent before it started */
   BkvQuery query;
   BkvNetwork network;
   BkvUnreadable unreadable;
-  gint64 scale_alarm_ms;  /* 0 = never */
-  guint32 event_codes[8]; /* event codes that were raised, as bits */
-  guint event_hash;       /* newest event report */
+  gint64 scale_alarm_ms; /* 0 = never */
+  BkvBits *event_codes;  /* event codes that were raised */
+  guint event_hash;      /* newest event report */
   gint64 event_ms;
 };
 
@@ -200,7 +207,7 @@ struct _BkvSession {
   GList link; /* in the plugin's list */
   Bkv *bkv;
   ChConn conn;
-  BkvGateway *gateways[BKV_MAX_CONN_GATEWAYS];
+  BkvGateway **gateways;
   guint n_gateways;
   gboolean id_alarm;
   gint64 warned_ms; /* newest line about a bad frame, 0 none */
@@ -225,6 +232,7 @@ struct _Bkv {
 
 gpointer bkv_opened (ChPlugin *self, ChConn conn, const ChPeer *peer);
 void bkv_input (ChPlugin *self, gpointer session, ChConn conn, const guint8 *p, gsize n);
+void bkv_session_free (BkvSession *session);
 void bkv_closed (ChPlugin *self, gpointer session, ChConn conn, ChCloseReason reason);
 
 /* A frame of the device. Returns: FALSE when its payload lacks what is required */
@@ -251,8 +259,12 @@ void bkv_gateway_lost (BkvGateway *gateway);
 BkvOutlet *bkv_outlet (BkvGateway *gateway, guint socket, guint port, gboolean create);
 /* Numbers of the sockets: of the core, else those seen, else 0. Returns: how many */
 gsize bkv_gateway_sockets (BkvGateway *gateway, gint *sockets, gsize max);
-gboolean bkv_bit (const guint32 bits[8], guint n);
-void bkv_set_bit (guint32 bits[8], guint n, gboolean value);
+gboolean bkv_bit (const BkvBits *bits, guint n);
+void bkv_set_bit (Bkv *bkv, BkvBits **bits, guint n, gboolean value);
+/* The newest start of an outlet, an empty one when there was none. */
+const BkvStart *bkv_start (const BkvOutlet *outlet);
+/* Puts a pointer into a sorted array of @n pointers; the old one is freed. */
+gpointer bkv_insert (Bkv *bkv, gpointer pointers, guint n, guint at, gpointer pointer);
 
 /* ---- frames up -------------------------------------------------------------------- */
 

@@ -261,7 +261,7 @@ static BkvEndCount classify (BkvOutlet *outlet, const BkvFrame *frame,
 static void count_end (BkvOutlet *outlet, ChConn conn, const BkvFrame *frame,
                        const BkvEndReport *r, guint hash, gboolean is_active)
 {
-  const BkvStart *start = &outlet->start;
+  const BkvStart *start = bkv_start (outlet);
   BkvEndCount count = classify (outlet, frame, r, hash, is_active);
 
   ch_series_inc (outlet->gateway->bkv->metrics.end[count]);

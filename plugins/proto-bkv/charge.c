@@ -35,7 +35,7 @@ static void state_started (BkvOutlet *outlet, ChConn conn, const char *order_no,
 /* The newest start of an outlet has a number: of its answer or of a report. */
 static void take_number (BkvOutlet *outlet, guint16 number)
 {
-  BkvStart *start = &outlet->start;
+  BkvStart *start = outlet->start;
 
   if (start->number != 0 && start->number != number)
     start->alias = start->number; /* it was executed twice: the last one counts */
@@ -58,7 +58,7 @@ void bkv_adopt (BkvOutlet *outlet, ChConn conn, guint16 number)
 {
   BkvGateway *g = outlet->gateway;
   ChPlugin *self = g->bkv->self;
-  BkvStart *start = &outlet->start;
+  const BkvStart *start = bkv_start (outlet);
   gboolean ours;
   ChOrderView order;
   char text[5];
@@ -82,10 +82,13 @@ void bkv_adopt (BkvOutlet *outlet, ChConn conn, guint16 number)
 
 static void remember_start (BkvOutlet *outlet, const ChCommand *command)
 {
-  BkvStart *start = &outlet->start;
+  BkvStart *start;
 
-  if (strcmp (start->command_id, command->id) == 0)
+  if (strcmp (bkv_start (outlet)->command_id, command->id) == 0)
     return;
+  if (outlet->start == NULL)
+    outlet->start = ch_slab_new0 (outlet->gateway->bkv->self, BkvStart);
+  start = outlet->start;
   *start = (BkvStart) {.msg_id = command->msg_id,
                        .written_ms = ch_now_ms (outlet->gateway->bkv->self)};
   g_strlcpy (start->order_no, command->order_no != NULL ? command->order_no : "",
@@ -97,11 +100,11 @@ static void remember_start (BkvOutlet *outlet, const ChCommand *command)
 
 static BkvOutlet *find_start (BkvGateway *g, guint32 msg_id)
 {
-  for (guint i = 0; msg_id != 0 && i < g->outlets->len; i++) {
-    BkvOutlet *outlet = g_ptr_array_index (g->outlets, i);
+  for (guint i = 0; msg_id != 0 && i < g->n_outlets; i++) {
+    const BkvStart *start = bkv_start (g->outlets[i]);
 
-    if (outlet->start.msg_id == msg_id || outlet->start.alt_msg_id == msg_id)
-      return outlet;
+    if (start->msg_id == msg_id || start->alt_msg_id == msg_id)
+      return g->outlets[i];
   }
   return NULL;
 }
@@ -119,7 +122,7 @@ static gboolean is_mismatch (BkvGateway *g, const BkvControlAck *ack, gint socke
 static void start_answered (BkvOutlet *outlet, ChConn conn, const BkvControlAck *ack)
 {
   BkvGateway *g = outlet->gateway;
-  const BkvStart *start = &outlet->start;
+  const BkvStart *start = bkv_start (outlet);
   gboolean mismatch = is_mismatch (g, ack, outlet->socket, outlet->port);
   char text[5];
 
@@ -179,7 +182,7 @@ static gboolean answered (BkvSession *session, BkvGateway *g, const BkvFrame *fr
                      ack->result == 1 ? CH_COMMAND_ACKED : CH_COMMAND_REJECTED, NULL);
     return TRUE;
   }
-  if (outlet->start.alt_msg_id == frame->msg_id)
+  if (bkv_start (outlet)->alt_msg_id == frame->msg_id)
     g->power_0005 = TRUE;
   start_answered (outlet, session->conn, ack);
   return TRUE;
@@ -356,8 +359,8 @@ static void choose_power_command (const BkvGateway *g, const ChCommand *command,
 /* Whether a report that came after the first sending shows that it was executed (9.4). */
 static gboolean is_executed (const BkvOutlet *outlet, const ChCommand *command)
 {
-  return command->attempt > 1 && strcmp (outlet->start.command_id, command->id) == 0
-         && outlet->reported && outlet->reported_ms >= outlet->start.written_ms
+  return command->attempt > 1 && strcmp (bkv_start (outlet)->command_id, command->id) == 0
+         && outlet->reported && outlet->reported_ms >= outlet->start->written_ms
          && (outlet->status & BKV_STATUS_CHARGING) != 0 && outlet->business_no != 0
          && outlet->business_no != outlet->ended.number;
 }
@@ -375,7 +378,7 @@ ChCommandState bkv_start_charge (BkvGateway *g, const ChCommand *command)
     return bkv_refuse (g, command, "invalid_target");
   if (is_executed (outlet, command)) {
     take_number (outlet, outlet->business_no);
-    state_started (outlet, g->conn, outlet->start.order_no, outlet->business_no);
+    state_started (outlet, g->conn, outlet->start->order_no, outlet->business_no);
     return CH_COMMAND_ACKED;
   }
   if (command->attempt <= 1 && frame.kind != BKV_POWER_START
@@ -389,7 +392,7 @@ ChCommandState bkv_start_charge (BkvGateway *g, const ChCommand *command)
   if (state == CH_COMMAND_SENT) {
     remember_start (outlet, command);
     if (frame.msg_id != command->msg_id)
-      outlet->start.alt_msg_id = frame.msg_id;
+      outlet->start->alt_msg_id = frame.msg_id;
   }
   return state;
 }

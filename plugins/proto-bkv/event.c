@@ -67,7 +67,7 @@ static void raise_event (BkvSession *session, BkvGateway *g, gint socket, gint p
                    .metadata = data};
 
   ch_alarm_raised (session->bkv->self, session->conn, g->id, &alarm);
-  g->event_codes[event / 32] |= 1u << (event % 32);
+  bkv_set_bit (g->bkv, &g->event_codes, event, TRUE);
 }
 
 /* All is well again: whatever event this gateway raised is cleared at this socket. */

@@ -3,21 +3,36 @@
 #include "proto-bkv/bkv.h"
 #include <string.h>
 
-gboolean bkv_bit (const guint32 bits[8], guint n)
+gboolean bkv_bit (const BkvBits *bits, guint n)
 {
-  return n < 256 && (bits[n / 32] >> (n % 32) & 1) != 0;
+  return bits != NULL && n < 256 && (bits->words[n / 32] >> (n % 32) & 1) != 0;
 }
 
-void bkv_set_bit (guint32 bits[8], guint n, gboolean value)
+void bkv_set_bit (Bkv *bkv, BkvBits **bits, guint n, gboolean value)
 {
   guint32 bit = 1u << (n % 32);
 
-  if (n >= 256)
+  if (n >= 256 || (*bits == NULL && !value))
     return;
+  if (*bits == NULL)
+    *bits = ch_slab_new0 (bkv->self, BkvBits);
   if (value)
-    bits[n / 32] |= bit;
+    (*bits)->words[n / 32] |= bit;
   else
-    bits[n / 32] &= ~bit;
+    (*bits)->words[n / 32] &= ~bit;
+}
+
+gpointer bkv_insert (Bkv *bkv, gpointer pointers, guint n, guint at, gpointer pointer)
+{
+  gpointer *larger = ch_slab_alloc (bkv->self, (n + 1) * sizeof (gpointer));
+
+  if (n > 0) {
+    memcpy (larger, pointers, at * sizeof (gpointer));
+    memcpy (larger + at + 1, (gpointer *) pointers + at, (n - at) * sizeof (gpointer));
+    ch_slab_free (bkv->self, pointers, n * sizeof (gpointer));
+  }
+  larger[at] = pointer;
+  return larger;
 }
 
 BkvGateway *bkv_gateway_get (Bkv *bkv, const char *id)
@@ -52,11 +67,10 @@ BkvGateway *bkv_gateway_add (Bkv *bkv, const guint8 raw[BKV_GATEWAY_SIZE])
     make_room (bkv, TRUE);
   if (g_hash_table_size (bkv->gateways) >= BKV_MAX_RECORDS)
     return NULL;
-  gateway = g_new0 (BkvGateway, 1);
+  gateway = ch_slab_new0 (bkv->self, BkvGateway);
   gateway->bkv = bkv;
   memcpy (gateway->raw, raw, BKV_GATEWAY_SIZE);
   bkv_gateway_text (raw, gateway->id);
-  gateway->outlets = g_ptr_array_new_with_free_func (g_free);
   g_hash_table_insert (bkv->gateways, gateway->id, gateway);
   return gateway;
 }
@@ -84,8 +98,8 @@ void bkv_gateway_recall (BkvGateway *gateway)
   }
   json_array_foreach (json_object_get (sockets, "sockets"), i,
                       row) if (ch_json_get_int (row, "status", 1) == 0)
-      bkv_set_bit (gateway->unclear, (guint) ch_json_get_int (row, "socket_no", 999),
-                   TRUE);
+      bkv_set_bit (gateway->bkv, &gateway->unclear,
+                   (guint) ch_json_get_int (row, "socket_no", 999), TRUE);
 }
 
 void bkv_gateway_reset (BkvGateway *gateway)
@@ -93,8 +107,8 @@ void bkv_gateway_reset (BkvGateway *gateway)
   gateway->greeted = FALSE;
   gateway->query.msg_id = 0;
   ch_timer_cancel (gateway->bkv->self, &gateway->query.silence);
-  for (guint i = 0; i < gateway->outlets->len; i++)
-    bkv_charge_missing_end (g_ptr_array_index (gateway->outlets, i));
+  for (guint i = 0; i < gateway->n_outlets; i++)
+    bkv_charge_missing_end (gateway->outlets[i]);
 }
 
 void bkv_gateway_lost (BkvGateway *gateway)
@@ -104,15 +118,34 @@ void bkv_gateway_lost (BkvGateway *gateway)
   bkv_gateway_reset (gateway);
 }
 
+static void outlet_free (ChPlugin *self, BkvOutlet *outlet)
+{
+  ch_slab_free (self, outlet->start, sizeof (BkvStart));
+  ch_slab_free (self, outlet, sizeof *outlet);
+}
+
 void bkv_gateway_free (gpointer data)
 {
   BkvGateway *gateway = data;
+  ChPlugin *self = gateway->bkv->self;
 
   bkv_gateway_lost (gateway);
   json_decref (gateway->network.nodes);
   g_clear_pointer (&gateway->unreadable.bytes, g_bytes_unref);
-  g_ptr_array_unref (gateway->outlets);
-  g_free (gateway);
+  for (guint i = 0; i < gateway->n_outlets; i++)
+    outlet_free (self, gateway->outlets[i]);
+  ch_slab_free (self, gateway->outlets, gateway->n_outlets * sizeof (gpointer));
+  ch_slab_free (self, gateway->silent, sizeof (BkvBits));
+  ch_slab_free (self, gateway->heard, sizeof (BkvBits));
+  ch_slab_free (self, gateway->unclear, sizeof (BkvBits));
+  ch_slab_free (self, gateway->event_codes, sizeof (BkvBits));
+  ch_slab_free (self, gateway, sizeof *gateway);
+}
+
+const BkvStart *bkv_start (const BkvOutlet *outlet)
+{
+  static const BkvStart none = {.msg_id = 0};
+  return outlet->start != NULL ? outlet->start : &none;
 }
 
 static guint outlet_key (const BkvOutlet *outlet)
@@ -124,7 +157,7 @@ BkvOutlet *bkv_outlet (BkvGateway *gateway, guint socket, guint port, gboolean c
 {
   guint key = socket << 8 | port;
   guint low = 0;
-  guint high = gateway->outlets->len;
+  guint high = gateway->n_outlets;
   BkvOutlet *outlet;
 
   if (socket > BKV_MAX_SOCKET_NO || port > BKV_MAX_PORT_NO)
@@ -132,7 +165,7 @@ BkvOutlet *bkv_outlet (BkvGateway *gateway, guint socket, guint port, gboolean c
   while (low < high) {
     guint middle = (low + high) / 2;
 
-    outlet = g_ptr_array_index (gateway->outlets, middle);
+    outlet = gateway->outlets[middle];
     if (outlet_key (outlet) == key)
       return outlet;
     if (outlet_key (outlet) < key)
@@ -142,12 +175,14 @@ BkvOutlet *bkv_outlet (BkvGateway *gateway, guint socket, guint port, gboolean c
   }
   if (!create)
     return NULL;
-  outlet = g_new0 (BkvOutlet, 1);
+  outlet = ch_slab_new0 (gateway->bkv->self, BkvOutlet);
   outlet->gateway = gateway;
   outlet->socket = (guint8) socket;
   outlet->port = (guint8) port;
   outlet->ended.number = -1;
-  g_ptr_array_insert (gateway->outlets, (gint) low, outlet);
+  gateway->outlets
+      = bkv_insert (gateway->bkv, gateway->outlets, gateway->n_outlets, low, outlet);
+  gateway->n_outlets++;
   return outlet;
 }
 
@@ -157,8 +192,8 @@ gsize bkv_gateway_sockets (BkvGateway *gateway, gint *sockets, gsize max)
 
   if (n > 0)
     return MIN (n, max);
-  for (guint i = 0; i < gateway->outlets->len && n < max; i++) {
-    const BkvOutlet *outlet = g_ptr_array_index (gateway->outlets, i);
+  for (guint i = 0; i < gateway->n_outlets && n < max; i++) {
+    const BkvOutlet *outlet = gateway->outlets[i];
 
     if (n == 0 || sockets[n - 1] != outlet->socket)
       sockets[n++] = outlet->socket;

@@ -66,7 +66,7 @@ static void stop (ChPlugin *self)
     return;
   /* A connection that is closed after this finds no plugin data, and no session. */
   while ((link = g_queue_pop_head_link (&bkv->sessions)) != NULL)
-    g_free (link->data);
+    bkv_session_free (link->data);
   g_hash_table_unref (bkv->gateways);
   g_hash_table_unref (bkv->ends);
   g_queue_clear_full (&bkv->echoes, g_free);

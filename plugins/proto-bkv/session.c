@@ -172,7 +172,9 @@ static BkvGateway *bind_new (BkvSession *session, const BkvFrame *frame)
   }
   if (fresh)
     bkv_gateway_recall (gateway);
-  session->gateways[session->n_gateways++] = gateway;
+  session->gateways = bkv_insert (bkv, session->gateways, session->n_gateways,
+                                  session->n_gateways, gateway);
+  session->n_gateways++;
   gateway->n_sessions++;
   if (session->n_gateways > 1)
     second_id (session, gateway);
@@ -293,9 +295,17 @@ void bkv_input (ChPlugin *self, gpointer data, ChConn conn, const guint8 *p, gsi
              success);
 }
 
+void bkv_session_free (BkvSession *session)
+{
+  ChPlugin *self = session->bkv->self;
+
+  ch_slab_free (self, session->gateways, session->n_gateways * sizeof (gpointer));
+  ch_slab_free (self, session, sizeof *session);
+}
+
 gpointer bkv_opened (ChPlugin *self, ChConn conn, const ChPeer *peer)
 {
-  BkvSession *session = g_new0 (BkvSession, 1);
+  BkvSession *session = ch_slab_new0 (self, BkvSession);
 
   session->bkv = ch_plugin_data (self);
   session->conn = conn;
@@ -317,5 +327,5 @@ void bkv_closed (ChPlugin *self, gpointer data, ChConn conn, ChCloseReason reaso
       bkv_gateway_lost (session->gateways[i]);
   }
   g_queue_unlink (&bkv->sessions, &session->link);
-  g_free (session);
+  bkv_session_free (session);
 }

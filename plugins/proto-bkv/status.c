@@ -201,9 +201,9 @@ static void state_socket (BkvGateway *g, ChConn conn, const BkvSocket *socket)
   ch_socket_seen (g->bkv->self, conn, g->id, &fact);
   if (bkv_bit (g->unclear, socket->socket) || bkv_bit (g->silent, socket->socket))
     ch_alarm_cleared (g->bkv->self, conn, g->id, socket->socket, -1, "socket_silent");
-  bkv_set_bit (g->heard, socket->socket, TRUE);
-  bkv_set_bit (g->unclear, socket->socket, FALSE);
-  bkv_set_bit (g->silent, socket->socket, FALSE);
+  bkv_set_bit (g->bkv, &g->heard, socket->socket, TRUE);
+  bkv_set_bit (g->bkv, &g->unclear, socket->socket, FALSE);
+  bkv_set_bit (g->bkv, &g->silent, socket->socket, FALSE);
 }
 
 /* A gateway that has said nothing yet is asked for socket 0: only a guess (1.2). */
@@ -298,7 +298,7 @@ static void silent_socket (BkvGateway *g, guint socket)
 
   if (bkv_bit (g->silent, socket) || is_guess (g, socket))
     return;
-  bkv_set_bit (g->silent, socket, TRUE);
+  bkv_set_bit (g->bkv, &g->silent, socket, TRUE);
   ch_socket_seen (g->bkv->self, g->conn, g->id, &fact);
   ch_alarm_raised (g->bkv->self, g->conn, g->id, &alarm);
 }

@@ -37,6 +37,8 @@ struct _SqWriter {
 
 /* Longest pause for others to come. */
 #define GATHER_US 2000
+/* After so long without work the memory of the page cache goes back. */
+#define IDLE_S 1
 
 static gboolean has_work (const SqWriter *writer)
 {
@@ -66,14 +68,32 @@ static void gather (SqWriter *writer)
       break;
 }
 
+/* Waits for a while; FALSE: nothing came. With @lock held. */
+static gboolean wait_a_while (SqWriter *writer)
+{
+  struct timespec until;
+
+  clock_gettime (CLOCK_MONOTONIC, &until);
+  until.tv_sec += IDLE_S;
+  return pthread_cond_timedwait (&writer->wake, &writer->lock, &until) == 0;
+}
+
 /* Waits; FALSE when everything is done and it should end. With @lock held. */
 static gboolean wait_for_work (SqWriter *writer)
 {
+  gboolean slim = FALSE;
+
   writer->busy = FALSE;
   while (!has_work (writer)) {
     if (writer->stopping)
       return FALSE;
-    pthread_cond_wait (&writer->wake, &writer->lock);
+    if (slim) {
+      pthread_cond_wait (&writer->wake, &writer->lock);
+    } else if (!wait_a_while (writer)) {
+      sqlite3_db_release_memory (
+          writer->batch.db.handle); /* the kernel still has the pages */
+      slim = TRUE;
+    }
   }
   if (writer->jobs == NULL)
     gather (writer);

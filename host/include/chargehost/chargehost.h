@@ -19,6 +19,7 @@
 #include <chargehost/metrics.h>
 #include <chargehost/plugin.h>
 #include <chargehost/protocol.h>
+#include <chargehost/slab.h>
 #include <chargehost/store.h>
 #include <chargehost/stream.h>
 #include <chargehost/types.h>
