@@ -67,6 +67,7 @@ struct _ChReactor {
   PluginTimer *vacant_timers;
   GPtrArray *streams; /* of Stream, never shrinks */
   struct _Stream *vacant_streams;
+  GHashTable *tls_contexts; /* what was asked for → SSL_CTX; NULL before the first */
 
   pthread_mutex_t post_lock; /* for posted_first, posted_last, closed */
   Post *posted_first, *posted_last;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The inside of an outgoing connection: stream.c opens and moves bytes, stream-resolve.c
- * finds addresses. */
+ * finds addresses, stream-tls.c encrypts. */
 #pragma once
 
 #include "net/reactor-private.h"
@@ -21,6 +21,7 @@ typedef enum {
   STREAM_VACANT = 0,
   STREAM_RESOLVING,
   STREAM_CONNECTING,
+  STREAM_SECURING, /* TLS handshake */
   STREAM_OPEN,
   STREAM_FAILED, /* closed() comes at the end of the turn */
 } StreamState;
@@ -44,6 +45,7 @@ struct _Stream {
   guint n_addresses, next_address;
   guint16 port;
   gsize write_max;
+  struct ssl_st *tls; /* NULL: plain */
   GByteArray *out;
   gsize out_done; /* of it the kernel has so many */
 };
@@ -57,3 +59,15 @@ void stream_fail (Stream *stream, GError *error);
 
 /* Fills in the addresses, now or later, and goes on with stream_connect_next(). */
 void stream_resolve (Stream *stream, const ChStreamOptions *options);
+
+/* stream-tls.c: at the beginning; %FALSE with an error. */
+gboolean stream_tls_prepare (Stream *stream, const ChStreamTls *tls, const char *host,
+                             GError **error);
+void stream_tls_free (Stream *stream);
+/* @events: what to wait for, 0 when it is done. Returns: %FALSE when the stream failed */
+gboolean stream_tls_handshake (Stream *stream, guint32 *events);
+/* As recv() and send(). */
+gssize stream_tls_read (Stream *stream, char *bytes, gsize n);
+gssize stream_tls_write (Stream *stream, const guint8 *bytes, gsize n);
+/* Whether bytes were received that no event will tell of. */
+gboolean stream_tls_has_more (const Stream *stream);

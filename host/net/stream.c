@@ -51,6 +51,7 @@ static void release (Stream *stream)
     g_cancellable_cancel (stream->cancellable);
   g_clear_object (&stream->cancellable);
   g_clear_error (&stream->error);
+  stream_tls_free (stream);
   g_clear_pointer (&stream->name, g_free);
   g_clear_pointer (&stream->out, g_byte_array_unref);
   stream->out_done = 0;
@@ -111,16 +112,28 @@ static gsize unsent (const Stream *stream)
   return stream->out != NULL ? stream->out->len - stream->out_done : 0;
 }
 
+static gssize transmit (Stream *stream, const guint8 *bytes, gsize n)
+{
+  if (stream->tls != NULL)
+    return stream_tls_write (stream, bytes, n);
+  return send (stream->watch.fd, bytes, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* Returns: %FALSE when the connection is gone */
 static gboolean send_out (Stream *stream)
 {
   while (unsent (stream) > 0) {
-    gssize n = send (stream->watch.fd, stream->out->data + stream->out_done,
-                     unsent (stream), MSG_NOSIGNAL | MSG_DONTWAIT);
+    gssize n = transmit (stream, stream->out->data + stream->out_done, unsent (stream));
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0 && (errno == EAGAIN || errno == ENOBUFS))
       break;
+    if (n < 0 && errno == EPIPE) {
+      /* What the peer said before it closed can still be read; then comes the end. */
+      g_byte_array_set_size (stream->out, 0);
+      stream->out_done = 0;
+      break;
+    }
     if (n < 0) {
       fail_errno (stream, "cannot write", errno);
       return FALSE;
@@ -137,16 +150,6 @@ static gboolean send_out (Stream *stream)
   ch_reactor_modify (stream->reactor, &stream->watch,
                      unsent (stream) > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
   return TRUE;
-}
-
-static void end_of_turn (ChDeferred *deferred)
-{
-  Stream *stream = (Stream *) ((char *) deferred - G_STRUCT_OFFSET (Stream, deferred));
-
-  if (stream->state == STREAM_OPEN)
-    send_out (stream);
-  else if (stream->state == STREAM_FAILED)
-    tell_closed (stream);
 }
 
 gboolean ch_stream_write (ChPlugin *self, ChStream handle, const void *bytes, gsize n)
@@ -187,7 +190,9 @@ static gboolean read_once (Stream *stream, ChStream handle)
   ChPlugin *self = stream->resource.owner;
   ChRunnerFrame frame;
 
-  gssize n = recv (stream->watch.fd, bytes, sizeof bytes, MSG_DONTWAIT);
+  gssize n = stream->tls != NULL
+                 ? stream_tls_read (stream, bytes, sizeof bytes)
+                 : recv (stream->watch.fd, bytes, sizeof bytes, MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return FALSE;
   if (n < 0) {
@@ -203,26 +208,40 @@ static gboolean read_once (Stream *stream, ChStream handle)
     stream->funcs->input (self, handle, bytes, (gsize) n, stream->user_data);
     ch_runner_leave (&frame);
   }
-  return (gsize) n == sizeof bytes && stream_peek (self, handle) == stream
-         && stream->state == STREAM_OPEN;
+  /* TLS gives one record at a time. */
+  return stream_peek (self, handle) == stream && stream->state == STREAM_OPEN
+         && ((gsize) n == sizeof bytes || stream->tls != NULL);
+}
+
+static void read_some (Stream *stream)
+{
+  ChStream handle = handle_of (stream);
+  ChPlugin *self = stream->resource.owner;
+
+  for (guint i = 0; i < READS_AT_ONCE; i++)
+    if (!read_once (stream, handle))
+      return;
+  if (stream_peek (self, handle) == stream && stream->tls != NULL
+      && stream_tls_has_more (stream))
+    ch_reactor_defer (stream->reactor, &stream->deferred);
+}
+
+static void end_of_turn (ChDeferred *deferred)
+{
+  Stream *stream = (Stream *) ((char *) deferred - G_STRUCT_OFFSET (Stream, deferred));
+
+  if (stream->state == STREAM_FAILED)
+    tell_closed (stream);
+  else if (stream->state == STREAM_OPEN && send_out (stream) && stream->tls != NULL
+           && stream_tls_has_more (stream))
+    read_some (stream);
 }
 
 static void stands (Stream *stream)
 {
   ChPlugin *self = stream->resource.owner;
-  int error = 0;
-  socklen_t size = sizeof error;
   ChRunnerFrame frame;
 
-  if (getsockopt (stream->watch.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-    error = errno;
-  if (error != 0) {
-    g_clear_error (&stream->error);
-    stream->error = g_error_new (G_IO_ERROR, (gint) g_io_error_from_errno (error),
-                                 "%s: %s", stream->name, g_strerror (error));
-    stream_connect_next (stream);
-    return;
-  }
   g_clear_error (&stream->error);
   ch_wheel_cancel (stream->reactor, &stream->timer);
   stream->state = STREAM_OPEN;
@@ -234,21 +253,54 @@ static void stands (Stream *stream)
   }
 }
 
+static void secure (Stream *stream)
+{
+  guint32 events;
+
+  stream->state = STREAM_SECURING;
+  if (!stream_tls_handshake (stream, &events))
+    return;
+  if (events == 0)
+    stands (stream);
+  else
+    ch_reactor_modify (stream->reactor, &stream->watch, events);
+}
+
+static void connected (Stream *stream)
+{
+  int error = 0;
+  socklen_t size = sizeof error;
+
+  if (getsockopt (stream->watch.fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
+    error = errno;
+  if (error != 0) {
+    g_clear_error (&stream->error);
+    stream->error = g_error_new (G_IO_ERROR, (gint) g_io_error_from_errno (error),
+                                 "%s: %s", stream->name, g_strerror (error));
+    stream_connect_next (stream);
+  } else if (stream->tls != NULL) {
+    secure (stream);
+  } else {
+    stands (stream);
+  }
+}
+
 static void ready (ChWatch *watch, guint32 events)
 {
   Stream *stream = (Stream *) ((char *) watch - G_STRUCT_OFFSET (Stream, watch));
-  ChStream handle = handle_of (stream);
 
   if (stream->state == STREAM_CONNECTING) {
-    stands (stream);
+    connected (stream);
+    return;
+  }
+  if (stream->state == STREAM_SECURING) {
+    secure (stream);
     return;
   }
   if ((events & EPOLLOUT) != 0 && !send_out (stream))
     return;
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0)
-    return;
-  for (guint i = 0; i < READS_AT_ONCE && read_once (stream, handle); i++)
-    continue;
+  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+    read_some (stream);
 }
 
 /* ---- opening ---------------------------------------------------------------------- */
@@ -350,7 +402,12 @@ ChStream ch_stream_open (ChPlugin *self, const ChStreamOptions *options,
   ch_owner_link (self, &stream->resource, &STREAM_KIND);
   ch_wheel_arm (reactor, &stream->timer,
                 options->timeout_ms > 0 ? options->timeout_ms : TIMEOUT_MS);
-  stream_resolve (stream, options);
+  GError *error = NULL;
+  if (options->size >= sizeof *options && options->tls != NULL
+      && !stream_tls_prepare (stream, options->tls, options->host, &error))
+    stream_fail (stream, error);
+  else
+    stream_resolve (stream, options);
   return handle_of (stream);
 }
 
@@ -375,4 +432,5 @@ void streams_close (ChReactor *reactor)
     ch_owner_unlink (&stream->resource);
     release (stream);
   }
+  g_clear_pointer (&reactor->tls_contexts, g_hash_table_unref);
 }

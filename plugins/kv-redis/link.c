@@ -291,11 +291,20 @@ Link *link_new (Redis *redis, const Endpoint *endpoint, const char *purpose,
                 const LinkFuncs *funcs, gpointer owner)
 {
   Link *link = g_new0 (Link, 1);
-  ChStreamOptions options = {.size = sizeof options,
-                             .host = endpoint->host,
-                             .port = endpoint->port,
-                             .path = endpoint->path,
-                             .timeout_ms = redis->settings.dial_ms};
+  const Settings *settings = &redis->settings;
+  ChStreamTls tls = {.size = sizeof tls,
+                     .name = settings->tls_name,
+                     .ca_file = settings->tls_ca,
+                     .cert_file = settings->tls_cert,
+                     .key_file = settings->tls_key,
+                     .insecure = settings->tls_insecure};
+  ChStreamOptions options
+      = {.size = sizeof options,
+         .host = endpoint->host,
+         .port = endpoint->port,
+         .path = endpoint->path,
+         .timeout_ms = settings->dial_ms,
+         .tls = settings->tls && endpoint->path == NULL ? &tls : NULL};
 
   link->redis = redis;
   link->funcs = funcs;

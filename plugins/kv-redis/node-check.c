@@ -98,6 +98,7 @@ static void loaded (gpointer owner, const ChKvReply *reply, gpointer data)
     ch_error (node->redis->self, "%s does not take the library %s: %s", node->name, name,
               reply->text);
     ch_plugin_degraded (node->redis->self, "a function library was refused");
+    node->refused = TRUE;
   } else {
     ch_debug (node->redis->self, "library %s loaded into %s", name, node->name);
   }
@@ -143,6 +144,7 @@ void node_check (Node *node)
   GPtrArray *libraries = node->redis->libraries;
 
   g_clear_pointer (&node->problem, g_free);
+  node->refused = FALSE;
   node->open_questions = 2;
   link_ask (node->link, info_came, NULL, "INFO", "server", NULL);
   link_ask (node->link, role_came, NULL, "ROLE", NULL);

@@ -283,6 +283,8 @@ void node_checked (Node *node)
   node->ready_ms = ch_now_ms (node->redis->self);
   node->failures = 0;
   ch_series_inc (node->redis->connects);
+  if (!node->refused)
+    ch_plugin_degraded (node->redis->self, NULL);
   if (!node->in_cluster)
     pubsub_connect (node->redis->pubsub, node->link->endpoint);
   RequestList waiting = node->waiting;

@@ -45,6 +45,8 @@ typedef struct {
   GPtrArray *sentinels; /* Endpoint */
   char *master_name, *sentinel_user, *sentinel_password;
   GPtrArray *cluster; /* Endpoint */
+  gboolean tls, tls_insecure;
+  char *tls_name, *tls_ca, *tls_cert, *tls_key; /* NULL: not set */
   guint dial_ms, read_ms, breaker_ms;
   guint pool_size, min_idle;
 } Settings;
@@ -172,6 +174,7 @@ struct _Node {
   gint64 ready_ms;      /* since when it is of use */
   gint64 asked_ms;      /* when its memory was asked for */
   gint64 repaired_ms;   /* what was sent before needs no other repair */
+  gboolean refused;     /* it did not take a library */
   guint open_questions; /* of the look at a fresh connection */
   char *problem;        /* why the fresh connection is of no use */
   gint64 used_memory;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Outgoing connections of plugins: TCP or a unix socket in the reactor. Names are
+ * Outgoing connections of plugins: TCP, TLS or a unix socket in the reactor. Names are
  * resolved in a thread; nothing here blocks. What is written during a turn of the loop
  * goes out together at its end.
  */
@@ -31,13 +31,35 @@ typedef struct {
 } ChStreamFuncs;
 
 /**
+ * ChStreamTls:
+ * @size: sizeof (ChStreamTls)
+ * @name: (nullable): whom the certificate must name; the stream's `host` without it
+ * @ca_file: (nullable): PEM of the authorities that are trusted; those of the system
+ *   without it
+ * @cert_file: (nullable): PEM of the certificate that is shown to the peer
+ * @key_file: (nullable): PEM of its key; in @cert_file without it
+ * @insecure: trust anybody; for tests
+ *
+ * Files are read once: all streams with the same names share what was in them.
+ */
+typedef struct {
+  guint32 size;
+  const char *name;
+  const char *ca_file;
+  const char *cert_file;
+  const char *key_file;
+  gboolean insecure;
+} ChStreamTls;
+
+/**
  * ChStreamOptions:
  * @size: sizeof (ChStreamOptions)
  * @host: (nullable): name or address
  * @port: port of @host
  * @path: (nullable): path of a unix socket, in place of @host
- * @timeout_ms: for all of resolving and connecting; 0 is 5000
+ * @timeout_ms: for all of resolving, connecting and TLS; 0 is 5000
  * @write_max: bytes that may wait to be sent; 0 is 64 MiB
+ * @tls: (nullable): encrypt, TLS 1.2 or newer
  */
 typedef struct {
   guint32 size;
@@ -46,6 +68,7 @@ typedef struct {
   const char *path;
   guint timeout_ms;
   gsize write_max;
+  const ChStreamTls *tls;
 } ChStreamOptions;
 
 /**
