@@ -56,7 +56,7 @@ PgConn *pg_conn_new (Pg *pg, PgRole role, PgTarget *target, gboolean wait)
   conn->role = role;
   conn->target = target;
   conn->fd = -1;
-  conn->receive = pg_conn_receive;
+  conn->receive = role == PG_COPY ? pg_copy_receive : pg_conn_receive;
   conn->since_us = g_get_monotonic_time ();
   conn->ops = g_array_new (FALSE, FALSE, sizeof (PgOp));
   conn->refusals
@@ -96,6 +96,7 @@ void pg_conn_free (PgConn *conn)
   g_clear_pointer (&conn->units, g_ptr_array_unref);
   g_hash_table_unref (conn->refusals);
   g_free (conn->prepared);
+  g_clear_pointer (&conn->copy_rows, g_byte_array_unref);
   g_clear_error (&conn->error);
   g_free (conn);
 }

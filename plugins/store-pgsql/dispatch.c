@@ -59,8 +59,10 @@ void pg_unit_fail (PgUnit *unit, gint failed, GError *error)
 void pg_unit_complete (Pg *pg, PgUnit *unit)
 {
   pg->outstanding--;
-  if (unit->lane != NULL)
+  if (unit->lane != NULL && (unit->table == NULL || unit->in_queue))
     unit->lane->finished++;
+  if (unit->in_queue && unit->error == NULL)
+    ch_tx_run_set_changes (unit->run, 0, unit->inserted);
   ch_tx_run_complete (unit->run, unit->failed, unit->error);
   g_free (unit);
 }
@@ -134,6 +136,17 @@ PgUnit *pg_admit (Pg *pg, ChTxRun *run)
   return unit;
 }
 
+void pg_queue_write (Pg *pg, PgUnit *unit)
+{
+  if (unit->table != NULL && !unit->in_queue) {
+    unit->in_queue = TRUE;
+    unit->lane->submitted++;
+  }
+  g_queue_push_tail (&unit->lane->waiting, unit);
+  offer_lane (pg, unit->lane);
+  pg_loop_kick (pg);
+}
+
 void pg_submit (Pg *pg, ChTxRun *run)
 {
   PgUnit *unit = pg_admit (pg, run);
@@ -143,23 +156,23 @@ void pg_submit (Pg *pg, ChTxRun *run)
   if (unit->lane == NULL) {
     g_queue_push_tail (&pg->reads, unit);
   } else {
-    g_queue_push_tail (&unit->lane->waiting, unit);
-    offer_lane (pg, unit->lane);
+    pg_queue_write (pg, unit);
   }
   pg_loop_kick (pg);
 }
 
 /* ---- a settled batch --------------------------------------------------------------- */
 
-static void prepare_repetition (PgUnit *unit)
+void pg_unit_renew (PgUnit *unit)
 {
   g_clear_error (&unit->error);
   unit->failed = -1;
   unit->again = unit->ended = unit->wrote = unit->cancelled = FALSE;
   unit->at = 0;
+  unit->inserted = 0;
 }
 
-static gboolean wants_repetition (Pg *pg, PgUnit *unit)
+gboolean pg_unit_wants_repetition (Pg *pg, PgUnit *unit)
 {
   return unit->again && !pg->closing && g_get_monotonic_time () < unit->deadline_us;
 }
@@ -171,9 +184,9 @@ void pg_batch_done (Pg *pg, GPtrArray *units)
   for (guint i = units->len; i-- > 0;) {
     PgUnit *unit = g_ptr_array_index (units, i);
     lane = unit->lane;
-    if (!wants_repetition (pg, unit))
+    if (!pg_unit_wants_repetition (pg, unit))
       continue;
-    prepare_repetition (unit);
+    pg_unit_renew (unit);
     g_queue_push_head (lane != NULL ? &lane->waiting : &pg->reads, unit);
     g_ptr_array_index (units, i) = NULL;
   }
@@ -245,6 +258,22 @@ static void dispatch_reads (Pg *pg, gint64 now_us)
   }
 }
 
+/* In their order, each when what its owner has submitted before is finished. */
+static void dispatch_bulks (Pg *pg)
+{
+  PgUnit *unit = g_queue_peek_head (&pg->bulks);
+
+  if (unit == NULL || unit->lane->finished < unit->after)
+    return;
+  PgConn *conn = pg_pool_idle (pg, PG_COPY);
+  if (conn == NULL) {
+    pg_pool_want (pg, PG_COPY, 1);
+    return;
+  }
+  g_queue_pop_head (&pg->bulks);
+  pg_copy_begin (conn, unit);
+}
+
 void pg_dispatch (Pg *pg)
 {
   gint64 now_us = g_get_monotonic_time ();
@@ -253,6 +282,7 @@ void pg_dispatch (Pg *pg)
     return;
   dispatch_writes (pg, now_us);
   dispatch_reads (pg, now_us);
+  dispatch_bulks (pg);
 }
 
 /* ---- deadlines --------------------------------------------------------------------- */
@@ -292,6 +322,7 @@ static void check_conn (PgConn *conn, gint64 now_us)
   } else if (now_us - conn->cancel_us > CANCEL_GRACE_US) {
     pg_conn_break (conn, g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
                                       "the server does not answer"));
+    pg_pool_suspect (conn->pg);
   }
 }
 
@@ -303,6 +334,7 @@ void pg_check_deadlines (Pg *pg, gint64 now_us)
   if (pg->outstanding == 0)
     return;
   check_queue (pg, &pg->reads, now_us, TRUE);
+  check_queue (pg, &pg->bulks, now_us, FALSE);
   g_hash_table_iter_init (&iter, pg->lanes);
   while (g_hash_table_iter_next (&iter, NULL, &lane))
     check_queue (pg, &((PgLane *) lane)->waiting, now_us, FALSE);
@@ -326,6 +358,7 @@ void pg_fail_waiting (Pg *pg, const GError *error)
   gpointer lane;
 
   fail_queue (pg, &pg->reads, error);
+  fail_queue (pg, &pg->bulks, error);
   g_hash_table_iter_init (&iter, pg->lanes);
   while (g_hash_table_iter_next (&iter, NULL, &lane))
     fail_queue (pg, &((PgLane *) lane)->waiting, error);

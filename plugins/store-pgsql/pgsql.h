@@ -20,6 +20,24 @@ typedef enum {
   PG_N_KEYS,
 } PgOwn;
 
+/* Types, of pg_type.h; they never change. */
+enum {
+  PG_BOOL = 16,
+  PG_BYTEA = 17,
+  PG_INT8 = 20,
+  PG_INT2 = 21,
+  PG_INT4 = 23,
+  PG_TEXT = 25,
+  PG_OID = 26,
+  PG_JSON = 114,
+  PG_FLOAT4 = 700,
+  PG_FLOAT8 = 701,
+  PG_VARCHAR = 1043,
+  PG_TIMESTAMP = 1114,
+  PG_TIMESTAMPTZ = 1184,
+  PG_JSONB = 3802,
+};
+
 typedef struct _Pg Pg;
 typedef struct _PgConn PgConn;
 
@@ -154,10 +172,12 @@ struct _PgUnit {
   gboolean ended;     /* the server has told its end */
   gboolean wrote;     /* rows were changed */
   gboolean cancelled; /* past its deadline, the server was asked to stop it */
-  /* bulk */
+  /* bulk: */
   const char *table;
   const char *const *columns;
-  guint64 after;
+  guint64 after;     /* how many of the lane have to be finished before */
+  guint64 inserted;  /* by INSERTs, when COPY could not */
+  gboolean in_queue; /* of the lane, as INSERTs */
 };
 
 /* ---- connections ------------------------------------------------------------------- */
@@ -227,6 +247,9 @@ struct _PgConn {
   gboolean saw_fatal;   /* the server has said that it ends the session */
   gboolean retire;      /* to be closed when the batch is done */
   void (*receive) (PgConn *conn); /* for what has come while it is ready */
+  enum { PG_COPY_TYPES, PG_COPY_ROWS } copy_step;
+  GByteArray *copy_rows;
+  gboolean copy_conflict;
 };
 
 /* conn.c: life */
@@ -280,6 +303,7 @@ struct _Pg {
   GQueue reads;         /* of PgUnit */
   GQueue bulks;         /* of PgUnit */
   GPtrArray *texts;     /* by ChPrepared.id: PgText */
+  GHashTable *types;    /* table → column → Oid */
   gboolean can_flush;   /* several transactions may share a sync */
   guint outstanding;    /* units that are not complete */
   char written_lsn[24]; /* end of what this process has written, with replicas */
@@ -306,6 +330,7 @@ void pg_pool_maintain (Pg *pg, gint64 now_us);
 /* A connection is there, or could not be made, or was lost. */
 void pg_pool_ready (PgConn *conn);
 void pg_pool_lost (PgConn *conn);
+void pg_pool_suspect (Pg *pg);
 guint pg_pool_count (Pg *pg, PgRole role, gboolean ready_only);
 PgConn *pg_pool_idle (Pg *pg, PgRole role);
 gboolean pg_pool_is_up (Pg *pg);
@@ -322,10 +347,21 @@ void pg_unit_complete (Pg *pg, PgUnit *unit);
 /* A batch has been settled: its lane may go on. Units to repeat come first again. */
 void pg_batch_done (Pg *pg, GPtrArray *units);
 void pg_unit_fail (PgUnit *unit, gint failed, GError *error);
+gboolean pg_unit_wants_repetition (Pg *pg, PgUnit *unit);
+/* As it was before it was sent. */
+void pg_unit_renew (PgUnit *unit);
 /* Fails all that waits. */
 void pg_fail_waiting (Pg *pg, const GError *error);
 PgLane *pg_lane (Pg *pg, guint id);
 PgText *pg_text_of (Pg *pg, const ChPrepared *prepared);
+
+/* A write stands in the line of its lane. */
+void pg_queue_write (Pg *pg, PgUnit *unit);
+
+/* copy.c */
+void pg_copy_submit (Pg *pg, const char *table, const char *const *columns, ChTxRun *run);
+void pg_copy_begin (PgConn *conn, PgUnit *unit);
+void pg_copy_receive (PgConn *conn);
 
 /* admin.c: what is waited for */
 gboolean pg_admin_open (Pg *pg, GError **error);

@@ -26,6 +26,7 @@ static void clear (Pg *pg)
   g_clear_pointer (&pg->primary, pg_target_free);
   g_clear_pointer (&pg->lanes, g_hash_table_unref);
   g_clear_pointer (&pg->texts, g_ptr_array_unref);
+  g_clear_pointer (&pg->types, g_hash_table_unref);
   g_clear_pointer (&pg->conns, g_ptr_array_unref);
   g_clear_pointer (&pg->replicas, g_ptr_array_unref);
   g_clear_pointer (&pg->down_reason, g_free);
@@ -47,6 +48,8 @@ static gboolean pgsql_open (ChPlugin *self, const ChStoreSettings *settings,
   if (!pg_options_read (&pg->options, self, settings, error))
     return FALSE;
   pg->lanes = g_hash_table_new_full (NULL, NULL, NULL, lane_free);
+  pg->types = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                     (GDestroyNotify) g_hash_table_unref);
   pg->texts = g_ptr_array_new_with_free_func (text_free);
   pg->conns = g_ptr_array_new ();
   pg->replicas = g_ptr_array_new ();
@@ -95,6 +98,12 @@ static void pgsql_submit (ChPlugin *self, ChTxRun *run)
   pg_submit (ch_plugin_data (self), run);
 }
 
+static void pgsql_bulk (ChPlugin *self, const char *table, const char *const *columns,
+                        ChTxRun *run)
+{
+  pg_copy_submit (ch_plugin_data (self), table, columns, run);
+}
+
 static gboolean pgsql_lock (ChPlugin *self, GError **error)
 {
   return pg_admin_lock (ch_plugin_data (self), error);
@@ -129,6 +138,7 @@ static const ChStoreDriver pgsql_driver = {
     .script = pgsql_script,
     .run_now = pgsql_run_now,
     .submit = pgsql_submit,
+    .bulk = pgsql_bulk,
     .lock = pgsql_lock,
     .unlock = pgsql_unlock,
     .stats = pgsql_stats,

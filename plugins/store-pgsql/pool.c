@@ -150,6 +150,17 @@ static void set_down (Pg *pg, const GError *error)
   ch_plugin_degraded (pg->self, pg->down_reason);
 }
 
+/* One connection was silent for too long: those that are idle would be, too. */
+void pg_pool_suspect (Pg *pg)
+{
+  for (guint i = 0; i < pg->conns->len; i++) {
+    PgConn *conn = g_ptr_array_index (pg->conns, i);
+    if (pg_conn_is_idle (conn) && conn->role != PG_ADMIN && conn->role != PG_REPLICA)
+      pg_conn_break (conn, g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
+                                        "the server does not answer"));
+  }
+}
+
 static void log_loss (Pg *pg, const PgConn *conn, gint64 now_us)
 {
   if (now_us - pg->logged_us < LOG_EVERY_US && pg->logged_us != 0)

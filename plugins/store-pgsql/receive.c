@@ -43,6 +43,12 @@ static GError *cancel_error (PgConn *conn, const PgUnit *unit, const PGresult *r
   if (conn->cancel_us != 0 && !unit->cancelled)
     return g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_SERIALIZATION,
                         "%s: was cancelled in place of another", name_of (unit));
+  gint64 now_us = g_get_monotonic_time ();
+  if (!unit->cancelled && now_us < unit->deadline_us
+      && now_us - conn->sent_us < conn->pg->options.statement_timeout_ms * 1000)
+    /* An operator; or the server's own lock time-out, which it now and then calls so. */
+    return g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_LOCKED,
+                        "%s: was cancelled at the server", name_of (unit));
   return pg_error_of_result (result, name_of (unit), FALSE);
 }
 
@@ -166,6 +172,7 @@ static void take_statement (PgConn *conn, const PgOp *op, const PGresult *result
     unit->wrote |= changes > 0 && is_change (result);
   }
   ch_tx_run_set_changes (unit->run, unit->at, changes);
+  unit->inserted += changes;
   if (!ch_tx_run_check_guard (unit->run, unit->at, &error))
     pg_unit_fail (unit, (gint) unit->at, error);
   unit->at++;
@@ -345,6 +352,18 @@ void pg_conn_settle_broken (PgConn *conn)
   if (units == NULL)
     return;
   conn->current = NULL;
+  if (conn->role == PG_COPY) { /* nothing of the lane is at this connection */
+    PgUnit *unit = g_ptr_array_index (units, 0);
+    g_ptr_array_unref (units);
+    settle_unit (conn, unit);
+    if (pg_unit_wants_repetition (conn->pg, unit)) {
+      pg_unit_renew (unit);
+      pg_queue_write (conn->pg, unit);
+    } else {
+      pg_unit_complete (conn->pg, unit);
+    }
+    return;
+  }
   for (guint i = 0; i < units->len; i++) {
     PgUnit *unit = g_ptr_array_index (units, i);
     /* Readers' are complete when they have ended; a writer's only when all is durable. */

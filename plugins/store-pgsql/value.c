@@ -7,22 +7,6 @@
 
 #include <string.h>
 
-/* Of pg_type.h; they never change. */
-enum {
-  OID_BOOL = 16,
-  OID_BYTEA = 17,
-  OID_INT8 = 20,
-  OID_INT2 = 21,
-  OID_INT4 = 23,
-  OID_OID = 26,
-  OID_JSON = 114,
-  OID_FLOAT4 = 700,
-  OID_FLOAT8 = 701,
-  OID_TIMESTAMP = 1114,
-  OID_TIMESTAMPTZ = 1184,
-  OID_JSONB = 3802,
-};
-
 #define DAY_MS (24 * 3600 * 1000)
 /* What timestamptz can hold, roughly: 4713 BC to 294276. */
 #define TIME_MIN (-210866803200000)
@@ -282,32 +266,32 @@ static void read_value (PgRow *row, const PGresult *result, int r, int c, ChValu
     return;
   }
   switch (PQftype (result, c)) {
-  case OID_BOOL:
+  case PG_BOOL:
     value->kind = CH_VALUE_BOOL;
     value->i = text[0] == 't';
     return;
-  case OID_INT2:
-  case OID_INT4:
-  case OID_INT8:
-  case OID_OID:
+  case PG_INT2:
+  case PG_INT4:
+  case PG_INT8:
+  case PG_OID:
     value->kind = CH_VALUE_INT;
     value->i = g_ascii_strtoll (text, NULL, 10);
     return;
-  case OID_FLOAT4:
-  case OID_FLOAT8:
+  case PG_FLOAT4:
+  case PG_FLOAT8:
     value->kind = CH_VALUE_DOUBLE;
     value->d = g_ascii_strtod (text, NULL);
     return;
-  case OID_TIMESTAMP:
-  case OID_TIMESTAMPTZ:
+  case PG_TIMESTAMP:
+  case PG_TIMESTAMPTZ:
     value->i = pg_parse_time (text);
     value->kind = value->i != CH_UNSET ? CH_VALUE_TIME : CH_VALUE_NULL;
     return;
-  case OID_BYTEA:
+  case PG_BYTEA:
     read_bytes (row, text, size, value);
     return;
   default:
-    value->kind = PQftype (result, c) == OID_JSONB || PQftype (result, c) == OID_JSON
+    value->kind = PQftype (result, c) == PG_JSONB || PQftype (result, c) == PG_JSON
                       ? CH_VALUE_JSON
                       : CH_VALUE_TEXT;
     value->size = (guint32) size;
