@@ -141,8 +141,8 @@ class Walk(TestCase):
     def online(self, device=None):
         ident = (device or self.device).ident
         status, answer = self.host.get(f'/devices/{ident}/online')
-        # not the weighted figure: that falls for two minutes after every reconnect
-        return status == 200 and answer['data']['presence'] == 'online'
+        return (status == 200 and answer['data']['presence'] == 'online'
+                and answer['data']['online'])
 
     def metric(self, text):
         """The value of a series, 0 when there is none."""
