@@ -72,6 +72,9 @@ static void due_stopping (ChOrder *order, const ChProtocolProperties *props, Due
   guint rounds = (guint) ch_config_int (order->device->core->self, "orders.stop_rounds");
 
   sooner (due, order->state_ms + seconds (props->stop_max_s), CH_ORDER_EVENT_STOP_MAX);
+  if (props->abandoned_s > 0)
+    sooner (due, order->progress_ms + seconds (props->abandoned_s),
+            CH_ORDER_EVENT_ABANDONED);
   due_fault (order, CH_ORDER_EVENT_DEVICE_FAULT, due);
   if (order->stop_acked_ms != 0 && port != NULL && port->status != CH_PORT_CHARGING
       && order->idle_ms != 0) {

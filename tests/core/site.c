@@ -18,7 +18,13 @@ void site_go (Site *site)
 
 Site site_open (const char *const *options)
 {
-  Site site = {.queue = queue_new_orders (options)};
+  g_autoptr (GStrvBuilder) all = g_strv_builder_new ();
+  /* A device that only sends heartbeats is asked for nothing but what orders need. */
+  g_strv_builder_add (all, "ports.sync_interval_s=0");
+  if (options != NULL)
+    g_strv_builder_addv (all, (const char **) options);
+  g_auto (GStrv) settings = g_strv_builder_end (all);
+  Site site = {.queue = queue_new_orders ((const char *const *) settings)};
   site_come (&site);
   queue_say (site.queue, site.fd, "@port " DEV " 0 1");
   return site;
