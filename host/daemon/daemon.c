@@ -180,7 +180,7 @@ static gboolean on_reload (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-static void watch_signals (ChDaemon *daemon)
+void ch_daemon_watch_signals (ChDaemon *daemon)
 {
   static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
   for (guint i = 0; i < G_N_ELEMENTS (numbers); i++) {
@@ -269,7 +269,6 @@ int ch_daemon_main (int argc, char **argv)
     return daemon.exit_status;
   }
   if (daemon.state == CH_DAEMON_RUNNING) {
-    watch_signals (&daemon);
     ch_daemon_watch (&daemon);
     g_main_loop_run (daemon.loop);
     ch_notice (daemon.self, "stopped");

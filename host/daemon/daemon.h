@@ -56,6 +56,8 @@ int ch_daemon_main (int argc, char **argv);
 gboolean ch_daemon_reload (ChDaemon *daemon, GError **error);
 /* Keys were changed while running: applies what is the daemon's and tells everybody. */
 void ch_daemon_reconfigured (ChDaemon *daemon, char **keys, const char *by);
+/* From here on SIGTERM and SIGINT stop in order and SIGHUP reloads. */
+void ch_daemon_watch_signals (ChDaemon *daemon);
 extern const ChConfigKey ch_daemon_config[];
 
 /* start.c: phases 1 to 9; blocks. FALSE: fatal, with one clear line. */

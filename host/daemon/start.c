@@ -357,6 +357,7 @@ gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
   if (!start_services (daemon, error))
     return FALSE;
   daemon->state = CH_DAEMON_RUNNING;
+  ch_daemon_watch_signals (daemon); /* who hears of it may end it at once */
   announce (daemon);
   return TRUE;
 }
