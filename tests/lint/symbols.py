@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
-symbols.py [--plain] MODULE…: a built plugin exports its entry function and nothing else,
-imports of the host only what the SDK's headers declare, registers no GTypes and, in a
-plain build, keeps no data that can be written.
+symbols.py [--plain] HOST MODULE…: the host's library lacks none of its own functions, which
+a build with sanitizers would only notice when one is called; a built plugin exports its
+entry function and nothing else, imports of the host only what the SDK's headers declare,
+registers no GTypes and, in a plain build, keeps no data that can be written.
 """
 import os
 import re
@@ -18,12 +19,15 @@ TOOLCHAIN = re.compile(r'^(?:completed\.\d+|__dso_handle|__TMC_END__|\.data|\.bs
                        r'|__bss_start|dtor_idx\.\d+|g_once_init.*|static_g_define_.*)$')
 
 plain = '--plain' in sys.argv
-modules = [a for a in sys.argv[1:] if not a.startswith('--')]
+host, *modules = [a for a in sys.argv[1:] if not a.startswith('--')]
 sdk = set()
 for header in files('.h', under=('host/include',)):
     sdk.update(DECLARED.findall(code_of(read(header))))
 
 problems = []
+for line in output_of('nm', '-D', '--undefined-only', host).splitlines():
+    if line.split()[-1].startswith('ch_'):
+        problems.append(f'{os.path.basename(host)}: {line.split()[-1]} is nowhere defined')
 for module in modules:
     name = os.path.basename(module).removesuffix('.so')
     entry = f'ch_plugin_{name.replace("-", "_")}_query'
@@ -46,4 +50,4 @@ for module in modules:
             if match and not TOOLCHAIN.match(match.group(1)):
                 problems.append(f'{name}: {match.group(1)} is static data that can be written')
 
-finish(problems, len(modules))
+finish(problems, len(modules) + 1)
