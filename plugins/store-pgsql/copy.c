@@ -283,6 +283,10 @@ static void take (PgConn *conn, const PGresult *result)
     send_rows (conn);
     break;
   case PGRES_TUPLES_OK:
+    if (conn->copy_step == PG_COPY_PLACE) {
+      pg_note_written (conn->pg, PQgetvalue (result, 0, 0));
+      break;
+    }
     g_hash_table_insert (conn->pg->types, g_strdup (unit->table), read_types (result));
     break;
   case PGRES_COMMAND_OK:
@@ -312,6 +316,10 @@ static void ended (PgConn *conn)
     as_inserts (conn);
   } else if (unit->error == NULL && conn->copy_step == PG_COPY_TYPES && types != NULL) {
     begin_copy (conn, types);
+  } else if (unit->error == NULL && conn->copy_step == PG_COPY_ROWS
+             && conn->pg->replicas->len > 0) { /* what replicas have to have */
+    conn->copy_step = PG_COPY_PLACE;
+    ask (conn, "SELECT pg_current_wal_insert_lsn()");
   } else {
     done (conn);
   }

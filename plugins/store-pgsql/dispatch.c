@@ -154,7 +154,8 @@ void pg_submit (Pg *pg, ChTxRun *run)
   if (unit == NULL)
     return;
   if (unit->lane == NULL) {
-    g_queue_push_tail (&pg->reads, unit);
+    gboolean replica = pg->replicas->len > 0 && pg_replicas_take (pg, unit->queued_us);
+    g_queue_push_tail (replica ? &pg->replica_reads : &pg->reads, unit);
   } else {
     pg_queue_write (pg, unit);
   }
@@ -203,8 +204,7 @@ void pg_batch_done (Pg *pg, GPtrArray *units)
 
 /* ---- choosing ---------------------------------------------------------------------- */
 
-/* The next units of a queue that are still worth it. */
-static GPtrArray *take (Pg *pg, GQueue *queue, guint max, gint64 now_us)
+GPtrArray *pg_take (Pg *pg, GQueue *queue, guint max, gint64 now_us)
 {
   GPtrArray *units = g_ptr_array_sized_new (max);
 
@@ -230,7 +230,7 @@ static void dispatch_writes (Pg *pg, gint64 now_us)
     }
     PgLane *lane = g_queue_pop_head (&pg->ready_lanes);
     lane->listed = FALSE;
-    GPtrArray *units = take (pg, &lane->waiting, max, now_us);
+    GPtrArray *units = pg_take (pg, &lane->waiting, max, now_us);
     if (units->len == 0) {
       g_ptr_array_unref (units);
       continue;
@@ -250,7 +250,7 @@ static void dispatch_reads (Pg *pg, gint64 now_us)
     }
     guint readers = MAX (pg_pool_count (pg, PG_READER, TRUE), 1);
     guint share = (pg->reads.length + readers - 1) / readers;
-    GPtrArray *units = take (pg, &pg->reads, CLAMP (share, 1, READS_MAX), now_us);
+    GPtrArray *units = pg_take (pg, &pg->reads, CLAMP (share, 1, READS_MAX), now_us);
     if (units->len > 0)
       pg_conn_send (conn, units);
     else
@@ -281,6 +281,7 @@ void pg_dispatch (Pg *pg)
   if (pg->held)
     return;
   dispatch_writes (pg, now_us);
+  pg_replicas_dispatch (pg, now_us);
   dispatch_reads (pg, now_us);
   dispatch_bulks (pg);
 }
@@ -334,6 +335,7 @@ void pg_check_deadlines (Pg *pg, gint64 now_us)
   if (pg->outstanding == 0)
     return;
   check_queue (pg, &pg->reads, now_us, TRUE);
+  check_queue (pg, &pg->replica_reads, now_us, TRUE);
   check_queue (pg, &pg->bulks, now_us, FALSE);
   g_hash_table_iter_init (&iter, pg->lanes);
   while (g_hash_table_iter_next (&iter, NULL, &lane))
@@ -358,6 +360,7 @@ void pg_fail_waiting (Pg *pg, const GError *error)
   gpointer lane;
 
   fail_queue (pg, &pg->reads, error);
+  fail_queue (pg, &pg->replica_reads, error);
   fail_queue (pg, &pg->bulks, error);
   g_hash_table_iter_init (&iter, pg->lanes);
   while (g_hash_table_iter_next (&iter, NULL, &lane))

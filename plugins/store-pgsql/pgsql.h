@@ -17,6 +17,8 @@ typedef enum {
   PG_KEY_LATE,    /* fails when a unit is past its deadline; makes its commit light */
   PG_KEY_TIMEOUT, /* a statement time-out of a unit's own */
   PG_KEY_FLUSH,   /* makes durable all that was committed */
+  PG_KEY_REPLAY,  /* notes whether a replica is behind */
+  PG_KEY_BEHIND,  /* fails when it is */
   PG_N_KEYS,
 } PgOwn;
 
@@ -247,7 +249,7 @@ struct _PgConn {
   gboolean saw_fatal;   /* the server has said that it ends the session */
   gboolean retire;      /* to be closed when the batch is done */
   void (*receive) (PgConn *conn); /* for what has come while it is ready */
-  enum { PG_COPY_TYPES, PG_COPY_ROWS } copy_step;
+  enum { PG_COPY_TYPES, PG_COPY_ROWS, PG_COPY_PLACE } copy_step;
   GByteArray *copy_rows;
   gboolean copy_conflict;
 };
@@ -288,7 +290,7 @@ struct _Pg {
   gint64 timer_ms;
 
   PgTarget *primary;
-  GPtrArray *replicas; /* of PgReplica */
+  GPtrArray *replicas; /* of replica.c */
   GPtrArray *conns;    /* of PgConn */
   PgConn *admin;
   gint64 retry_us; /* no connecting before */
@@ -301,12 +303,13 @@ struct _Pg {
   GHashTable *lanes;    /* id → PgLane */
   GQueue ready_lanes;   /* that have work and are not busy */
   GQueue reads;         /* of PgUnit */
+  GQueue replica_reads; /* of PgUnit */
   GQueue bulks;         /* of PgUnit */
   GPtrArray *texts;     /* by ChPrepared.id: PgText */
   GHashTable *types;    /* table → column → Oid */
   gboolean can_flush;   /* several transactions may share a sync */
   guint outstanding;    /* units that are not complete */
-  char written_lsn[24]; /* end of what this process has written, with replicas */
+  guint64 written;      /* place in the log up to which this process has written */
 
   PgParams params;
   PgRow row;
@@ -331,6 +334,8 @@ void pg_pool_maintain (Pg *pg, gint64 now_us);
 void pg_pool_ready (PgConn *conn);
 void pg_pool_lost (PgConn *conn);
 void pg_pool_suspect (Pg *pg);
+/* Whether there may be one connection more; an idle one of another role may go for it. */
+gboolean pg_pool_make_room (Pg *pg, PgRole for_role);
 guint pg_pool_count (Pg *pg, PgRole role, gboolean ready_only);
 PgConn *pg_pool_idle (Pg *pg, PgRole role);
 gboolean pg_pool_is_up (Pg *pg);
@@ -340,6 +345,8 @@ void pg_submit (Pg *pg, ChTxRun *run);
 /* Takes a transaction over; NULL when it is complete already, with an error. */
 PgUnit *pg_admit (Pg *pg, ChTxRun *run);
 void pg_dispatch (Pg *pg);
+/* The next units of a queue that are still worth it. */
+GPtrArray *pg_take (Pg *pg, GQueue *queue, guint max, gint64 now_us);
 /* Once in a while: deadlines of what waits and what runs. */
 void pg_check_deadlines (Pg *pg, gint64 now_us);
 /* A unit's outcome is known; it is freed. */
@@ -362,6 +369,15 @@ void pg_queue_write (Pg *pg, PgUnit *unit);
 void pg_copy_submit (Pg *pg, const char *table, const char *const *columns, ChTxRun *run);
 void pg_copy_begin (PgConn *conn, PgUnit *unit);
 void pg_copy_receive (PgConn *conn);
+
+/* replica.c */
+gboolean pg_replicas_open (Pg *pg, GError **error);
+gboolean pg_replicas_take (Pg *pg, gint64 now_us);
+void pg_replicas_dispatch (Pg *pg, gint64 now_us);
+void pg_replica_behind (PgConn *conn);
+void pg_replica_lost (PgConn *conn);
+void pg_replica_ready (PgConn *conn);
+void pg_note_written (Pg *pg, const char *lsn);
 
 /* admin.c: what is waited for */
 gboolean pg_admin_open (Pg *pg, GError **error);

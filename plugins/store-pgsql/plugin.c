@@ -52,10 +52,10 @@ static gboolean pgsql_open (ChPlugin *self, const ChStoreSettings *settings,
                                      (GDestroyNotify) g_hash_table_unref);
   pg->texts = g_ptr_array_new_with_free_func (text_free);
   pg->conns = g_ptr_array_new ();
-  pg->replicas = g_ptr_array_new ();
   pg->can_flush = TRUE;
   pg->primary = pg_target_new (pg->options.dsn, error);
-  if (pg->primary != NULL && pg_loop_open (pg, error) && pg_admin_open (pg, error)) {
+  if (pg->primary != NULL && pg_replicas_open (pg, error) && pg_loop_open (pg, error)
+      && pg_admin_open (pg, error)) {
     pg->open = TRUE;
     pg_pool_maintain (pg, g_get_monotonic_time ());
     return TRUE;

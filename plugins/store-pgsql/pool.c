@@ -66,7 +66,7 @@ static guint kept (const Pg *pg, PgRole role)
   return role == PG_READER ? MAX (1, pg->options.min - writers) : 0;
 }
 
-static gboolean make_room (Pg *pg, PgRole for_role)
+gboolean pg_pool_make_room (Pg *pg, PgRole for_role)
 {
   PgConn *oldest = NULL;
 
@@ -98,7 +98,7 @@ void pg_pool_want (Pg *pg, PgRole role, guint waiting)
   if (coming >= (pg->failures > 0 ? 1 : waiting) || all >= most
       || g_get_monotonic_time () < pg->retry_us || pg->closing)
     return;
-  if (make_room (pg, role))
+  if (pg_pool_make_room (pg, role))
     pg_conn_new (pg, role, pg->primary, FALSE);
 }
 
@@ -175,6 +175,8 @@ void pg_pool_lost (PgConn *conn)
   gint64 now_us = g_get_monotonic_time ();
   gint64 delay_ms = 0;
 
+  if (conn->role == PG_REPLICA)
+    pg_replica_lost (conn);
   if (pg->closing || !pg->open || conn->role == PG_REPLICA)
     return;
   log_loss (pg, conn, now_us);
@@ -194,6 +196,8 @@ void pg_pool_ready (PgConn *conn)
 {
   Pg *pg = conn->pg;
 
+  if (conn->role == PG_REPLICA)
+    pg_replica_ready (conn);
   if (conn->role == PG_REPLICA || conn->role == PG_ADMIN)
     return;
   pg->failures = 0;

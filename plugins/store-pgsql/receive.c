@@ -68,7 +68,12 @@ static void statement_failed (PgConn *conn, const PgOp *op, const PGresult *resu
   const GError *refusal
       = g_hash_table_lookup (conn->refusals, GUINT_TO_POINTER (op->key));
 
-  if (pg_result_is (result, "26000") && refusal != NULL) {
+  if (conn->role == PG_REPLICA && !unit->cancelled) {
+    /* It may be too old for it, or have cleared away what was read: the primary knows. */
+    unit->primary_only = TRUE;
+    conn->forget = is_stale (result);
+    repeat (unit, pg_error_of_result (result, name_of (unit), TRUE));
+  } else if (pg_result_is (result, "26000") && refusal != NULL) {
     pg_unit_fail (unit, index, g_error_copy (refusal));
   } else if (is_stale (result)) {
     conn->forget = TRUE;
@@ -77,9 +82,6 @@ static void statement_failed (PgConn *conn, const PgOp *op, const PGresult *resu
     pg_unit_fail (unit, index, guard_error (unit, result));
   } else if (pg_result_is (result, "57014")) {
     pg_unit_fail (unit, index, cancel_error (conn, unit, result));
-  } else if (conn->role == PG_REPLICA && pg_result_is (result, "40001")) {
-    unit->primary_only = TRUE; /* it read what the primary has cleared away */
-    repeat (unit, pg_error_of_result (result, name_of (unit), TRUE));
   } else {
     if (!reads_only (conn) && pg_result_is (result, "25006"))
       conn->retire = TRUE; /* it has become a standby: others may be the primary now */
@@ -99,6 +101,7 @@ static void setting_failed (PgConn *conn, const PgOp *op, const PGresult *result
                   g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_TIMEOUT,
                                "%s: not begun before its deadline", name_of (unit)));
   else if (pg_result_has_mark (result, PG_MARK_BEHIND)) {
+    pg_replica_behind (conn);
     unit->primary_only = TRUE;
     repeat (unit, pg_error_of_result (result, "the replica is behind", TRUE));
   } else if (pg_result_is (result, "57014")) {
@@ -186,8 +189,7 @@ static void take_result (PgConn *conn, const PgOp *op, const PGresult *result)
     if (op->kind == PG_OP_STATEMENT)
       take_statement (conn, op, result);
     else if (op->kind == PG_OP_FLUSH && PQntuples (result) == 1)
-      g_strlcpy (conn->pg->written_lsn, PQgetvalue (result, 0, 0),
-                 sizeof conn->pg->written_lsn);
+      pg_note_written (conn->pg, PQgetvalue (result, 0, 0));
     break;
   case PGRES_PIPELINE_ABORTED:
     break;

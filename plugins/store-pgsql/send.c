@@ -20,6 +20,14 @@ static const char *const own_texts[PG_N_KEYS] = {
                     " THEN ('" PG_MARK_LATE " ' || clock_timestamp())::bigint::text"
                     " ELSE set_config('synchronous_commit', 'off', true) END",
     [PG_KEY_TIMEOUT] = "SELECT set_config('statement_timeout', $1::bigint::text, true)",
+    [PG_KEY_REPLAY]
+    = "SELECT set_config('chargehost.behind', (pg_is_in_recovery()"
+      " AND (pg_last_wal_replay_lsn() < $1::pg_lsn"
+      " OR (pg_last_wal_receive_lsn() IS DISTINCT FROM pg_last_wal_replay_lsn()"
+      " AND (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))"
+      " * 1000 > $2::bigint)))::text, false)",
+    [PG_KEY_BEHIND] = "SELECT CASE current_setting('chargehost.behind') WHEN 'true'"
+                      " THEN ('" PG_MARK_BEHIND " ' || clock_timestamp())::bigint END",
     [PG_KEY_FLUSH] = "SELECT pg_logical_emit_message(true, 'chargehost', '')",
 };
 
@@ -144,6 +152,23 @@ static gboolean send_statement (PgConn *conn, PgUnit *unit, const ChTxStatement 
   return execute (conn, key, n);
 }
 
+/* In a transaction of its own, before: so those of the batch see at least that state. */
+static gboolean send_replay (PgConn *conn)
+{
+  PgParams *params = &conn->pg->params;
+  guint64 written = conn->pg->written;
+  char place[32];
+
+  if (!prepare_own (conn, PG_KEY_REPLAY, PG_KEY_BEHIND))
+    return FALSE;
+  g_snprintf (place, sizeof place, "%X/%X", (guint) (written >> 32), (guint) written);
+  pg_params_begin (params, 2);
+  pg_params_set (params, 0, &(ChValue) {.kind = CH_VALUE_TEXT, .text = place});
+  pg_params_set_int (params, 1, conn->pg->options.lag_max_ms);
+  add_op (conn, PG_OP_SETTING, PG_KEY_REPLAY, NULL);
+  return execute (conn, PG_KEY_REPLAY, 2) && end_segment (conn, PG_OP_MARK, NULL);
+}
+
 static gboolean send_unit (PgConn *conn, PgUnit *unit, gboolean shares)
 {
   gint64 left_ms = (unit->deadline_us - conn->sent_us) / 1000;
@@ -154,6 +179,9 @@ static gboolean send_unit (PgConn *conn, PgUnit *unit, gboolean shares)
   unit->attempts++;
   ch_tx_run_begin (unit->run);
   if (shares && !execute_own (conn, PG_KEY_LATE, PG_OP_SETTING, unit, MAX (left_ms, 0)))
+    return FALSE;
+  if (conn->role == PG_REPLICA
+      && !execute_own (conn, PG_KEY_BEHIND, PG_OP_SETTING, unit, 0))
     return FALSE;
   if (conn->role != PG_ADMIN && left_ms > conn->pg->options.statement_timeout_ms
       && (!execute_own (conn, PG_KEY_TIMEOUT, PG_OP_SETTING, unit, left_ms)))
@@ -187,6 +215,8 @@ static gboolean send_all (PgConn *conn)
   if (shares
       && (!execute_own (conn, PG_KEY_BEGAN, PG_OP_SETTING, NULL, 0)
           || !end_segment (conn, PG_OP_MARK, NULL)))
+    return FALSE;
+  if (conn->role == PG_REPLICA && !send_replay (conn))
     return FALSE;
   for (guint i = 0; i < n; i++)
     if (!send_unit (conn, g_ptr_array_index (conn->units, i), shares))

@@ -2,17 +2,22 @@
 /*
  * Durable transactions a second, shaped as those of an order: an insert, an update and an
  * insert, 64 in flight. Beside it what the disk can do: write and fdatasync of one page,
- * again and again. Arguments: the driver's module, seconds, then `key=value`.
+ * again and again; and with PostgreSQL, what pgbench does with the same statements and as
+ * many connections. Arguments: the driver's module, seconds, then `key=value`.
  */
+#include "helpers/postgres.h"
 #include "helpers/store-bed.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #define IN_FLIGHT 64
 #define PORTS 10000
+/* Owners with transactions side by side: with PostgreSQL as many connections. */
+#define OWNERS_MAX 4
 
 static const ChMigration bench_migrations[] = {
     {1, "bench",
@@ -62,31 +67,35 @@ typedef struct {
   guint in_flight;
   gint64 until_us;
   gint64 slowest_us;
-  gint64 *begun; /* by number modulo IN_FLIGHT × 2 */
-  guint64 run;   /* makes order numbers unique over runs on one database */
+  gint64 begun[IN_FLIGHT];
+  ChPlugin *owners[OWNERS_MAX];
+  guint n_owners;
+  Postgres *server; /* NULL with SQLite */
+  guint64 run;      /* makes order numbers unique over runs on one database */
 } Bench;
 
-static void submit (Bench *bench);
+static void submit (Bench *bench, guint slot);
 
 static void one_done (ChPlugin *self, const ChTxResult *result, const GError *error,
                       gpointer data)
 {
   Bench *bench = (Bench *) bed_of (self);
+  guint slot = GPOINTER_TO_UINT (data);
   gint64 now_us = g_get_monotonic_time ();
 
   if (error != NULL)
     g_error ("%s", error->message);
   bench->in_flight--;
-  gint64 took_us = now_us - bench->begun[bench->done % (IN_FLIGHT * 2)];
+  gint64 took_us = now_us - bench->begun[slot];
   bench->slowest_us = MAX (bench->slowest_us, took_us);
   bench->done++;
   if (now_us < bench->until_us)
-    submit (bench);
+    submit (bench, slot);
 }
 
-static void submit (Bench *bench)
+static void submit (Bench *bench, guint slot)
 {
-  ChTx *tx = ch_tx_new (bench->bed.user);
+  ChTx *tx = ch_tx_new (bench->owners[slot % bench->n_owners]);
   gint64 port = (gint64) (bench->submitted * 7919 % PORTS);
   char order_no[CH_ORDER_NO_SIZE], device_id[16];
 
@@ -117,10 +126,10 @@ static void submit (Bench *bench)
   ch_tx_bind_text (tx, "type", "order.created");
   ch_tx_bind_json (tx, "data", "{\"status\":\"pending\",\"port\":3,\"duration\":3600}");
   ch_tx_bind_time (tx, "at", 1700000000000);
-  bench->begun[bench->submitted % (IN_FLIGHT * 2)] = g_get_monotonic_time ();
+  bench->begun[slot] = g_get_monotonic_time ();
   bench->submitted++;
   bench->in_flight++;
-  ch_tx_submit (tx, 30000, one_done, NULL);
+  ch_tx_submit (tx, 30000, one_done, GUINT_TO_POINTER (slot));
 }
 
 static void fill_ports (Bench *bench)
@@ -170,14 +179,97 @@ static double syncs_per_second (const char *folder, gsize size)
   return n / seconds;
 }
 
-static void run (Bench *bench, double seconds)
+/* ---- PostgreSQL ----------------------------------------------------------------------
+ */
+
+#ifdef WITH_POSTGRES
+static const char script[]
+    = "\\set n :n + 1\n"
+      "\\set id random(0, 9999)\n"
+      "BEGIN;\n"
+      "INSERT INTO bench_orders (order_no, device_id, port, status, card_no, duration_s,"
+      " energy_wh, amount_cent, user_id, metadata, created_at) VALUES ('P' || "
+      ":clients::text ||"
+      " :client_id::text || 'x' || :n::text, '860400000123', 3, 'pending', '0012345678',"
+      " 3600, 0, 150, 'user-4711', '{\"source\": \"api\", \"tariff\": 12}', now());\n"
+      "UPDATE bench_ports SET state = 2, order_no = 'P' || :clients::text || "
+      ":client_id::text || 'x' ||"
+      " :n::text, updated_at = now() WHERE id = :id;\n"
+      "INSERT INTO bench_events (order_no, type, data, created_at) VALUES ('P' || "
+      ":clients::text ||"
+      " :client_id::text || 'x' || :n::text, 'order.created', '{\"status\": \"pending\","
+      "\"port\": 3, \"duration\": 3600}', now());\n"
+      "END;\n";
+
+static double pgbench (Bench *bench, double seconds, guint n)
+{
+  g_autofree char *path = g_build_filename (bench->bed.folder, "script.sql", NULL);
+  g_autofree char *schema = g_path_get_basename (bench->bed.folder);
+  g_autofree char *options = g_strdup_printf ("-c search_path=\"%s\"", schema);
+  g_autofree char *port = g_strdup_printf ("%u", postgres_port (bench->server));
+  g_autofree char *clients = g_strdup_printf ("%u", n);
+  g_autofree char *mark = g_strdup_printf ("clients=%u", n);
+  g_autofree char *time = g_strdup_printf ("%.0f", MAX (seconds, 1));
+  g_autofree char *program = postgres_program ("pgbench");
+  g_autofree char *text = NULL;
+  g_auto (GStrv) env = g_environ_setenv (g_get_environ (), "PGOPTIONS", options, TRUE);
+  char *argv[] = {program,
+                  (char *) "-n",
+                  (char *) "-M",
+                  (char *) "prepared",
+                  (char *) "-c",
+                  clients,
+                  (char *) "-D",
+                  (char *) "n=0",
+                  (char *) "-D",
+                  mark,
+                  (char *) "-T",
+                  time,
+                  (char *) "-f",
+                  path,
+                  (char *) "-h",
+                  (char *) postgres_folder (bench->server),
+                  (char *) "-p",
+                  port,
+                  (char *) "-U",
+                  (char *) "chargehost",
+                  (char *) "postgres",
+                  NULL};
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (g_file_set_contents (path, script, -1, NULL));
+  g_spawn_sync (NULL, argv, env, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &text, NULL,
+                NULL, &error);
+  g_assert_no_error (error);
+  const char *tps = strstr (text, "tps = ");
+  if (tps == NULL)
+    g_error ("pgbench: %s", text);
+  return g_ascii_strtod (tps + strlen ("tps = "), NULL);
+}
+
+/* With as many connections as write here, and with as many as the pool may have. */
+static void compare (Bench *bench, double seconds, double rate)
+{
+  const guint clients[] = {bench->n_owners, 20};
+
+  for (guint i = 0; i < G_N_ELEMENTS (clients); i++) {
+    double theirs = pgbench (bench, seconds, clients[i]);
+    g_print ("pgbench -M prepared -c %u: %.0f/s; here %.0f %% of it\n", clients[i],
+             theirs, rate * 100 / theirs);
+    g_free (postgres_ask (bench->server, "CHECKPOINT"));
+  }
+}
+#endif
+
+/* Returns: transactions a second */
+static double run (Bench *bench, double seconds)
 {
   double cpu = cpu_seconds ();
   gint64 began_us = g_get_monotonic_time ();
 
   bench->until_us = began_us + (gint64) (seconds * 1e6);
   for (guint i = 0; i < IN_FLIGHT; i++)
-    submit (bench);
+    submit (bench, i);
   while (bench->in_flight > 0)
     g_main_context_iteration (NULL, TRUE);
   double took = (double) (g_get_monotonic_time () - began_us) / 1e6;
@@ -187,6 +279,40 @@ static void run (Bench *bench, double seconds)
            rate, bench->done, took, (double) bench->slowest_us / 1e3,
            (cpu_seconds () - cpu) / took,
            (cpu_seconds () - cpu) * 1e6 / (double) bench->done);
+  return rate;
+}
+
+/* The others share the statements of the first. */
+static void add_owners (Bench *bench)
+{
+  bench->n_owners = bench->server != NULL ? OWNERS_MAX : 1;
+  bench->owners[0] = bench->bed.user;
+  for (guint i = 1; i < bench->n_owners; i++) {
+    g_autofree char *name = g_strdup_printf ("contract%u", i);
+    bench->owners[i] = ch_owner_new (&bench->bed.services, name, NULL);
+    ch_plugin_set_data (bench->owners[i], bench);
+    g_assert_true (ch_store_register (bench->owners[i], NULL, bench_statements, NULL));
+  }
+}
+
+static void set_up (Bench *bench, const char *module, const char *const *more)
+{
+  const char *options[16] = {NULL};
+  g_autofree char *dsn = NULL;
+  guint n = 0;
+
+#ifdef WITH_POSTGRES
+  if (strstr (module, "store-pgsql") != NULL) {
+    bench->server = postgres_new (POSTGRES_FSYNC, NULL);
+    dsn = g_strconcat ("database.dsn=", postgres_dsn (bench->server), NULL);
+    options[n++] = dsn;
+    options[n++] = "database.schema=%f";
+  }
+#endif
+  for (guint i = 0; more != NULL && more[i] != NULL && n < G_N_ELEMENTS (options) - 1;
+       i++)
+    options[n++] = more[i];
+  bed_set_up (&bench->bed, module, options, NULL);
 }
 
 int main (int argc, char **argv)
@@ -197,25 +323,32 @@ int main (int argc, char **argv)
 
   if (argc < 2)
     g_error ("usage: %s MODULE [SECONDS [KEY=VALUE…]]", argv[0]);
-  bed_set_up (&bench->bed, argv[1], argc > 3 ? (const char *const *) argv + 3 : NULL,
-              NULL);
-  bench->begun = g_new0 (gint64, IN_FLIGHT * 2);
+  set_up (bench, argv[1], argc > 3 ? (const char *const *) argv + 3 : NULL);
   bench->run = (guint64) g_get_real_time () & 0xffffff;
   double page = syncs_per_second (bench->bed.folder, 4096);
   double batch = syncs_per_second (bench->bed.folder, 64 * 4096);
   g_print ("the disk: %.0f fdatasync/s of 4 KiB, %.0f of 256 KiB\n", page, batch);
   g_assert_true (
       ch_store_register (bench->bed.user, bench_migrations, bench_statements, NULL));
+  add_owners (bench);
   if (!bed_open (&bench->bed, &error))
     g_error ("%s", error->message);
   fill_ports (bench);
-  run (bench, seconds);
+  double rate = run (bench, seconds);
   g_assert_cmpint (bed_number (&bench->bed, "count"), >=, (gint64) bench->done);
+#ifdef WITH_POSTGRES
+  if (bench->server != NULL)
+    compare (bench, seconds, rate);
+#endif
   g_print (
       "limit: one commit serves %u transactions at most here; with %.0f syncs/s that "
       "is %.0f/s\n",
       IN_FLIGHT, batch, batch * IN_FLIGHT);
+  for (guint i = 1; i < bench->n_owners; i++)
+    ch_owner_free (bench->owners[i]);
   bed_tear_down (&bench->bed);
-  g_free (bench->begun);
+#ifdef WITH_POSTGRES
+  postgres_free (bench->server);
+#endif
   return 0;
 }

@@ -45,6 +45,11 @@ gboolean postgres_is_there (void)
   return program_folder () != NULL;
 }
 
+char *postgres_program (const char *name)
+{
+  return g_build_filename (program_folder (), name, NULL);
+}
+
 /* ---- programs ------------------------------------------------------------------------
  */
 

@@ -18,6 +18,9 @@ typedef enum {
 /* Whether the programs of PostgreSQL are there; else tests are skipped. */
 gboolean postgres_is_there (void);
 
+/* Path of one of its programs. (transfer full) */
+char *postgres_program (const char *name);
+
 /* @settings: (nullable): NULL-terminated `name=value` of postgresql.conf */
 Postgres *postgres_new (PostgresFlags flags, const char *const *settings);
 /* Another server with a copy of @primary's data that follows it. */
