@@ -13,6 +13,7 @@
 typedef struct {
   ChCore *core;
   GPtrArray *round; /* ids of this round; owned */
+  gint64 began_ms;  /* the newest round, 0 none: a small fleet is soon through */
 } Sync;
 
 static gboolean reported_within (const ChDevice *device, gint socket_no, gint64 since_ms)
@@ -60,8 +61,12 @@ static void tick (ChPlugin *self, gpointer data)
   ch_timer_add (self, TICK_MS, tick, sync);
   if (interval_s == 0 || self->services->overload > 0 || self->services->draining)
     return;
-  if (sync->round->len == 0)
+  if (sync->round->len == 0) {
+    if (sync->began_ms != 0 && now_ms - sync->began_ms < interval_s * 1000)
+      return;
+    sync->began_ms = MAX (now_ms, 1);
     begin_round (sync);
+  }
   gint64 share = g_hash_table_size (sync->core->devices) / interval_s + 1;
   for (gint64 n = MIN (share, most); n > 0 && sync->round->len > 0; n--) {
     g_autofree char *id

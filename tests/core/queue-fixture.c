@@ -439,12 +439,12 @@ void queue_advance (Queue *queue, gint64 ms)
 
 int queue_connect (Queue *queue)
 {
-  int pair[2], small = 4096;
+  int pair[2], size = queue->send_buffer > 0 ? queue->send_buffer : 4096;
   g_autoptr (GError) error = NULL;
 
   g_assert_cmpint (
       socketpair (AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), ==, 0);
-  setsockopt (pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  setsockopt (pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
   g_assert_cmpuint (
       ch_gateway_adopt (queue->services.gateway, pair[0], "10.1.2.3:4000", &error), !=,
       0);

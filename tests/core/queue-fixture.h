@@ -32,6 +32,7 @@ typedef struct {
   GPtrArray *events;         /* text of what was published */
   GPtrArray *views;          /* text of what the hooks heard */
   ChCommandState next_state; /* what the protocol answers to a command, SENT by default */
+  int send_buffer;           /* of new connections; 0: a small one */
   gsize padding;             /* bytes added to each command, to fill a connection */
   ChStoreDriver store_layer; /* over the real one: it can hold writes back */
   gboolean hold;
