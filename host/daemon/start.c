@@ -348,10 +348,12 @@ gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
   if (daemon->options.migrate_only) {
     g_autofree char *versions = ch_store_versions (s->store);
     g_print ("Migrated: %s\n", versions);
+    ch_core_flush (s->core);
     return TRUE;
   }
   if (daemon->options.key_name != NULL) {
     create_key (daemon);
+    ch_core_flush (s->core); /* others must not take it for an instance */
     return TRUE;
   }
   if (!start_services (daemon, error))

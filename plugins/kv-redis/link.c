@@ -87,14 +87,19 @@ void link_free (Link *link)
   unuse (link);
 }
 
+/* Every reason names the server; those of the stream do so already. */
 static void lose (Link *link, const char *why)
 {
   if (link->is_dead)
     return;
+  g_autofree char *name = endpoint_text (link->endpoint);
+  g_autofree char *text = g_str_has_prefix (why, name)
+                              ? g_strdup (why)
+                              : g_strconcat (name, ": ", why, NULL);
   link->is_dead = TRUE;
   ch_stream_close (link->redis->self, link->stream);
   link->in_use++;
-  link->funcs->lost (link->owner, link, why);
+  link->funcs->lost (link->owner, link, text);
   unuse (link);
 }
 

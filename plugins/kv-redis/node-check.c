@@ -37,6 +37,17 @@ static char *info_value (const char *info, const char *name)
   return NULL;
 }
 
+static guint64 major_of (const char *version)
+{
+  guint64 major = 0;
+  gsize size = version != NULL ? strcspn (version, ".") : 0;
+  g_autofree char *text = g_strndup (version, size);
+
+  if (!g_ascii_string_to_unsigned (text != NULL ? text : "", 10, 0, 1000, &major, NULL))
+    return 0;
+  return major;
+}
+
 static void info_came (gpointer owner, const ChKvReply *reply, gpointer data)
 {
   Node *node = owner;
@@ -46,21 +57,18 @@ static void info_came (gpointer owner, const ChKvReply *reply, gpointer data)
   if (reply->kind == CH_KV_REPLY_STRING) {
     g_autofree char *version = info_value (reply->text, "redis_version");
     g_autofree char *mode = info_value (reply->text, "redis_mode");
-    guint64 major = 0;
-    if (version != NULL)
-      version[strcspn (version, ".")] = '\0';
-    if (version == NULL
-        || !g_ascii_string_to_unsigned (version, 10, 0, 1000, &major, NULL)
-        || major < MAJOR_MIN)
+    if (major_of (version) < MAJOR_MIN)
       problem (node, "Redis %s is too old: %d.0 or newer is needed",
                version != NULL ? version : "of unknown version", MAJOR_MIN);
     if (g_strcmp0 (mode, "cluster") == 0 && !node->in_cluster)
       problem (node, "it is a node of a Redis Cluster, and functions of the core touch "
                      "keys of many slots: redis.url needs one primary, the cluster's "
                      "nodes belong into redis.cluster_nodes");
-  } else {
+  } else if (reply_is_error (reply, "NOPERM")) {
     ch_warning (node->redis->self, "%s does not tell its version: %s", node->name,
                 reply->text);
+  } else {
+    problem (node, "it does not tell its version");
   }
   answered (node);
 }

@@ -63,6 +63,15 @@ class RedisKv(TestCase):
         self.stop_charge('R1')
         self.assertEqual([key for key in self.redis.keys() if not key.startswith('ch:')], [])
 
+    def test_clean_stop(self):
+        """What is written last arrives: the server takes its name out of the list."""
+        wait_for(lambda: self.redis.ask('ZSCORE', 'ch:servers', 'gw-1'), 'registered')
+        self.sim.stop()
+        self.assertEqual(self.host.stop(), 0)
+        self.assertEqual(self.redis.ask('ZSCORE', 'ch:servers', 'gw-1'), '')
+        self.assertEqual(self.redis.ask('EXISTS', 'ch:server:gw-1'), '0')
+        self.assertEqual(self.redis.ask('SMEMBERS', 'ch:session:server:gw-1:conns'), '')
+
     def test_restarted_empty(self):
         """F3: the sessions are there again, commands go on."""
         self.charge('E1')
