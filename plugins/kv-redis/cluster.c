@@ -198,6 +198,11 @@ static void read_range (Cluster *cluster, const Node *from, const ChKvReply *ran
     return;
   g_autoptr (Endpoint) endpoint = endpoint_new (host, (guint16) port);
   Node *node = node_at (cluster, endpoint);
+  if (node != NULL && node->state == NODE_READY && node->is_replica) {
+    node->is_replica = FALSE; /* it has taken over */
+    for (guint i = 0; i < cluster->redis->libraries->len; i++)
+      node_load (node, g_ptr_array_index (cluster->redis->libraries, i));
+  }
   for (gint64 slot = first; slot <= last; slot++)
     cluster->slots[slot] = node;
 }

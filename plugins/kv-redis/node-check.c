@@ -102,7 +102,9 @@ static void loaded (gpointer owner, const ChKvReply *reply, gpointer data)
 
   if (reply == NULL)
     return;
-  if (reply->kind == CH_KV_REPLY_ERROR) {
+  if (reply_is_error (reply, "READONLY")) {
+    node->is_replica = TRUE; /* its primary has them or gets them */
+  } else if (reply->kind == CH_KV_REPLY_ERROR) {
     ch_error (node->redis->self, "%s does not take the library %s: %s", node->name, name,
               reply->text);
     ch_plugin_degraded (node->redis->self, "a function library was refused");

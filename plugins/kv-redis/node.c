@@ -142,6 +142,7 @@ static gboolean repair (Node *node, Request *request)
                node->name);
     node->repaired_ms = ch_now_ms (node->redis->self) + 1;
     ch_series_inc (node->redis->reloads);
+    node->is_replica = FALSE; /* it would have named its primary */
     for (guint i = 0; i < libraries->len; i++)
       node_load (node, g_ptr_array_index (libraries, i));
   }
