@@ -252,8 +252,16 @@ static void fail (ChDaemon *daemon, const GError *error)
   daemon->exit_status = 1;
 }
 
+/* Whether this process only runs others that are the instances. */
+static gboolean is_supervisor (const ChOptions *options)
+{
+  return options->workers > 0 && !options->check_config && !options->print_config
+         && !options->migrate_only && options->key_name == NULL;
+}
+
 int ch_daemon_main (int argc, char **argv)
 {
+  g_auto (GStrv) given = g_strdupv (argv); /* the parser takes away what it knows */
   ChDaemon daemon = {.started_us = g_get_monotonic_time ()};
   g_autoptr (GError) error = NULL;
   int exit_status;
@@ -261,6 +269,14 @@ int ch_daemon_main (int argc, char **argv)
   if (!ch_options_parse (&daemon.options, &argc, &argv, &exit_status)) {
     ch_options_clear (&daemon.options);
     return exit_status;
+  }
+  if (is_supervisor (&daemon.options)) {
+    daemon.exit_status
+        = prepare (&daemon, &error) ? ch_workers_run (&daemon, given, &error) : 1;
+    if (error != NULL)
+      fail (&daemon, error);
+    clear (&daemon);
+    return daemon.exit_status;
   }
   daemon.loop = g_main_loop_new (NULL, FALSE);
   if (!prepare (&daemon, &error) || !ch_daemon_start (&daemon, &error)) {

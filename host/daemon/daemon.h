@@ -17,6 +17,7 @@ typedef struct {
   gboolean version;
   char *key_name; /* --create-key: make a key and end */
   char *key_scopes;
+  gint workers; /* 0: this process is the instance */
 } ChOptions;
 
 typedef enum {
@@ -62,6 +63,12 @@ extern const ChConfigKey ch_daemon_config[];
 
 /* start.c: phases 1 to 9; blocks. FALSE: fatal, with one clear line. */
 gboolean ch_daemon_start (ChDaemon *daemon, GError **error);
+
+/* The plugins that the configuration starts. */
+const char *const *ch_daemon_wanted_plugins (ChDaemon *daemon);
+
+/* workers.c: runs instances as processes until all have ended; the exit status. */
+int ch_workers_run (ChDaemon *daemon, char **argv, GError **error);
 
 /* stop.c: begins an orderly stop (2.15); a second call ends at once. */
 void ch_daemon_stop (ChDaemon *daemon);

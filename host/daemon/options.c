@@ -26,6 +26,8 @@ gboolean ch_options_parse (ChOptions *options, int *argc, char ***argv, int *exi
        "NAME"},
       {"scopes", 0, 0, G_OPTION_ARG_STRING, &options->key_scopes,
        "Scopes of that key (default read,control)", "LIST"},
+      {"workers", 0, 0, G_OPTION_ARG_INT, &options->workers,
+       "Run N instances that share the ports; needs PostgreSQL and Redis", "N"},
       {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version and end",
        NULL},
       {NULL},
@@ -56,6 +58,11 @@ gboolean ch_options_parse (ChOptions *options, int *argc, char ***argv, int *exi
   if (*argc > 1) {
     g_printerr ("chargehostd: unexpected argument '%s'; see chargehostd --help\n",
                 (*argv)[1]);
+    *exit_status = 2;
+    return FALSE;
+  }
+  if (options->workers < 0 || options->workers > 64) {
+    g_printerr ("chargehostd: --workers takes 1 to 64\n");
     *exit_status = 2;
     return FALSE;
   }

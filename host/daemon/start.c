@@ -26,7 +26,7 @@ static const char *const PRODUCTION[] = {"store-pgsql", "kv-redis", "proto-bkv",
 
 /* ---- before the phases ---- */
 
-static const char *const *wanted_plugins (ChDaemon *daemon)
+const char *const *ch_daemon_wanted_plugins (ChDaemon *daemon)
 {
   ChConfig *config = daemon->services.config;
   if (ch_config_get_is_set (config, "plugins.start"))
@@ -65,7 +65,7 @@ static gboolean load_plugins (ChDaemon *daemon, GError **error)
   s->plugins = ch_plugins_new (s, daemon->state_dir);
   ch_plugins_set_protocol_keys (s->plugins, ch_gateway_property_keys ());
   ch_plugins_scan_configured (s->plugins);
-  return ch_plugins_load_list (s->plugins, wanted_plugins (daemon),
+  return ch_plugins_load_list (s->plugins, ch_daemon_wanted_plugins (daemon),
                                ch_config_get_list (s->config, "plugins.required"), error);
 }
 
@@ -157,7 +157,7 @@ static gboolean start_base (ChDaemon *daemon, GError **error)
 /* Starts the first wanted plugin that is a driver of this kind. */
 static gboolean start_driver (ChDaemon *daemon, const char *prefix, GError **error)
 {
-  const char *const *names = wanted_plugins (daemon);
+  const char *const *names = ch_daemon_wanted_plugins (daemon);
   for (guint i = 0; names[i] != NULL; i++)
     if (g_str_has_prefix (names[i], prefix))
       return ch_plugins_start (daemon->services.plugins, names[i], error);
@@ -242,7 +242,7 @@ static gboolean start_services (ChDaemon *daemon, GError **error)
 
   phase (daemon, 5, "plugins");
   ch_plugins_provide (s->plugins, "core");
-  if (!ch_plugins_start_list (s->plugins, wanted_plugins (daemon),
+  if (!ch_plugins_start_list (s->plugins, ch_daemon_wanted_plugins (daemon),
                               ch_config_get_list (s->config, "plugins.required"), error))
     return FALSE;
   phase (daemon, 6, "http");

@@ -23,6 +23,7 @@ struct _ChDbus {
   guint retry_ms;            /* and how long it waited, 0 after a success */
   gboolean told;             /* that there is no bus; said once */
   guint name_id;
+  guint instance_id;
   guint owner_watch; /* NameOwnerChanged */
   gint64 started_ms;
   ChDbusDaemon daemon_table;

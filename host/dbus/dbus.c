@@ -14,6 +14,10 @@ const ChConfigKey ch_dbus_config[] = {
      .def = "system",
      .aliases = NULL,
      .summary = "system, session, none, or the address of a bus."},
+    {.name = "dbus.instance_name",
+     .type = CH_CONFIG_BOOL,
+     .def = "false",
+     .summary = "Also own a name for this instance, made of its server id."},
     {.name = NULL},
 };
 
@@ -34,6 +38,9 @@ static void unexport (ChDbus *dbus)
 {
   if (dbus->name_id != 0)
     g_bus_unown_name (dbus->name_id);
+  if (dbus->instance_id != 0)
+    g_bus_unown_name (dbus->instance_id);
+  dbus->instance_id = 0;
   if (dbus->owner_watch != 0)
     g_dbus_connection_signal_unsubscribe (dbus->connection, dbus->owner_watch);
   if (dbus->device_tree != 0)
@@ -152,10 +159,28 @@ static void owner_changed (GDBusConnection *connection, const char *sender,
 static void name_lost (GDBusConnection *connection, const char *name, gpointer data)
 {
   ChDbus *dbus = data;
+  if (ch_config_bool (dbus->self, "dbus.instance_name")
+      && g_str_equal (name, CH_DBUS_NAME)) {
+    ch_info (dbus->self, "another instance has the name %s; this one is next", name);
+    return;
+  }
   ch_warning (dbus->self,
               "the name %s is not ours on the bus: another instance has it, or the"
               " bus does not allow it",
               name);
+}
+
+/* org.chargehost.Host1.instance_ID; what a name may not hold as _ and two hex digits. */
+static char *instance_name (ChDbus *dbus)
+{
+  GString *name = g_string_new (CH_DBUS_NAME ".instance_");
+  for (const char *p = dbus->services->server_id; *p != '\0'; p++) {
+    if (g_ascii_isalnum (*p))
+      g_string_append_c (name, *p);
+    else
+      g_string_append_printf (name, "_%02x", (guint) (guchar) *p);
+  }
+  return g_string_free (name, FALSE);
 }
 
 static void name_acquired (GDBusConnection *connection, const char *name, gpointer data)
@@ -229,6 +254,12 @@ static void connected (GObject *source, GAsyncResult *result, gpointer data)
   dbus->name_id = g_bus_own_name_on_connection (connection, CH_DBUS_NAME,
                                                 G_BUS_NAME_OWNER_FLAGS_NONE,
                                                 name_acquired, name_lost, dbus, NULL);
+  if (!ch_config_bool (dbus->self, "dbus.instance_name"))
+    return;
+  g_autofree char *name = instance_name (dbus);
+  dbus->instance_id
+      = g_bus_own_name_on_connection (connection, name, G_BUS_NAME_OWNER_FLAGS_NONE,
+                                      name_acquired, name_lost, dbus, NULL);
 }
 
 static void connect_bus (ChDbus *dbus)

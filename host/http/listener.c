@@ -92,7 +92,7 @@ static gboolean split_address (const char *text, char **host, guint16 *port,
   return TRUE;
 }
 
-static int open_socket (GSocketAddress *address, GError **error)
+static int open_socket (GSocketAddress *address, gboolean shared, GError **error)
 {
   struct sockaddr_storage native;
   gssize size = g_socket_address_get_native_size (address);
@@ -103,6 +103,8 @@ static int open_socket (GSocketAddress *address, GError **error)
   int fd = socket (native.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd >= 0) {
     setsockopt (fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (shared)
+      setsockopt (fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     setsockopt (fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (native.ss_family == AF_INET6)
       setsockopt (fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
@@ -136,13 +138,13 @@ static char *make_url (const char *host, GSocketAddress *address)
                                     : g_strdup_printf ("http://%s:%u", host, port);
 }
 
-static int open_address (const char *host, guint16 port, GError **error)
+static int open_address (const char *host, guint16 port, gboolean shared, GError **error)
 {
   if (*host != '\0') {
     g_autoptr (GSocketAddress) address
         = g_inet_socket_address_new_from_string (host, port);
     if (address != NULL)
-      return open_socket (address, error);
+      return open_socket (address, shared, error);
     g_set_error (error, CH_CONFIG_ERROR, CH_CONFIG_ERROR_BAD_VALUE,
                  "'%s' is not an IP address", host);
     return -1;
@@ -150,8 +152,8 @@ static int open_address (const char *host, guint16 port, GError **error)
   g_autoptr (GSocketAddress) both = g_inet_socket_address_new_from_string ("::", port);
   g_autoptr (GSocketAddress) four
       = g_inet_socket_address_new_from_string ("0.0.0.0", port);
-  int fd = open_socket (both, NULL); /* a kernel without IPv6 */
-  return fd >= 0 ? fd : open_socket (four, error);
+  int fd = open_socket (both, shared, NULL); /* a kernel without IPv6 */
+  return fd >= 0 ? fd : open_socket (four, shared, error);
 }
 
 ChHttpListener *ch_http_listener_new (ChHttp *http, const char *text,
@@ -167,7 +169,8 @@ ChHttpListener *ch_http_listener_new (ChHttp *http, const char *text,
   listener->timer.func = pause_over;
   if (!split_address (text, &host, &port, error))
     return NULL;
-  int fd = open_address (host, port, error);
+  int fd
+      = open_address (host, port, ch_config_bool (http->self, "http.reuse_port"), error);
   if (fd < 0) {
     g_prefix_error (error, "cannot listen for HTTP on %s: ", text);
     return NULL;

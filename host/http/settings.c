@@ -20,6 +20,8 @@ const ChConfigKey ch_http_config[] = {
      .def = ":8080",
      .aliases = (const char *const[]) {"PORT=:*", NULL},
      .summary = "Listen address of REST."},
+    KEY ("http.reuse_port", CH_CONFIG_BOOL, FIXED, "false", 0, 0,
+         "Share the address with other instances on this machine."),
     KEY ("http.read_timeout", CH_CONFIG_DURATION_MS, LIVE | CH_CONFIG_SECONDS, "30s", 100,
          3600000, "A request has to be read as a whole in this time."),
     KEY ("http.write_timeout", CH_CONFIG_DURATION_MS, LIVE | CH_CONFIG_SECONDS, "30s",
