@@ -26,24 +26,41 @@ static void answer_text (ChPlugin *self, const ChRequest *request, ChReply reply
     ch_http_reply_device (self, reply, NULL);
 }
 
+/* TRUE: another instance may hold the device, and is asked for what it knows. */
+static gboolean ask_elsewhere (ChPlugin *self, const ChRequest *request, ChReply reply,
+                               ChCoreView view)
+{
+  const char *id = ch_request_path (request, "id");
+  if (!ch_core_may_be_elsewhere (self, id))
+    return FALSE;
+  ch_core_read_device (self, id, view, ch_http_core_read, ch_http_call_new (reply, 200));
+  return TRUE;
+}
+
 void ch_http_get_device (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  answer_text (self, request, reply, ch_core_device_text);
+  if (!ask_elsewhere (self, request, reply, CH_VIEW_DEVICE))
+    answer_text (self, request, reply, ch_core_device_text);
 }
 
 void ch_http_get_ports (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  answer_text (self, request, reply, ch_core_ports_text);
+  if (!ask_elsewhere (self, request, reply, CH_VIEW_PORTS))
+    answer_text (self, request, reply, ch_core_ports_text);
 }
 
 static void get_sockets (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
+  if (ask_elsewhere (self, request, reply, CH_VIEW_SOCKETS))
+    return;
   ch_http_reply_device (self, reply,
                         ch_core_sockets_json (self, ch_request_path (request, "id")));
 }
 
 void ch_http_get_session (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
+  if (ask_elsewhere (self, request, reply, CH_VIEW_SESSION))
+    return;
   ch_http_reply_device (self, reply,
                         ch_core_session_json (self, ch_request_path (request, "id")));
 }
