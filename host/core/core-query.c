@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reading orders: active ones from memory, the others from the store. */
 #include "core/order-conflict.h"
+#include "core/order-home.h"
 #include "core/order-store.h"
 #include "core/orders.h"
 #include <chargehost/error.h>
@@ -37,7 +38,7 @@ static json_t *row_json (ChCore *core, const ChTxResult *result, guint row)
       = ch_orders_find (core->orders, ch_tx_result_text (result, 0, row, "order_no"));
   if (active != NULL)
     return ch_order_json (active);
-  ChDevice *device = ch_device_find (core, ch_tx_result_text (result, 0, row, "phy_id"));
+  ChDevice *device = ch_home_device (core, ch_tx_result_text (result, 0, row, "phy_id"));
   if (device == NULL)
     return NULL;
   ChOrder *order = ch_order_new (device);

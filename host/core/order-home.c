@@ -14,11 +14,14 @@
 #define SWEEP_TICKS 5
 #define ORPHAN_AGE_MS 10000
 #define SWEEP_ROWS 100
+#define UNKNOWN_TRIES 5
+#define UNKNOWN_MAX 10000
 
 struct _ChHomes {
   ChCore *core;
-  GHashTable *retry; /* ids of devices whose orders could not be read */
-  GHashTable *reads; /* of Read, as a set: nothing leaks at the end */
+  GHashTable *retry;   /* ids of devices whose orders could not be read */
+  GHashTable *unknown; /* id → how often its row was not there yet */
+  GHashTable *reads;   /* of Read, as a set: nothing leaks at the end */
   guint ticks;
   gint64 after; /* keyset of the sweep */
   gboolean sweeping, first_done;
@@ -235,6 +238,31 @@ typedef struct {
   gpointer data;
 } Read;
 
+/* Its instance writes the row in a moment, or the store is away. */
+static void note_unknown (ChHomes *homes, const char *id)
+{
+  guint tries = GPOINTER_TO_UINT (g_hash_table_lookup (homes->unknown, id));
+  if (tries >= UNKNOWN_TRIES || g_hash_table_size (homes->unknown) >= UNKNOWN_MAX)
+    g_hash_table_remove (homes->unknown, id);
+  else
+    g_hash_table_insert (homes->unknown, g_strdup (id), GUINT_TO_POINTER (tries + 1));
+}
+
+static void look_for_unknown (ChHomes *homes)
+{
+  g_autofree char **ids = (char **) g_hash_table_get_keys_as_array (homes->unknown, NULL);
+  g_autoptr (GPtrArray) known = g_ptr_array_new_with_free_func (g_free);
+
+  for (guint i = 0; ids[i] != NULL; i++) {
+    if (ch_device_find (homes->core, ids[i]) != NULL)
+      g_ptr_array_add (known, g_strdup (ids[i]));
+    else
+      ch_home_know (homes->core, ids[i]);
+  }
+  for (guint i = 0; i < known->len; i++)
+    g_hash_table_remove (homes->unknown, g_ptr_array_index (known, i));
+}
+
 static void read_done (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
 {
@@ -243,7 +271,10 @@ static void read_done (ChPlugin *self, const ChTxResult *result, const GError *e
   ChDevice *device = ch_device_find (core, reading->id);
 
   g_hash_table_steal (reading->homes->reads, reading);
-  if (error == NULL && device == NULL && ch_tx_result_rows (result, 0) > 0) {
+  gboolean there = error == NULL && ch_tx_result_rows (result, 0) > 0;
+  if (!there && device == NULL && reading->known == NULL)
+    note_unknown (reading->homes, reading->id);
+  if (there && device == NULL) {
     device = ch_device_add (core, reading->id);
     device->orders_known = FALSE;
     ch_sessions_meet (core->sessions, device);
@@ -276,6 +307,18 @@ void ch_home_know (ChCore *core, const char *id)
   if (ch_device_id_is_valid (id) && ch_device_find (core, id) == NULL
       && core->services->store != NULL && g_hash_table_size (core->homes->reads) < 1000)
     ch_home_read (core, id, NULL, NULL);
+}
+
+ChDevice *ch_home_device (ChCore *core, const char *id)
+{
+  ChDevice *device = ch_device_find (core, id);
+  if (device != NULL || !ch_device_id_is_valid (id))
+    return device;
+  device = ch_device_add (core, id);
+  device->orders_known = FALSE;
+  ch_sessions_meet (core->sessions, device);
+  ch_home_read (core, id, NULL, NULL);
+  return device;
 }
 
 /* ---- the sweep ---- */
@@ -355,6 +398,7 @@ static void tick (ChPlugin *self, gpointer data)
     if (device != NULL && !device->orders_known && !ch_home_is_elsewhere (device))
       enqueue_load (device, device->conn != 0);
   }
+  look_for_unknown (homes);
   if (++homes->ticks % SWEEP_TICKS == 0 && homes->core->services->store != NULL
       && ch_sessions_are_several (homes->core->sessions))
     sweep (homes, homes->first_done ? ORPHAN_AGE_MS : 0);
@@ -376,6 +420,7 @@ ChHomes *ch_homes_new (ChCore *core)
   ChHomes *homes = g_new0 (ChHomes, 1);
   homes->core = core;
   homes->retry = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  homes->unknown = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   homes->reads = g_hash_table_new_full (NULL, NULL, g_free, NULL);
   return homes;
 }
@@ -383,6 +428,7 @@ ChHomes *ch_homes_new (ChCore *core)
 void ch_homes_free (ChHomes *homes)
 {
   g_hash_table_unref (homes->retry);
+  g_hash_table_unref (homes->unknown);
   g_hash_table_unref (homes->reads);
   g_free (homes);
 }

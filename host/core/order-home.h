@@ -42,6 +42,9 @@ gboolean ch_home_misses (ChDevice *device, const ChTxResult *result, GError **er
 /* Reads the device's row when only another instance knew it until now. */
 void ch_home_know (ChCore *core, const char *id);
 
+/* The record of a device of which a row was read: it may be new to this instance. */
+ChDevice *ch_home_device (ChCore *core, const char *id);
+
 typedef void (*ChHomeKnown) (ChCore *core, const char *id, const GError *error,
                              gpointer data);
 /*
