@@ -84,7 +84,9 @@ static gboolean is_ours (const ChOutCommand *cmd, const ChPort *port, gint64 bus
 {
   gboolean has_wire = wire_order != NULL && wire_order[0] != '\0';
 
-  if (cmd->business_no != 0 && business_no > 0)
+  gboolean numbered = ch_device_props (cmd->device)->order_key != CH_ORDER_KEY_DEVICE;
+
+  if (numbered && cmd->business_no != 0 && business_no > 0)
     return business_no == cmd->business_no;
   if (cmd->wire_order[0] != '\0' && has_wire)
     return g_str_equal (cmd->wire_order, wire_order);

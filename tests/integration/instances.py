@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Many instances on one PostgreSQL and one Redis: who holds a device, who sends, and what
+is left when one of them dies."""
+import os
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
+import several  # noqa: E402
+from bkv import Device  # noqa: E402
+from chargehost import main, wait_for  # noqa: E402
+from several import Several  # noqa: E402
+
+ID = '82241218000001'
+ROUNDS = int(os.environ.get('CHARGEHOST_TEST_ROUNDS', '1000'))
+QUICK = {'proto-bkv.min_spacing_ms': '10', 'proto-bkv.takeover_limit': '10000',
+         'tcp.flapping.enabled': 'false'}
+CHARGING, COMPLETED, FAILED, STOPPED, INTERRUPTED = 2, 3, 6, 7, 10
+
+
+class Instances(Several):
+    def two(self, **options):
+        return self.several(2, {**QUICK, **options})
+
+    def come(self, host, ident=ID, device=None):
+        """The device is bound at this instance, and has reported its ports."""
+        if device is None:
+            device = Device(host.device_port, ident)
+            self.ends.append(device.close)
+        device.port = host.device_port
+        device.connect()
+        device.status()
+        self.owner(host, ident)
+        return device
+
+    def owner(self, host, ident=ID):
+        wait_for(lambda: self.session(host, ident).get('server_id') == host.id,
+                 f'{ident} at {host.id}')
+
+    def session(self, host, ident=ID):
+        status, answer = host.get(f'/api/v1/sessions/{ident}')
+        return answer['data'] if status == 200 else {}
+
+    def start(self, host, order_no, wait_ms=0, port=0, ident=ID):
+        return host.post(f'/devices/{ident}/start_charge', {
+            'socket_no': 0, 'port_no': port, 'amount': 500, 'charge_mode': 1,
+            'duration_minutes': 10, 'order_no': order_no, 'wait_ms': wait_ms})
+
+    def stop(self, host, order_no, ident=ID):
+        return host.post(f'/devices/{ident}/stop_charge', {'order_no': order_no})
+
+    def commands(self, order_no, kind='StartCharge'):
+        return self.query(
+            f"SELECT status, result FROM outbound_queue WHERE order_no = '{order_no}' "
+            f"AND type = '{kind}'")
+
+
+class Routing(Instances):
+    def test_start_elsewhere(self):
+        """SES-11: accepted by one, sent once by the other."""
+        a, b = self.two()
+        device = self.come(a)
+        wait_for(lambda: self.session(b).get('server_id') == a.id, 'gw-2 to know')
+        status, answer = self.start(b, 'A1', wait_ms=5000)
+        self.assertIn(status, (200, 202), answer)
+        self.wait_state('A1', CHARGING)
+        self.assertEqual(len(device.controls()), 1)
+        for host in (a, b):     # read anywhere
+            order = host.data('/api/v1/orders/A1')
+            self.assertEqual(order['status'], 'charging')
+            ports = host.data(f'/api/v1/devices/{ID}/ports')['ports']
+            self.assertEqual(ports[0]['order_no'], 'A1', host.id)
+        self.assertEqual(self.start(b, 'A1')[1]['data']['duplicate'], True)
+        status, answer = self.start(b, 'A2')
+        self.assertEqual((status, answer['code']), (409, 40901), answer)
+        status, answer = self.stop(b, 'A1')
+        self.assertEqual(status, 202, answer)
+        self.wait_state('A1', STOPPED)
+        self.assertEqual(len(device.controls()), 2)
+
+    def test_query_elsewhere(self):
+        a, b = self.two()
+        self.come(a)
+        status, answer = b.post(f'/api/v1/third/devices/{ID}/query',
+                                {'socket_no': 0, 'wait_ms': 5000})
+        self.assertEqual(status, 200, answer)
+
+    def test_end_after_move(self):
+        """An order begins at one instance and ends at the other."""
+        a, b = self.two()
+        device = self.come(a)
+        self.start(a, 'A1')
+        self.wait_state('A1', CHARGING)
+        device.close()
+        self.come(b, device=device)
+        self.wait_state('A1', CHARGING)
+        device.finish(energy=120, minutes=3)
+        device.wait('end_ack')
+        self.wait_state('A1', COMPLETED)
+        self.assertEqual(self.state_of('A1')['energy_wh'], 120)
+        wait_for(lambda: a.data('/api/v1/orders/A1')['status'] == 'completed', 'gw-1 too')
+
+    def test_one_order(self):
+        """F39: a thousand starts of one port at two instances make one order."""
+        a, b = self.two()
+        self.come(a)
+        wait_for(lambda: self.session(b).get('server_id') == a.id, 'gw-2 to know')
+        results, lock, number = [], threading.Lock(), iter(range(ROUNDS))
+
+        def customer(host):
+            while True:
+                with lock:
+                    n = next(number, None)
+                if n is None:
+                    return
+                status, answer = self.start(host, f'S{n:05d}')
+                with lock:
+                    results.append((status, answer['code']))
+        crowd = [threading.Thread(target=customer, args=((a, b)[i % 2],)) for i in range(16)]
+        for one in crowd:
+            one.start()
+        for one in crowd:
+            one.join()
+        good = [r for r in results if r[0] in (200, 202)]
+        bad = {r for r in results if r[0] not in (200, 202)}
+        self.assertEqual(len(results), ROUNDS)
+        self.assertEqual(len(good), 1, bad)
+        self.assertEqual(bad, {(409, 40901)})
+        self.assertEqual(self.query('SELECT count(*) AS n FROM orders')[0]['n'], 1)
+
+    def test_alternating(self):
+        """TCP-40, F15: reconnects that alternate between two instances; the newest lives."""
+        hosts = self.two()
+        old = None
+        for n in range(ROUNDS):
+            new = Device(hosts[n % 2].device_port, ID)
+            new.connect()
+            if old is not None:
+                wait_for(lambda: old.closed, f'the end of connection {n - 1}')
+                old.close()
+            self.assertFalse(new.closed)
+            old = new
+        self.ends.append(old.close)
+        last = hosts[(ROUNDS - 1) % 2]
+        old.status()
+        self.owner(last)
+        status, answer = self.start(hosts[ROUNDS % 2], 'A1')
+        self.assertEqual(status, 202, answer)
+        self.wait_state('A1', CHARGING)
+        self.assertEqual(len(old.controls()), 1)
+
+    def test_end_twice(self):
+        """Acceptance 13: an end report repeated, and said at two instances at once."""
+        a, b = self.two()
+        device = self.come(a)
+        self.start(a, 'A1')
+        self.wait_state('A1', CHARGING)
+        twin = Device(b.device_port, ID)
+        self.ends.append(twin.close)
+        number = device.outlets[0, 0].number
+        twin.connect(quiet=True)
+        twin.heartbeat()
+        for _ in range(25):
+            for one in (device, twin):
+                try:
+                    one.end(number, 200, 4)
+                except OSError:
+                    pass
+        twin.wait('end_ack', 20)
+        self.wait_state('A1', COMPLETED)
+        events = self.query(
+            "SELECT event_type FROM events WHERE order_no = 'A1' "
+            "AND event_type IN ('charging.ended', 'order.completed')")
+        self.assertEqual(sorted(e['event_type'] for e in events),
+                         ['charging.ended', 'order.completed'])
+        self.assertEqual(self.query('SELECT count(*) AS n FROM orders')[0]['n'], 1)
+
+
+class Deaths(Instances):
+    def test_killed_before_ack(self):
+        """F25, F30: the one that sent dies; the start is not executed twice."""
+        a, b = self.two(**{'proto-bkv.pending_timeout_s': '60'})
+        device = self.come(a)
+        wait_for(lambda: self.session(b).get('server_id') == a.id, 'gw-2 to know')
+        began = []
+
+        def begin(control):     # it charges, and its answer is lost
+            device.outlets[control.place].charge(7)
+            began.append(control)
+        device.control = begin
+        status, answer = self.start(b, 'A1')
+        self.assertEqual(status, 202, answer)
+        wait_for(lambda: began, 'the start')
+        a.kill()
+        device.close()
+        self.come(b, device=device)
+        self.wait_state('A1', CHARGING)
+        self.assertEqual(len(began), 1)
+        wait_for(lambda: all(c['status'] in (2, 3) for c in self.commands('A1')),
+                 'the end of the start')
+        a.start()
+        device.end(7, 30, 2)
+        device.wait('end_ack')
+        self.wait_state('A1', COMPLETED)
+
+    def test_killed_before_execution(self):
+        """The same, but the device never executed it: it is sent again, once."""
+        a, b = self.two(**{'proto-bkv.pending_timeout_s': '60'})
+        device = self.come(a)
+        device.mute.add('control')
+        self.start(b, 'A1')
+        device.wait('control')
+        a.kill()
+        device.close()
+        device.mute.clear()
+        self.come(b, device=device)
+        self.wait_state('A1', CHARGING)
+        self.assertEqual(len(device.controls()), 2)
+
+    def test_orders_of_a_dead_one(self):
+        """SES-14: nobody comes back; the survivor keeps the orders and ends them."""
+        a, b = self.two(**{'proto-bkv.interrupted_max_s': '20',
+                           'orders.interrupted_grace_s': '5'})
+        device = self.come(a)
+        self.start(a, 'A1')
+        self.wait_state('A1', CHARGING)
+        a.kill()
+        device.close()
+        self.wait_state('A1', INTERRUPTED, seconds=90)
+        self.wait_state('A1', FAILED, seconds=90)
+        self.assertEqual(self.redis.ask('ZSCORE', 'servers', 'gw-1'), '')
+        self.assertEqual(self.redis.keys('session:server:gw-1:conns'), [])
+        b.data('/api/v1/orders/A1')
+
+    def test_rolling(self):
+        """One after the other is stopped and started: nothing is lost."""
+        hosts = self.two()
+        device = self.come(hosts[0])
+        self.start(hosts[0], 'A1')
+        self.wait_state('A1', CHARGING)
+        for leaving, staying in ((0, 1), (1, 0)):
+            self.assertEqual(hosts[leaving].stop(), 0)
+            device.close()
+            self.come(hosts[staying], device=device)
+            self.wait_state('A1', CHARGING)
+            hosts[leaving].start()
+        device.finish(energy=55, minutes=5)
+        self.wait_state('A1', COMPLETED)
+        self.assertEqual(self.state_of('A1')['energy_wh'], 55)
+        self.assertEqual(len(device.controls()), 1)
+
+
+if __name__ == '__main__':
+    if not several.are_there():
+        print('PostgreSQL, Redis or their plugins are missing')
+        sys.exit(several.SKIP)
+    main()

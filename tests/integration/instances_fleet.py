@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Three instances, 300 devices that wander between them, commands to any of them, and one
+killed every few seconds: every command has one end, every acknowledged charge end is
+stored once. CHARGEHOST_TEST_SECONDS is how long that goes on."""
+import collections
+import os
+import random
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
+import fleet  # noqa: E402
+import several  # noqa: E402
+from chargehost import Simulator, main, wait_for  # noqa: E402
+from driver import Driver  # noqa: E402
+from ledger import Ledger  # noqa: E402
+from several import Anyone, Balancer, Several  # noqa: E402
+
+GATEWAYS = int(os.environ.get('CHARGEHOST_TEST_GATEWAYS', '300'))
+SECONDS = float(os.environ.get('CHARGEHOST_TEST_SECONDS', '25'))
+OPTIONS = {**fleet.OPTIONS, 'proto-bkv.takeover_limit': '10000',
+           'tcp.flapping.enabled': 'false', 'http.max_connections': '2000'}
+
+
+class Wandering(Several):
+    def begin(self):
+        self.seed = int(os.environ.get('CHARGEHOST_TEST_SEED', time.time_ns() % 1000000))
+        print(f'# seed {self.seed}', flush=True)
+        self.random = random.Random(self.seed)
+        self.pause = threading.Event()
+        self.several(3, OPTIONS)
+        self.front = Balancer(self.hosts, self.seed)
+        self.ends.append(self.front.stop)
+        self.sim = Simulator(self.folder, self.front.port, GATEWAYS,
+                             fleet.SIM + ['--seed', str(self.seed)], self.log)
+        self.ends.append(self.sim.process.kill)
+        self.anyone = Anyone(self.hosts, self.seed)
+        self.drivers = [Driver(self.anyone, self.random.random(), GATEWAYS, name=name)
+                        for name in 'KL']
+        for driver in self.drivers:
+            driver.begin()
+            self.ends.append(driver.end)
+
+    def check_drivers(self):
+        for driver in self.drivers:
+            if driver.failure:
+                raise driver.failure
+
+    def disturb(self):
+        """One is killed and comes again; meanwhile devices wander."""
+        victim = self.random.choice(self.hosts)
+        self.pause.wait(self.random.uniform(1, 3))
+        self.front.move(0.1)
+        victim.kill()
+        self.pause.wait(self.random.uniform(0.2, 3))
+        victim.start()
+        self.check_drivers()
+
+    def quiet(self):
+        start = len(self.sim.process.lines)
+        self.sim.tell('status')
+        line = self.sim.process.expect(r'ends (\d+) made, (\d+) acknowledged', start=start)
+        return line.group(1) == line.group(2)
+
+    def open_orders(self):
+        return self.query('SELECT count(*) AS n FROM orders '
+                          'WHERE status IN (0,1,2,8,9,10)')[0]['n']
+
+    def open_commands(self):
+        return self.query('SELECT count(*) AS n FROM outbound_queue '
+                          'WHERE status IN (0,1)')[0]['n']
+
+    def finish(self):
+        for driver in self.drivers:
+            driver.end()
+        self.check_drivers()
+        wait_for(lambda: self.open_orders() == 0, 'the end of every order', 240)
+        wait_for(self.quiet, 'the last report', 90)
+        wait_for(lambda: self.open_commands() == 0, 'the end of every command', 180)
+        wait_for(lambda: not self.left_in_kv(), 'nothing left in the kv', 60)
+        for host in self.hosts:
+            self.assertEqual(host.stop(), 0)
+        self.sim.stop()
+
+    def left_in_kv(self):
+        keys = ['outbound:queue', 'outbound:delayed']
+        keys += [f'outbound:inflight:{host.id}' for host in self.hosts]
+        keys += self.redis.keys('outbound:processing:*') + self.redis.keys('outbound:dev:*')
+        return [key for key in keys if self.redis.ask('EXISTS', key) == '1'
+                and not self.only_queries(key)]
+
+    def only_queries(self, key):
+        """Periodic queries come and go."""
+        kind = self.redis.ask('TYPE', key)
+        ids = self.redis.ask(*(('HKEYS', key) if kind == 'hash'
+                               else ('ZRANGE', key, '0', '-1'))).split()
+        known = self.query("SELECT command_id FROM outbound_queue")
+        return not {row['command_id'] for row in known} & set(ids)
+
+    def check_commands(self, book):
+        """Every command has one end, and the kv tells the same one as the row."""
+        ends = collections.Counter(
+            row['message_id'] for row in self.query('SELECT message_id '
+                                                    'FROM outbound_dead_letters'))
+        for command, count in ends.items():
+            if count > 1:
+                book.fault(f'{count} dead letters of {command}')
+        for row in self.query('SELECT command_id, type, status, result '
+                              'FROM outbound_queue'):
+            if row['status'] not in (2, 3) or not row['result']:
+                book.fault(f'no end: {row}')
+
+    def check_all(self):
+        book = Ledger(self.anyone)
+        reports = self.sim.acknowledged()
+        book.check_terminal()
+        book.check_amounts()
+        book.check_events()
+        book.check_reports([report for report in reports if report['acknowledged']])
+        self.check_commands(book)
+        known = {order['order_no'] for order in book.orders}
+        for driver in self.drivers:
+            for order_no in driver.accepted - known:
+                book.fault(f'accepted, but not in the store: {order_no}')
+        for report in reports:
+            if not report['acknowledged']:
+                book.fault(f'never acknowledged: {report}')
+        self.log.seek(0)
+        for line in self.log:
+            if 'Sanitizer' in line or 'runtime error' in line or 'CRITICAL' in line:
+                book.fault(line.strip())
+        print(f'# {len(book.orders)} orders, {len(reports)} reports, '
+              f'{self.front.moved} connections cut', flush=True)
+        self.assertEqual(book.faults, [], '\n' + '\n'.join(book.faults[:40]))
+        self.assertGreater(len(reports), 0)
+
+    def test_wandering(self):
+        self.begin()
+        kills = 0
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            self.disturb()
+            kills += 1
+        print(f'# {kills} killed', flush=True)
+        self.finish()
+        self.check_all()
+
+
+if __name__ == '__main__':
+    if not several.are_there():
+        print('PostgreSQL, Redis or their plugins are missing')
+        sys.exit(several.SKIP)
+    main()
