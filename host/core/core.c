@@ -184,6 +184,7 @@ void ch_core_drain (ChCore *core, guint limit_ms, void (*done) (gpointer data),
 
 void ch_core_flush (ChCore *core)
 {
+  ch_peers_give_up (core->peers, NULL);
   ch_orders_flush_progress (core->orders);
   ch_facts_flush (core);
   ch_frame_logs_flush (core->frame_logs);

@@ -412,6 +412,26 @@ static void answered (ChPlugin *self, const char *channel, const char *text, gsi
 
 /* ---- life ---- */
 
+void ch_peers_give_up (ChPeers *peers, const char *server)
+{
+  g_autoptr (GPtrArray) lost = g_ptr_array_new_with_free_func (g_free);
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, peers->asks);
+  while (g_hash_table_iter_next (&iter, NULL, &value)) {
+    const Ask *ask = value;
+    if (server == NULL || g_str_equal (ask->server, server))
+      g_ptr_array_add (lost, g_strdup (ask->id));
+  }
+  for (guint i = 0; i < lost->len; i++) {
+    Ask *ask = ask_find (peers, g_ptr_array_index (lost, i));
+    if (ask != NULL)
+      refuse (ask, "the instance that holds the device has ended; the same order_no may"
+                   " be sent again");
+  }
+}
+
 void ch_peers_open (ChPeers *peers)
 {
   ChCore *core = peers->core;

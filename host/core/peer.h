@@ -14,6 +14,9 @@ void ch_peers_free (ChPeers *peers);
 /* Subscribes; before REST and D-Bus ask. */
 void ch_peers_open (ChPeers *peers);
 
+/* @server has ended or begun anew: what was asked of it has no answer. NULL: all. */
+void ch_peers_give_up (ChPeers *peers, const char *server);
+
 typedef enum {
   CH_PEER_START = 0,
   CH_PEER_STOP,

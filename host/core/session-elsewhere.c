@@ -8,6 +8,7 @@
  * A message: `bound SERVER DEVICE`, `lost SERVER DEVICE`, `up SERVER`, `down SERVER`.
  */
 #include "core/order-home.h"
+#include "core/peer.h"
 #include "core/session-private.h"
 #include <chargehost/clock.h>
 #include <chargehost/json.h>
@@ -130,6 +131,8 @@ static void heard (ChPlugin *self, const char *channel, const char *message, gsi
       || g_str_equal (words[1], my_id (sessions)))
     return;
   gboolean bound = g_str_equal (words[0], "bound");
+  if (g_str_equal (words[0], "up") || g_str_equal (words[0], "down"))
+    ch_peers_give_up (sessions->core->peers, words[1]);
   if (g_str_equal (words[0], "up"))
     ch_session_count_servers (sessions, MAX (sessions->n_servers, 2));
   else if (g_str_equal (words[0], "down"))

@@ -6,6 +6,7 @@
 #include "ch-build.h"
 #include "core/order-home.h"
 #include "core/outbound.h"
+#include "core/peer.h"
 #include "core/session-private.h"
 #include <chargehost/clock.h>
 #include <chargehost/error.h>
@@ -150,6 +151,7 @@ static void reap_won (ChPlugin *self, const ChKvReply *reply, const GError *erro
     ch_notice (self, "server %s is dead: taking over what it left", call->server);
     call->sessions->several = TRUE;
     ch_session_server_ended (call->sessions, call->server);
+    ch_peers_give_up (call->sessions->core->peers, call->server);
     ch_session_tell (call->sessions, "down", call->server, NULL);
     reap_sessions (call->sessions, call->server);
     ch_outbound_reap (call->sessions->core->outbound, call->server);
