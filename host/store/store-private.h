@@ -84,6 +84,14 @@ typedef struct {
   guint next;
 } ChTxColumns;
 
+/* What is to be said when it is committed, by the front. */
+typedef struct _ChTxNote ChTxNote;
+struct _ChTxNote {
+  ChTxNote *next;
+  const char *channel;
+  const char *payload;
+};
+
 /* A transaction from the first statement to the end of its completion. */
 struct _ChTxRun {
   ChResource resource; /* of the owner, while done is owed */
@@ -103,6 +111,7 @@ struct _ChTxRun {
   gboolean writes;
   gboolean is_rows;
   ChTxColumns columns;
+  ChTxNote *notes, *last_note;
   GError *error; /* first mistake; later the outcome */
 
   /* running: the driver's thread */
@@ -175,6 +184,7 @@ struct _ChStore {
   ChResource driver_use; /* tells when the driver's plugin stops */
 
   GHashTable *owners;     /* ChPlugin → ChStoreOwner */
+  GPtrArray *listeners;
   GPtrArray *in_order;    /* of ChStoreOwner with migrations */
   GHashTable *statements; /* "name\ntext" → ChStoreStatement */
   GHashTable *texts;      /* text → number */
@@ -213,6 +223,9 @@ void ch_store_prepare_run (ChTxRun *run, guint timeout_ms);
 /* From now on done is owed. */
 void ch_store_enlist (ChTxRun *run, ChTxDone done, gpointer user_data);
 void ch_store_join_backup (ChStore *store);
+void ch_store_listen_all (ChStore *store);
+void ch_store_listeners_clear (ChStore *store);
+void ch_store_deliver_notes (ChTxRun *run);
 void ch_store_read_keys (ChStore *store);
 void ch_store_add_metrics (ChStore *store);
 /* Counts, observes and logs a finished transaction. */

@@ -116,6 +116,7 @@ ChStore *ch_store_new (ChServices *services)
   pthread_mutex_init (&store->lock, NULL);
   default_keys (&store->keys);
   ch_store_statements_init (store);
+  store->listeners = g_ptr_array_new ();
   ch_store_add_metrics (store);
   return store;
 }
@@ -126,6 +127,7 @@ void ch_store_free (ChStore *store)
     return;
   ch_store_close (store);
   ch_store_discard_all (store);
+  ch_store_listeners_clear (store);
   ch_store_statements_clear (store);
   ch_owner_free (store->self);
   pthread_mutex_destroy (&store->lock);
@@ -210,8 +212,10 @@ gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin,
   store->driver = driver;
   store->driver_plugin = driver_plugin;
   ch_owner_link (driver_plugin, &store->driver_use, &driver_kind);
-  if (ch_store_migrate_all (store, error) && translate_all (store, error))
+  if (ch_store_migrate_all (store, error) && translate_all (store, error)) {
+    ch_store_listen_all (store);
     return TRUE;
+  }
   ch_store_close (store);
   return FALSE;
 }

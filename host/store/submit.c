@@ -254,6 +254,8 @@ static void finish (ChStore *store, ChTxRun *run)
   if (run->is_bulk && run->table == NULL)
     sum_bulk (run);
   run->finished = TRUE;
+  if (run->error == NULL)
+    ch_store_deliver_notes (run);
   if (run->abandoned || run->done == NULL) {
     ChStoreOwner *owner = ch_store_owner_ref (run->owner);
     order_remove (run);

@@ -200,6 +200,10 @@ void ch_tx_append (ChTx *tx, ChTx *other)
     run->is_rows = TRUE;
     run->columns = from->columns;
   }
+  if (from->notes != NULL) {
+    *(run->last_note != NULL ? &run->last_note->next : &run->notes) = from->notes;
+    run->last_note = from->last_note;
+  }
   run->params = NULL;
   swallow (run, from);
 }

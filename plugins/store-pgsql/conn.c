@@ -56,7 +56,9 @@ PgConn *pg_conn_new (Pg *pg, PgRole role, PgTarget *target, gboolean wait)
   conn->role = role;
   conn->target = target;
   conn->fd = -1;
-  conn->receive = role == PG_COPY ? pg_copy_receive : pg_conn_receive;
+  conn->receive = role == PG_COPY     ? pg_copy_receive
+                  : role == PG_LISTEN ? pg_listen_receive
+                                      : pg_conn_receive;
   conn->since_us = g_get_monotonic_time ();
   conn->ops = g_array_new (FALSE, FALSE, sizeof (PgOp));
   conn->refusals
@@ -185,6 +187,8 @@ static void end_session_script (PgConn *conn, gboolean in_recovery, gboolean can
   conn->state = PG_READY;
   conn->opened_us = conn->since_us = g_get_monotonic_time ();
   pg_pool_ready (conn);
+  if (conn->role == PG_LISTEN)
+    pg_listen_ready (conn);
   pg_loop_kick (conn->pg);
 }
 

@@ -252,6 +252,8 @@ struct _PgConn {
   enum { PG_COPY_TYPES, PG_COPY_ROWS, PG_COPY_PLACE } copy_step;
   GByteArray *copy_rows;
   gboolean copy_conflict;
+  gboolean asking;   /* LISTEN is on its way */
+  gboolean relisten; /* after a loss: listeners are told when it is through */
 };
 
 /* conn.c: life */
@@ -307,9 +309,11 @@ struct _Pg {
   GQueue bulks;         /* of PgUnit */
   GPtrArray *texts;     /* by ChPrepared.id: PgText */
   GHashTable *types;    /* table → column → Oid */
-  gboolean can_flush;   /* several transactions may share a sync */
-  guint outstanding;    /* units that are not complete */
-  guint64 written;      /* place in the log up to which this process has written */
+  GHashTable *channels; /* name → whether the server knows */
+  gboolean listened_before;
+  gboolean can_flush; /* several transactions may share a sync */
+  guint outstanding;  /* units that are not complete */
+  guint64 written;    /* place in the log up to which this process has written */
 
   PgParams params;
   PgRow row;
@@ -369,6 +373,11 @@ void pg_queue_write (Pg *pg, PgUnit *unit);
 void pg_copy_submit (Pg *pg, const char *table, const char *const *columns, ChTxRun *run);
 void pg_copy_begin (PgConn *conn, PgUnit *unit);
 void pg_copy_receive (PgConn *conn);
+
+/* listen.c */
+void pg_listen (Pg *pg, const char *channel, gboolean on);
+void pg_listen_ready (PgConn *conn);
+void pg_listen_receive (PgConn *conn);
 
 /* replica.c */
 gboolean pg_replicas_open (Pg *pg, GError **error);

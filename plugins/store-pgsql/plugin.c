@@ -27,6 +27,7 @@ static void clear (Pg *pg)
   g_clear_pointer (&pg->lanes, g_hash_table_unref);
   g_clear_pointer (&pg->texts, g_ptr_array_unref);
   g_clear_pointer (&pg->types, g_hash_table_unref);
+  g_clear_pointer (&pg->channels, g_hash_table_unref);
   g_clear_pointer (&pg->conns, g_ptr_array_unref);
   g_clear_pointer (&pg->replicas, g_ptr_array_unref);
   g_clear_pointer (&pg->down_reason, g_free);
@@ -48,6 +49,7 @@ static gboolean pgsql_open (ChPlugin *self, const ChStoreSettings *settings,
   if (!pg_options_read (&pg->options, self, settings, error))
     return FALSE;
   pg->lanes = g_hash_table_new_full (NULL, NULL, NULL, lane_free);
+  pg->channels = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   pg->types = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                      (GDestroyNotify) g_hash_table_unref);
   pg->texts = g_ptr_array_new_with_free_func (text_free);
@@ -114,6 +116,16 @@ static void pgsql_unlock (ChPlugin *self)
   pg_admin_unlock (ch_plugin_data (self));
 }
 
+static void pgsql_listen (ChPlugin *self, const char *channel, gboolean on)
+{
+  Pg *pg = ch_plugin_data (self);
+
+  if (!pg->open)
+    return;
+  pg_listen (pg, channel, on);
+  pg_pool_maintain (pg, g_get_monotonic_time ());
+}
+
 static void pgsql_stats (ChPlugin *self, ChStoreStats *stats)
 {
   Pg *pg = ch_plugin_data (self);
@@ -142,6 +154,7 @@ static const ChStoreDriver pgsql_driver = {
     .lock = pgsql_lock,
     .unlock = pgsql_unlock,
     .stats = pgsql_stats,
+    .listen = pgsql_listen,
 };
 
 static gboolean pgsql_start (ChPlugin *self, GError **error)

@@ -129,6 +129,8 @@ void pg_pool_maintain (Pg *pg, gint64 now_us)
     return;
   for (guint i = 0; i < pg->conns->len; i++)
     maintain_conn (g_ptr_array_index (pg->conns, i), now_us);
+  if (g_hash_table_size (pg->channels) > 0)
+    pg_pool_want (pg, PG_LISTEN, 1);
   if (pg->admin != NULL && !pg->held && pg_conn_is_idle (pg->admin)
       && now_us - pg->admin->since_us > pg->options.idle_ms * 1000)
     pg_admin_close (pg);

@@ -181,6 +181,41 @@ const guint8 *ch_tx_result_blob (const ChTxResult *r, guint st, guint row, const
 void ch_store_bulk_insert (ChPlugin *self, const char *table, const char *const *columns,
                            ChTx *rows, ChTxDone done, gpointer user_data);
 
+/* ---- notifications ------------------------------------------------------------------ */
+
+/**
+ * ChStoreNotified:
+ * @self: who listens
+ * @channel: the channel
+ * @payload: (nullable): what was said; %NULL: something may have been missed, look for
+ *   what is new
+ * @user_data: as given
+ */
+typedef void (*ChStoreNotified) (ChPlugin *self, const char *channel, const char *payload,
+                                 gpointer user_data);
+
+/**
+ * ch_store_listen:
+ * @self: who listens; until it stops
+ * @channel: small letters, digits and `_`, at most 63
+ * @func: called on the main loop for each ch_tx_notify() of a committed transaction, of
+ *   any instance when the database carries them (PostgreSQL)
+ * @user_data: for @func
+ */
+void ch_store_listen (ChPlugin *self, const char *channel, ChStoreNotified func,
+                      gpointer user_data);
+
+/**
+ * ch_tx_notify:
+ * @tx: a transaction
+ * @channel: the channel
+ * @payload: UTF-8, at most 7999 bytes
+ *
+ * When @tx has been committed, all that listen hear it; a transaction needs a statement
+ * besides. Equal ones of one transaction may arrive once.
+ */
+void ch_tx_notify (ChTx *tx, const char *channel, const char *payload);
+
 /* ---- the driver's side ------------------------------------------------------------ */
 
 typedef enum {
@@ -310,6 +345,9 @@ typedef struct {
  * @stats: figures for health and metrics
  * @backup: (nullable): write a consistent copy to a new file; called on a worker thread
  *
+ * @listen: (nullable): begins or ends to listen to a channel; what comes is given to
+ *   ch_store_notified(). %NULL: the front delivers within the process
+ *
  * Called on the main loop, except @backup. A read-only transaction may go to a reader or
  * a replica; the others of one lane keep their order. The driver keeps to the deadline
  * of a transaction, waiting included.
@@ -327,6 +365,17 @@ typedef struct {
   void (*unlock) (ChPlugin *self);
   void (*stats) (ChPlugin *self, ChStoreStats *stats);
   gboolean (*backup) (ChPlugin *self, const char *path, GError **error);
+  void (*listen) (ChPlugin *self, const char *channel, gboolean on);
 } ChStoreDriver;
+
+/**
+ * ch_store_notified:
+ * @driver: the driver
+ * @channel: (nullable): %NULL: all, with a @payload of %NULL
+ * @payload: (nullable): %NULL: something may have been missed
+ *
+ * On the main loop, never inside a function of the driver's table.
+ */
+void ch_store_notified (ChPlugin *driver, const char *channel, const char *payload);
 
 G_END_DECLS

@@ -428,6 +428,41 @@ static void test_name (void)
   bed_tear_down (&bed);
 }
 
+static void on_note (ChPlugin *self, const char *channel, const char *payload,
+                     gpointer data)
+{
+  Bed *bed = bed_of (self);
+  g_string_append_printf (bed->heard, "%s ", payload != NULL ? payload : "missed");
+}
+
+static gboolean has_heard (Bed *bed)
+{
+  if (bed->heard->len == 0) /* the server says it, until somebody hears */
+    g_free (postgres_ask (server, "SELECT pg_notify('news', 'said')"));
+  return bed->heard->len > 0;
+}
+
+static gboolean has_missed (Bed *bed)
+{
+  return strstr (bed->heard->str, "missed") != NULL;
+}
+
+/* A listener hears again after a loss, and that it may have missed something. */
+static void test_listen (void)
+{
+  Bed bed;
+
+  open_bed (&bed, NULL);
+  ch_store_listen (bed.user, "news", on_note, NULL);
+  wait_until (&bed, has_heard);
+  g_assert_false (has_missed (&bed));
+  terminate ();
+  wait_until (&bed, has_missed);
+  g_string_truncate (bed.heard, 0);
+  wait_until (&bed, has_heard);
+  bed_tear_down (&bed);
+}
+
 static void test_no_server (void)
 {
   g_autoptr (GError) error = NULL;
@@ -461,6 +496,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/store-pgsql/pool", test_pool);
   g_test_add_func ("/store-pgsql/exhausted", test_exhausted);
   g_test_add_func ("/store-pgsql/name", test_name);
+  g_test_add_func ("/store-pgsql/listen", test_listen);
   g_test_add_func ("/store-pgsql/no-server", test_no_server);
   int status = g_test_run ();
   postgres_free (server);

@@ -213,6 +213,58 @@ static void test_snapshot (Bed *bed)
   g_assert_null (strchr (bed->heard->str, '!'));
 }
 
+static void on_note (ChPlugin *self, const char *channel, const char *payload,
+                     gpointer data)
+{
+  g_string_append_printf (data, "%s=%s ", channel, payload != NULL ? payload : "missed");
+}
+
+static void say (Bed *bed, const char *no, const char *payload, const char *text)
+{
+  ChTx *tx = contract_tx (bed, "insert", no, 1);
+  ch_tx_notify (tx, "contract_news", payload);
+  bed_submit (bed, tx, text);
+}
+
+/* What a transaction says is heard when it is committed, and only then. */
+static void test_notify (Bed *bed)
+{
+  g_autoptr (GString) notes = g_string_new (NULL);
+  ChPlugin *other = ch_owner_new (&bed->services, "listener", NULL);
+  gint64 until_us = g_get_monotonic_time () + 20 * G_USEC_PER_SEC;
+
+  ch_store_listen (other, "contract_news", on_note, notes);
+  ch_store_listen (other, "contract_other", on_note, notes);
+  /* Until the driver listens: it may need a connection. */
+  for (guint i = 0; notes->len == 0; i++) {
+    g_autofree char *no = g_strdup_printf ("first%u", i);
+    say (bed, no, "first", "");
+    bed_wait (bed);
+    for (guint k = 0; k < 20; k++)
+      g_main_context_iteration (NULL, FALSE);
+    g_assert_cmpint (g_get_monotonic_time (), <, until_us);
+  }
+  bed_wait (bed);
+  g_string_truncate (notes, 0);
+  g_string_truncate (bed->heard, 0);
+  say (bed, "a", "one", "w");
+  say (bed, "a", "two", "x"); /* fails */
+  say (bed, "b", "three {\"x\": 'y'}", "w");
+  bed_wait (bed);
+  while (strstr (notes->str, "three") == NULL) {
+    g_main_context_iteration (NULL, FALSE);
+    g_assert_cmpint (g_get_monotonic_time (), <, until_us);
+  }
+  const char *one = strstr (notes->str, "contract_news=one ");
+  g_assert_nonnull (one);
+  g_assert_cmpstr (one, ==, "contract_news=one contract_news=three {\"x\": 'y'} ");
+  ch_owner_free (other);
+  g_string_truncate (notes, 0);
+  say (bed, "c", "nobody", "w");
+  bed_wait (bed);
+  g_assert_cmpuint (notes->len, ==, 0);
+}
+
 void contract_add_many (void)
 {
   contract_test ("order", test_order);
@@ -224,4 +276,5 @@ void contract_add_many (void)
   contract_test ("bulk", test_bulk);
   contract_test ("read-back", test_read_back);
   contract_test ("snapshot", test_snapshot);
+  contract_test ("notify", test_notify);
 }
