@@ -183,7 +183,7 @@ struct _ChStore {
   const ChStoreDriver *driver;
   ChResource driver_use; /* tells when the driver's plugin stops */
 
-  GHashTable *owners;     /* ChPlugin → ChStoreOwner */
+  GHashTable *owners; /* ChPlugin → ChStoreOwner */
   GPtrArray *listeners;
   GPtrArray *in_order;    /* of ChStoreOwner with migrations */
   GHashTable *statements; /* "name\ntext" → ChStoreStatement */
@@ -212,7 +212,8 @@ struct _ChStore {
 
 /* Delivers what is completed, a bounded number at a time. */
 void ch_store_drain (ChPlugin *self, gpointer store);
-/* Delivers everything that is completed; for close. Returns: whether there was anything */
+/* Delivers everything that is completed; for close. Returns: whether there was anything
+ */
 gboolean ch_store_drain_all (ChStore *store);
 /* The store is closed: what pauses before a repetition fails. */
 void ch_store_fail_waiting (ChStore *store);
