@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static guint count_fds (void)
 {
@@ -306,6 +307,77 @@ static void test_smuggling (void)
   world_close (&world);
 }
 
+/* libsoup would copy the answer once for each. */
+static void test_many_ranges (void)
+{
+  World world;
+  world_open_routes (&world, NULL);
+  g_autoptr (Client) client = client_new (&world.services, world.port);
+  g_autoptr (GString) ranges = g_string_new ("Range: bytes=0-");
+  for (guint i = 0; i < 9000; i++)
+    g_string_append (ranges, ",0-");
+  g_string_append (ranges, "\r\n");
+  client_request (client, "GET", "/large", ranges->str, NULL);
+  g_assert_cmpuint (client->status, ==, 200);
+  gsize whole = strlen (client->body);
+  client_request (client, "GET", "/large", NULL, NULL);
+  g_assert_cmpuint (strlen (client->body), ==, whole);
+  client_request (client, "GET", "/hello", "Range: bytes=99999-\r\n", NULL);
+  g_assert_cmpuint (client->status, ==, 200);
+  world_close (&world);
+}
+
+static void test_huge_headers (void)
+{
+  World world;
+  world_open_routes (&world, NULL);
+  g_autoptr (Client) client = client_new (&world.services, world.port);
+  g_autofree char *name = g_strnfill (150000, 'a');
+  g_autofree char *line = g_strconcat (name, ": b\r\n", NULL);
+  client_start (client, "GET", "/hello", line, NULL);
+  client_wait (client);
+  g_assert_cmpuint (client->status, ==, 400);
+  g_assert_cmpint (client_code (client), ==, 40000);
+  client_wait_closed (client);
+  world_close (&world);
+}
+
+/* What came of it would be JSON; but is it all? */
+static void test_cut_chunks (void)
+{
+  World world;
+  world_open_routes (&world, NULL);
+  g_autoptr (Client) client = client_new (&world.services, world.port);
+  client_send (client,
+               "POST /echo HTTP/1.1\r\nHost: x\r\n"
+               "Transfer-Encoding: chunked\r\n\r\n7\r\n{\"n\":1}\r\n",
+               -1);
+  world_settle (&world.services);
+  shutdown (client->fd, SHUT_WR);
+  client_wait_closed (client);
+  g_assert_cmpuint (client->in->len, ==, 0);
+  world_close (&world);
+}
+
+/* The rest of a request with bad chunks is no request, and is answered as one. */
+static void test_bad_rest (void)
+{
+  World world;
+  world_open_routes (&world, NULL);
+  g_autoptr (Client) client = client_new (&world.services, world.port);
+  client_send (client,
+               "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+               "no request\r\n\r\n",
+               -1);
+  client_wait (client);
+  g_assert_cmpuint (client->status, ==, 200);
+  client_wait (client);
+  g_assert_cmpuint (client->status, ==, 400);
+  g_assert_cmpint (client_code (client), ==, 40000);
+  client_wait_closed (client);
+  world_close (&world);
+}
+
 static void test_garbage (void)
 {
   static const char *const texts[] = {
@@ -354,6 +426,10 @@ int main (int argc, char **argv)
   g_test_add_func ("/http/conn/expect-continue", test_expect_continue);
   g_test_add_func ("/http/conn/many-malformed", test_many_malformed);
   g_test_add_func ("/http/conn/smuggling", test_smuggling);
+  g_test_add_func ("/http/conn/many-ranges", test_many_ranges);
+  g_test_add_func ("/http/conn/huge-headers", test_huge_headers);
+  g_test_add_func ("/http/conn/cut-chunks", test_cut_chunks);
+  g_test_add_func ("/http/conn/bad-rest", test_bad_rest);
   g_test_add_func ("/http/conn/garbage", test_garbage);
   return g_test_run ();
 }

@@ -78,6 +78,7 @@ void ch_http_conn_close (ChHttpConn *conn)
     return;
   g_autoptr (SoupServerMessage) msg = g_object_ref (conn->request.msg);
   ch_http_exchange_clear (&conn->request);
+  conn->gone = TRUE;
   g_autoptr (GIOStream) stream = soup_server_message_steal_connection (msg);
   if (stream != NULL)
     g_io_stream_close (stream, NULL, NULL);

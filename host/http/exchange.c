@@ -349,6 +349,8 @@ static void on_request_read (SoupServer *server, SoupServerMessage *msg, ChHttp 
 
   if (request->msg != msg)
     return;
+  /* libsoup would cut any answer into the ranges, copied as often as they are named. */
+  soup_message_headers_remove (soup_server_message_get_request_headers (msg), "Range");
   request->started_us = ch_clock_monotonic_us (http->services->clock);
   if (conn->phase == CH_HTTP_REFUSED) {
     soup_server_message_set_status (msg, request->status, NULL);

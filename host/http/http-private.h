@@ -124,7 +124,7 @@ struct _ChHttpConn {
   GInetAddress *address;
   char remote[CH_ADDRESS_SIZE]; /* without port */
   gboolean metrics_only;        /* of the listener */
-  gboolean gone;                /* the peer closed while idle */
+  gboolean gone;                /* the peer has, or is being, closed */
   gboolean hold;                /* headers wait for the body, to go out together */
   GByteArray *held;
   gsize held_done;

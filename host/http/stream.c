@@ -17,6 +17,7 @@
 
 #define HOLD_MAX (16 * 1024)
 #define NEVER_S 86400
+#define THROWN_READS 64
 
 G_DECLARE_FINAL_TYPE (HttpInput, http_input, HTTP, INPUT, GInputStream)
 G_DECLARE_FINAL_TYPE (HttpOutput, http_output, HTTP, OUTPUT, GOutputStream)
@@ -75,6 +76,12 @@ static gssize do_read (ChHttpConn *conn, void *buffer, gsize count, GError **err
   }
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     return fail (error, EAGAIN);
+  /* The end of a request that is not whole: libsoup would take it for that of a body in
+   * chunks. */
+  if (conn->phase == CH_HTTP_READ) {
+    conn->gone = TRUE;
+    return fail (error, n == 0 ? ECONNRESET : errno);
+  }
   if (conn->phase != CH_HTTP_IDLE)
     return n == 0 ? 0 : fail (error, errno);
   conn->gone = TRUE;
@@ -171,7 +178,8 @@ static gssize do_write (ChHttpConn *conn, const void *buffer, gsize count, GErro
 {
   if (conn->fd < 0)
     return fail (error, EPIPE);
-  if (conn->phase == CH_HTTP_READ && count > 12
+  /* An answer of libsoup's own, also to a request that came in one piece with another. */
+  if ((conn->phase == CH_HTTP_READ || conn->phase == CH_HTTP_IDLE) && count > 12
       && memcmp ((const char *) buffer + 9, "100", 3) != 0)
     ch_http_exchange_rejected (
         conn, (guint) g_ascii_strtoull ((const char *) buffer + 9, NULL, 10));
@@ -253,11 +261,25 @@ static GOutputStream *stream_output (GIOStream *stream)
   return G_OUTPUT_STREAM (HTTP_STREAM (stream)->output);
 }
 
+/* Closing with bytes unread resets the connection and takes the refusal back. */
+static void throw_away_input (int fd)
+{
+  char rest[4096];
+  for (guint i = 0; i < THROWN_READS; i++)
+    if (recv (fd, rest, sizeof rest, MSG_DONTWAIT) <= 0)
+      return;
+}
+
 static gboolean stream_close (GIOStream *stream, GCancellable *cancellable,
                               GError **error)
 {
   ChHttpConn *conn = HTTP_STREAM (stream)->conn;
   if (conn->fd >= 0) {
+    /* libsoup gives up headers that are too long without a word. */
+    if (conn->http != NULL && conn->phase == CH_HTTP_READ && !conn->gone)
+      ch_http_exchange_rejected (conn, 400);
+    if (conn->phase == CH_HTTP_REFUSED)
+      throw_away_input (conn->fd);
     ch_http_conn_closed (conn);
     close (conn->fd);
     conn->fd = -1;
