@@ -7,6 +7,7 @@
 #include "core/device-store.h"
 #include "core/facts.h"
 #include "core/frame-log.h"
+#include "core/journal.h"
 #include "core/metrics.h"
 #include "core/order-conflict.h"
 #include "core/order-flow.h"
@@ -58,6 +59,7 @@ ChCore *ch_core_new (ChServices *services)
   core->homes = ch_homes_new (core);
   core->peers = ch_peers_new (core);
   core->shared = ch_shared_new (core);
+  core->journal = ch_journal_new (core);
   ch_orders_connect_commands (core->orders);
   return core;
 }
@@ -76,6 +78,7 @@ void ch_core_free (ChCore *core)
   ch_bans_free (core->bans);
   g_hash_table_unref (core->devices);
   g_ptr_array_unref (core->gone_devices);
+  ch_journal_free (core->journal);
   ch_sessions_free (core->sessions);
   g_ptr_array_unref (core->guards);
   g_ptr_array_unref (core->starts_waiting);
@@ -112,10 +115,13 @@ gboolean ch_core_open_store (ChCore *core, GError **error)
       {0},
   };
   g_autofree ChStatement *statements = all_statements ();
-  return ch_store_register (core->self, migrations, statements, error)
-         && ch_devices_load (core, error) && ch_bans_open (core->bans, error)
-         && ch_orders_open (core->orders, error)
-         && ch_outbound_open (core->outbound, error);
+  if (!ch_store_register (core->self, migrations, statements, error)
+      || !ch_devices_load (core, error) || !ch_bans_open (core->bans, error)
+      || !ch_orders_open (core->orders, error)
+      || !ch_outbound_open (core->outbound, error))
+    return FALSE;
+  ch_journal_open (core->journal);
+  return TRUE;
 }
 
 gboolean ch_core_open_sessions (ChCore *core, GError **error)
@@ -169,6 +175,7 @@ void ch_core_start_monitors (ChCore *core)
 {
   ch_facts_start (core);
   ch_orders_start (core->orders);
+  ch_journal_start (core->journal);
   ch_homes_start (core->homes);
   ch_shared_start (core->shared);
   ch_port_sync_start (core);
@@ -191,9 +198,14 @@ void ch_core_flush (ChCore *core)
   ch_sessions_release (core->sessions);
 }
 
+void ch_core_store_closed (ChCore *core)
+{
+  ch_journal_close (core->journal);
+}
+
 guint ch_core_pending (ChCore *core)
 {
-  guint pending = core->starts_waiting->len;
+  guint pending = core->starts_waiting->len + ch_journal_pending (core->journal);
   GHashTableIter iter;
   gpointer value;
   g_hash_table_iter_init (&iter, core->devices);

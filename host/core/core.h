@@ -32,6 +32,7 @@ typedef struct _ChShared ChShared;
 typedef struct _ChPeers ChPeers;
 typedef struct _ChDeviceAdmin ChDeviceAdmin;
 typedef struct _ChBans ChBans;
+typedef struct _ChJournal ChJournal;
 
 /* Topics that the core publishes (gateway 1.11). */
 typedef struct {
@@ -58,6 +59,7 @@ struct _ChCore {
   ChCoreMetrics *metrics;
   ChDeviceAdmin *device_admin;
   ChBans *bans;
+  ChJournal *journal;
   GPtrArray *gone_devices;   /* of ChDevice, owned: deleted, perhaps still pointed to */
   GPtrArray *dirty_orders;   /* numbers of orders with new figures; owned */
   ChTimer save_timer;        /* identities wait for a batch */
@@ -69,7 +71,7 @@ struct _ChCore {
 };
 
 /* The core's own keys: devices, ports, sessions, orders, tariff, gateway, outbound,
- * events, cmd_log. */
+ * events, cmd_log, journal. */
 extern const ChConfigKey ch_core_config[];
 
 ChCore *ch_core_new (ChServices *services);
@@ -89,6 +91,8 @@ void ch_core_drain (ChCore *core, guint limit_ms, void (*done) (gpointer data),
                     gpointer data);
 /* Writes what is batched: last_seen, command log. */
 void ch_core_flush (ChCore *core);
+/* The store is closed: what it did not take any more is in the journal. Blocks. */
+void ch_core_store_closed (ChCore *core);
 /* Transactions of the core that have not been answered yet. */
 guint ch_core_pending (ChCore *core);
 

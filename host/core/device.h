@@ -105,6 +105,7 @@ struct _ChDevice {
   GQueue facts;          /* of ChFact */
   ChFact *fact_current;  /* the one that waits for the store */
   gboolean fact_running; /* one transaction in flight */
+  gint64 fact_said_ms;   /* wall clock, of a report that was in the journal; else 0 */
   ChConn paused_conn;    /* connection whose reads are paused for it, 0 none */
   /* commands (outbound.c) */
   guint32 next_msg_id;

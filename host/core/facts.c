@@ -36,6 +36,7 @@ static void run_waiting (ChDevice *device)
     ChFact *fact = link->data;
     device->fact_running = TRUE;
     device->fact_current = fact;
+    device->fact_said_ms = 0;
     if (!fact->run (device, fact))
       return;
     device->fact_current = NULL;
@@ -89,10 +90,15 @@ void ch_facts_discard (ChDevice *device)
   }
 }
 
+gint64 ch_fact_said_ms (const ChDevice *device)
+{
+  return device->fact_said_ms != 0 ? device->fact_said_ms
+                                   : ch_wall_ms (device->core->self);
+}
+
 /* ---- who states it ---- */
 
-/* The device of a fact: known, and bound to the connection on which it was said. */
-static ChDevice *speaking (ChPlugin *self, ChConn conn, const char *id)
+ChDevice *ch_fact_speaker (ChPlugin *self, ChConn conn, const char *id)
 {
   ChDevice *device = ch_device_find (ch_core_of (self), id);
   return device != NULL && device->conn == conn && conn != 0 ? device : NULL;
@@ -190,7 +196,7 @@ static gboolean take_text (ChCore *core, char **field, const char *value)
 void ch_device_registered (ChPlugin *self, ChConn conn, const char *id,
                            const ChRegistered *fact)
 {
-  ChDevice *device = speaking (self, conn, id);
+  ChDevice *device = ch_fact_speaker (self, conn, id);
   if (device == NULL
       || !ch_session_identity (device->core->sessions, device, conn, fact->iccid))
     return;
@@ -229,7 +235,7 @@ void ch_device_registered (ChPlugin *self, ChConn conn, const char *id,
 void ch_device_heartbeat (ChPlugin *self, ChConn conn, const char *id,
                           const ChHeartbeat *fact)
 {
-  ChDevice *device = speaking (self, conn, id);
+  ChDevice *device = ch_fact_speaker (self, conn, id);
   if (device == NULL)
     return;
   ChCore *core = device->core;
@@ -283,7 +289,7 @@ static gboolean nothing_waits (const ChDevice *device)
 void ch_port_update (ChPlugin *self, ChConn conn, const char *id,
                      const ChPortUpdate *fact)
 {
-  ChDevice *device = speaking (self, conn, id);
+  ChDevice *device = ch_fact_speaker (self, conn, id);
   if (device == NULL)
     return;
   if (nothing_waits (device)) {
@@ -322,7 +328,7 @@ static gboolean run_progress (ChDevice *device, ChFact *fact)
 void ch_order_progress (ChPlugin *self, ChConn conn, const char *id,
                         const ChOrderProgress *fact)
 {
-  ChDevice *device = speaking (self, conn, id);
+  ChDevice *device = ch_fact_speaker (self, conn, id);
   if (device == NULL)
     return;
   ProgressJob *job = g_new0 (ProgressJob, 1);
@@ -333,213 +339,6 @@ void ch_order_progress (ChPlugin *self, ChConn conn, const char *id,
     g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
     job->progress.wire_order = job->wire_order;
   }
-  ch_fact_enqueue (device, &job->fact);
-}
-
-/* ---- durable facts ---- */
-
-/* What must be told to the protocol when the transaction is through. */
-typedef struct {
-  ChPlugin *driver;
-  gint life; /* of the driver: one that was restarted does not know the data */
-  ChConn conn;
-  ChFactDone done;
-  gpointer user_data;
-} Told;
-
-typedef struct {
-  ChFact fact;
-  Told told;
-  ChOrderStarted started;
-  char wire_order[CH_WIRE_ORDER_SIZE];
-  char order_no[CH_ORDER_NO_SIZE];
-  char *card_no;
-  json_t *metadata;
-} StartedJob;
-
-typedef struct {
-  ChFact fact;
-  Told told;
-  ChOrderEnded ended;
-  char wire_order[CH_WIRE_ORDER_SIZE];
-  char order_no[CH_ORDER_NO_SIZE];
-  char *card_no;
-  char *dedup_key;
-  json_t *metadata;
-} EndedJob;
-
-/* Also when the connection is gone: the protocol has its data to free. */
-static void tell_now (const Told *told, const GError *error)
-{
-  ChRunnerFrame frame;
-
-  if (told->done != NULL && told->life == g_atomic_int_get (&told->driver->life)
-      && ch_runner_enter (told->driver, "fact done", &frame)) {
-    told->done (told->driver, told->conn, error, told->user_data);
-    ch_runner_leave (&frame);
-  }
-}
-
-static void tell (ChDevice *device, const GError *error, gpointer data)
-{
-  g_autofree Told *told = data;
-  tell_now (told, error);
-}
-
-static Told told_of (ChPlugin *self, ChConn conn, ChFactDone done, gpointer user_data)
-{
-  return (Told) {self, g_atomic_int_get (&self->life), conn, done, user_data};
-}
-
-/* Said on a connection that is not (any more) the device's: nothing is stored. */
-static void tell_nobody (ChPlugin *self, ChConn conn, ChFactDone done, gpointer user_data)
-{
-  g_autoptr (GError) error
-      = g_error_new_literal (CH_CORE_ERROR, CH_CORE_ERROR_DEVICE_OFFLINE,
-                             "the device is not bound to this connection");
-  const Told told = told_of (self, conn, done, user_data);
-  tell_now (&told, error);
-}
-
-/* Said here, but another instance has the device now: it will be said again there. */
-static gboolean has_left (const ChDevice *device, const Told *told)
-{
-  if (!ch_home_is_elsewhere (device))
-    return FALSE;
-  g_autoptr (GError) error
-      = g_error_new_literal (CH_CORE_ERROR, CH_CORE_ERROR_DEVICE_OFFLINE,
-                             "the device is connected to another instance");
-  tell_now (told, error);
-  return TRUE;
-}
-
-/* Whoever runs the job owes the completion from now on. */
-static Told *take_told (Told *told)
-{
-  Told *taken = g_memdup2 (told, sizeof *told);
-  told->done = NULL;
-  return taken;
-}
-
-/* The job never came to run: its device went. */
-static void drop_told (const Told *told)
-{
-  if (told->done == NULL || told->driver->services->gateway == NULL)
-    return;
-  g_autoptr (GError) error = g_error_new_literal (
-      CH_CORE_ERROR, CH_CORE_ERROR_DEVICE_OFFLINE, "the device is gone");
-  tell_now (told, error);
-}
-
-static gboolean run_started (ChDevice *device, ChFact *fact)
-{
-  StartedJob *job = (StartedJob *) fact;
-  if (has_left (device, &job->told))
-    return TRUE;
-  ch_orders_started (device->core->orders, device, &job->started, tell,
-                     take_told (&job->told));
-  return FALSE;
-}
-
-static void free_started (ChFact *fact)
-{
-  StartedJob *job = (StartedJob *) fact;
-  drop_told (&job->told);
-  g_free (job->card_no);
-  json_decref (job->metadata);
-  g_free (job);
-}
-
-void ch_order_started (ChPlugin *self, ChConn conn, const char *id,
-                       const ChOrderStarted *fact, ChFactDone done, gpointer user_data)
-{
-  ChDevice *device = speaking (self, conn, id);
-  if (device == NULL) {
-    tell_nobody (self, conn, done, user_data);
-    return;
-  }
-  StartedJob *job = g_new0 (StartedJob, 1);
-  job->fact.run = run_started;
-  job->fact.free = free_started;
-  job->told = told_of (self, conn, done, user_data);
-  job->started = *fact;
-  if (fact->wire_order != NULL) {
-    g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
-    job->started.wire_order = job->wire_order;
-  }
-  if (fact->order_no != NULL) {
-    g_strlcpy (job->order_no, fact->order_no, sizeof job->order_no);
-    job->started.order_no = job->order_no;
-  }
-  job->started.card_no = job->card_no = g_strdup (fact->card_no);
-  job->started.metadata = job->metadata
-      = fact->metadata != NULL ? json_deep_copy (fact->metadata) : NULL;
-  ch_fact_enqueue (device, &job->fact);
-}
-
-static gboolean run_ended (ChDevice *device, ChFact *fact)
-{
-  EndedJob *job = (EndedJob *) fact;
-  if (has_left (device, &job->told))
-    return TRUE;
-  ch_orders_ended (device->core->orders, device, &job->ended, tell,
-                   take_told (&job->told));
-  return FALSE;
-}
-
-static void free_ended (ChFact *fact)
-{
-  EndedJob *job = (EndedJob *) fact;
-  drop_told (&job->told);
-  g_clear_pointer (&job->ended.statements, ch_tx_free);
-  g_free (job->card_no);
-  g_free (job->dedup_key);
-  json_decref (job->metadata);
-  g_free (job);
-}
-
-/* DUP-01: the key that all copies of one report share. */
-static char *default_end_key (const char *id, const ChOrderEnded *fact)
-{
-  g_autofree char *key
-      = fact->wire_order != NULL && *fact->wire_order != '\0'
-            ? g_strdup (fact->wire_order)
-            : g_strdup_printf ("%04X", fact->business_no == CH_UNSET
-                                           ? 0u
-                                           : (guint) fact->business_no & 0xffffu);
-  return g_strdup_printf ("end:%s:%d:%d:%s:%" G_GINT64_FORMAT ":%" G_GINT64_FORMAT, id,
-                          fact->socket_no, fact->port_no, key, fact->energy_wh,
-                          fact->duration_s);
-}
-
-void ch_order_ended (ChPlugin *self, ChConn conn, const char *id,
-                     const ChOrderEnded *fact, ChFactDone done, gpointer user_data)
-{
-  ChDevice *device = speaking (self, conn, id);
-  if (device == NULL) {
-    g_clear_pointer ((ChTx **) &((ChOrderEnded *) fact)->statements, ch_tx_free);
-    tell_nobody (self, conn, done, user_data);
-    return;
-  }
-  EndedJob *job = g_new0 (EndedJob, 1);
-  job->fact.run = run_ended;
-  job->fact.free = free_ended;
-  job->told = told_of (self, conn, done, user_data);
-  job->ended = *fact;
-  if (fact->wire_order != NULL) {
-    g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
-    job->ended.wire_order = job->wire_order;
-  }
-  if (fact->order_no != NULL) {
-    g_strlcpy (job->order_no, fact->order_no, sizeof job->order_no);
-    job->ended.order_no = job->order_no;
-  }
-  job->ended.card_no = job->card_no = g_strdup (fact->card_no);
-  job->dedup_key
-      = fact->dedup_key != NULL ? g_strdup (fact->dedup_key) : default_end_key (id, fact);
-  job->ended.dedup_key = job->dedup_key;
-  job->ended.metadata = job->metadata
-      = fact->metadata != NULL ? json_deep_copy (fact->metadata) : NULL;
   ch_fact_enqueue (device, &job->fact);
 }
 

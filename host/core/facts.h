@@ -33,6 +33,11 @@ void ch_fact_finish (ChDevice *device);
 /* Frees what waits (the device goes). */
 void ch_facts_discard (ChDevice *device);
 
+/* The device of a fact: known, and bound to the connection on which it was said. */
+ChDevice *ch_fact_speaker (ChPlugin *self, ChConn conn, const char *id);
+/* When the running fact was said: now, unless it waited in the journal. Wall clock. */
+gint64 ch_fact_said_ms (const ChDevice *device);
+
 /* The reads of a connection that its queue had paused go on. */
 void ch_facts_resume (ChDevice *device);
 

@@ -350,7 +350,7 @@ static void committed (ChPlugin *self, const ChTxResult *result, const GError *e
   if (error != NULL) {
     if (change->stop_prepared)
       ch_outbound_discard (core->outbound, change->next.stop_command_id);
-    ch_log (self, CH_LOG_WARNING,
+    ch_log (self, device->fact_said_ms != 0 ? CH_LOG_DEBUG : CH_LOG_WARNING,
             CH_LOG_FIELDS ("order_no", order->d.order_no, "device", order->device->id),
             "%s not stored: %s", ch_order_event_name (change->event), error->message);
     gboolean in_memory = ch_orders_find (core->orders, order->d.order_no) == order;

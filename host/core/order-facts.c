@@ -122,7 +122,7 @@ static void end_order (Pending *p, ChOrder *order)
     settle_fact (p, NULL);
     return;
   }
-  ch_order_settle_report (order, &change->next, fact, ch_wall_ms (core->self));
+  ch_order_settle_report (order, &change->next, fact, ch_fact_said_ms (p->device));
   change->next.provisional = fact->inferred;
   if (order->d.wire_order[0] == '\0' && p->lookup_source != NULL
       && g_str_equal (p->lookup_source, "port_fallback"))
@@ -172,7 +172,7 @@ static void start_order (Pending *p, ChOrder *order)
   case CH_ORDER_CONFIRMED: {
     ChChange *change
         = ch_change_begin (order, CH_ORDER_EVENT_STARTED, "device", "started");
-    change->next.start_time = ch_order_credible_start (p->device->core->self, p->started);
+    change->next.start_time = ch_order_credible_start (p->device, p->started);
     change->next.ack_at = ch_wall_ms (p->device->core->self);
     take_numbers (p, order, &change->next);
     if (has_key (p))
@@ -429,6 +429,13 @@ static gboolean last_is_meant (Pending *p, const ChTxResult *result)
   return order != NULL;
 }
 
+/* Its device went there while the report was in the journal: the row is ended here. */
+static gboolean is_restated_for_another (const Pending *p)
+{
+  return p->ended != NULL && p->device->fact_said_ms != 0
+         && ch_home_is_elsewhere (p->device);
+}
+
 static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
 {
@@ -440,15 +447,20 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
   if (named_has_ended (p, result))
     return;
   g_autoptr (GError) missing = NULL;
-  if (p->ended != NULL && ch_home_misses (p->device, result, &missing)) {
+  if (p->ended != NULL && !is_restated_for_another (p)
+      && ch_home_misses (p->device, result, &missing)) {
     settle_fact (p, missing); /* not answered, so it will be said again */
     return;
   }
   for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
     ChOrder *order = ch_order_new (p->device);
     ch_order_read (order, result, 0, row);
-    if (ch_order_status_is_active ((ChOrderStatus) order->d.status)
-        || (p->started != NULL && !order->d.provisional)) {
+    gboolean active = ch_order_status_is_active ((ChOrderStatus) order->d.status);
+    if (active && is_restated_for_another (p)) {
+      end_order (p, order);
+      return;
+    }
+    if (active || (p->started != NULL && !order->d.provisional)) {
       ch_order_free (order); /* elsewhere, or a number used again */
       continue;
     }
@@ -499,6 +511,14 @@ static void look_up (Pending *p)
   ch_tx_bind_int (tx, "socket_no", socket_of (p));
   ch_tx_bind_int (tx, "port_no", port_of (p));
   ch_tx_submit (tx, 0, looked_up, p);
+}
+
+ChOrder *ch_orders_reported (ChDevice *device, const ChOrderStarted *started,
+                             const ChOrderEnded *ended)
+{
+  Pending p = {.device = device, .started = started, .ended = ended};
+  ChOrder *order = active_by_key (&p, order_no_of (&p));
+  return order != NULL ? order : active_by_port (&p);
 }
 
 void ch_orders_ended (ChOrders *orders, ChDevice *device, const ChOrderEnded *fact,

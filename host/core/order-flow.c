@@ -101,8 +101,8 @@ static gboolean run_event (ChDevice *device, ChFact *fact)
 {
   EventJob *job = (EventJob *) fact;
   ChOrder *order = ch_orders_find (device->core->orders, job->order_no);
-  if (order == NULL || order->device != device)
-    return TRUE;
+  if (order == NULL || order->device != device || order->is_journalled)
+    return TRUE; /* the journal knows how it goes on */
   return !ch_order_apply (order, job->event, job->by, job->reason);
 }
 

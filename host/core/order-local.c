@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/order-local.h"
 #include "core/order-change.h"
+#include "core/facts.h"
 #include "core/order-store.h"
 #include <chargehost/clock.h>
 #include <chargehost/id.h>
 #include <chargehost/json.h>
 
-gint64 ch_order_credible_start (ChPlugin *self, const ChOrderStarted *fact)
+gint64 ch_order_credible_start (const ChDevice *device, const ChOrderStarted *fact)
 {
-  gint64 now = ch_wall_ms (self), said = fact->started_at_ms;
+  gint64 now = ch_fact_said_ms (device), said = fact->started_at_ms;
   return said != CH_UNSET && ABS (said - now) <= 300000 ? said : now;
 }
 
@@ -41,7 +42,7 @@ static ChOrder *make_started (ChDevice *device, const ChOrderStarted *fact)
   ChOrderData *d = &order->d;
 
   d->status = CH_ORDER_CHARGING;
-  d->start_time = ch_order_credible_start (device->core->self, fact);
+  d->start_time = ch_order_credible_start (device, fact);
   d->target_duration_s = fact->target_duration_s;
   d->target_energy_wh = fact->target_energy_wh;
   if (fact->charge_mode != CH_UNSET && fact->charge_mode >= 1 && fact->charge_mode <= 4)
@@ -61,7 +62,7 @@ static ChOrder *make_ended (ChDevice *device, const ChOrderEnded *fact)
   g_strlcpy (d->lookup_source, "none", sizeof d->lookup_source);
   order->card_no = g_strdup (fact->card_no);
   order->metadata = fact->metadata != NULL ? ch_json_dump (fact->metadata) : NULL;
-  ch_order_settle_report (order, d, fact, d->created_at);
+  ch_order_settle_report (order, d, fact, ch_fact_said_ms (device));
   g_strlcpy (d->failure_reason, "no_matching_order", sizeof d->failure_reason);
   ch_core_alarm (device->core, device->id, d->socket_no, d->port_no, "no_matching_order",
                  CH_ALARM_WARNING, TRUE, "A charge ended that no order asked for", NULL,

@@ -6,7 +6,7 @@
 #include "core/order.h"
 
 /* When the charge began: as the device says, if that can be. */
-gint64 ch_order_credible_start (ChPlugin *self, const ChOrderStarted *fact);
+gint64 ch_order_credible_start (const ChDevice *device, const ChOrderStarted *fact);
 /* The order of such a charge, from the one fact that tells of it. (transfer full) */
 ChOrder *ch_order_local_new (ChDevice *device, const ChOrderStarted *started,
                              const ChOrderEnded *ended);

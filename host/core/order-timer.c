@@ -4,6 +4,7 @@
  * state; when it fires, the device's queue looks what is due. Times come from the
  * protocol's properties (gateway 0.4). Monotonic only.
  */
+#include "core/journal.h"
 #include "core/order-alarms.h"
 #include "core/order-flow.h"
 #include "core/outbound.h"
@@ -250,6 +251,10 @@ static gboolean run_timer (ChDevice *device, ChFact *fact)
   ChOrder *order = ch_orders_find (device->core->orders, job->order_no);
   if (order == NULL)
     return TRUE;
+  if (ch_journal_holds (device)) { /* what was reported comes first */
+    ch_wheel_arm (device->core->services->reactor, &order->timer, RETRY_MS);
+    return TRUE;
+  }
   gint64 now_ms = ch_now_ms (device->core->self);
   Due due = next_due (order);
   gboolean busy = FALSE;

@@ -69,6 +69,7 @@ struct _ChOrder {
   gint64 published_event_ms; /* charging.progress */
   gboolean number_is_device;
   gboolean progress_dirty;
+  gboolean is_journalled; /* its next change waits in the journal */
   gboolean began_cancelling; /* C5: it began while it was being cancelled */
 };
 

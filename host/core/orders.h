@@ -29,6 +29,9 @@ void ch_orders_progress (ChOrders *orders, ChDevice *device, const ChOrderProgre
  * NULL) or failed; memory has changed by then, events are published after @next.
  */
 typedef void (*ChFactNext) (ChDevice *device, const GError *error, gpointer data);
+/* The order in memory that a report is about, NULL when there is none; one is given. */
+ChOrder *ch_orders_reported (ChDevice *device, const ChOrderStarted *started,
+                             const ChOrderEnded *ended);
 void ch_orders_started (ChOrders *orders, ChDevice *device, const ChOrderStarted *fact,
                         ChFactNext next, gpointer data);
 void ch_orders_ended (ChOrders *orders, ChDevice *device, const ChOrderEnded *fact,

@@ -207,6 +207,8 @@ static void clear (ChDaemon *daemon)
   g_clear_pointer (&s->http, ch_http_free);
   if (s->store != NULL)
     ch_store_close (s->store);
+  if (s->core != NULL)
+    ch_core_store_closed (s->core);
   if (s->kv != NULL)
     ch_kv_close (s->kv); /* their drivers are plugins: close before these stop */
   if (s->plugins != NULL)

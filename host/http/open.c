@@ -2,6 +2,7 @@
 /* What the server serves in a whole host: rows, keys, the core's routes, health. */
 #include "base/config-tables.h"
 #include "core/core.h"
+#include "core/journal.h"
 #include "core/outbound.h"
 #include "http/api.h"
 #include "http/health.h"
@@ -28,6 +29,12 @@ static ChHealthStatus check_outbound (ChPlugin *self, json_t *details,
     return CH_HEALTH_HEALTHY;
   *message = "many commands wait";
   return CH_HEALTH_DEGRADED;
+}
+
+static ChHealthStatus check_journal (ChPlugin *self, json_t *details,
+                                     const char **message)
+{
+  return ch_journal_health (ch_core_of (self)->journal, details, message);
 }
 
 static gboolean may_store_secrets (ChHttp *http, GError **error)
@@ -70,6 +77,7 @@ gboolean ch_http_open (ChHttp *http, GError **error)
       return FALSE;
   http->health->count_online = count_online;
   ch_http_add_check (self, "outbound", check_outbound);
+  ch_http_add_check (self, "journal", check_journal);
   ch_http_health_init (http);
   return TRUE;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "queue-fixture.h"
 #include "core/bans.h"
+#include "core/journal.h"
 #include "core/orders.h"
 #include <chargehost/chargehost.h>
 
@@ -266,6 +267,7 @@ void queue_stop (Queue *queue)
 
   /* As the daemon: what waits for the store is answered while all others still live. */
   ch_store_close (s->store);
+  ch_core_store_closed (s->core);
   ch_kv_close (s->kv);
   ch_owner_free (queue->caller);
   ch_gateway_free (s->gateway);
@@ -335,6 +337,9 @@ static void declare (Queue *queue, const char *const *options)
   ch_config_declare (config, "proto-lines", ch_gateway_property_keys ());
   ch_config_declare (config, "", ch_kv_config);
   configure_store (queue, config);
+  g_autofree char *journal = g_strconcat ("journal.path=", queue->folder, NULL);
+  if (!ch_config_add_option (config, journal, &error))
+    g_error ("%s", error->message);
   for (gsize i = 0; options != NULL && options[i] != NULL; i++)
     if (!ch_config_add_option (config, options[i], &error))
       g_error ("%s", error->message);
@@ -405,7 +410,8 @@ static gboolean is_busy (Queue *queue)
 {
   ChStoreStats stats = {0};
   ch_store_stats (queue->services.store, &stats);
-  return stats.queued > queue->held->len;
+  return stats.queued > queue->held->len
+         || ch_journal_pending (queue->services.core->journal) > 0;
 }
 
 void queue_settle (Queue *queue)

@@ -36,6 +36,7 @@ typedef struct {
   gsize padding;             /* bytes added to each command, to fill a connection */
   ChStoreDriver store_layer; /* over the real one: it can hold writes back */
   gboolean hold;
+  gboolean is_away; /* it answers nobody: there is no connection */
   GPtrArray *held;      /* of ChTxRun */
   gboolean with_orders; /* the core's own hooks and timers instead of the test's */
 } Queue;
@@ -83,6 +84,8 @@ void queue_store_layer (Queue *queue, const ChStoreDriver *driver);
 void queue_hold (Queue *queue);
 /* It gets them now; or (@lost) its connection was lost before it got any. */
 void queue_release (Queue *queue, gboolean lost);
+/* From now on every transaction fails at once, until it is back. */
+void queue_away (Queue *queue, gboolean is_away);
 /* Changes the database behind the core's back. */
 void queue_change (Queue *queue, const char *sql);
 /* queue-facts.c: a line that states a fact of a port or a charge. */

@@ -6,7 +6,11 @@
 static void hold_or_submit (ChPlugin *self, ChTxRun *run)
 {
   Queue *queue = (Queue *) self->services; /* its first member */
-  if (queue->hold && !ch_tx_run_read_only (run))
+  if (queue->is_away)
+    ch_tx_run_complete (run, -1,
+                        g_error_new_literal (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
+                                             "there is no connection"));
+  else if (queue->hold && !ch_tx_run_read_only (run))
     g_ptr_array_add (queue->held, run);
   else
     self->info->store_driver->submit (self, run);
@@ -16,6 +20,12 @@ void queue_store_layer (Queue *queue, const ChStoreDriver *driver)
 {
   queue->store_layer = *driver;
   queue->store_layer.submit = hold_or_submit;
+}
+
+void queue_away (Queue *queue, gboolean is_away)
+{
+  queue_settle (queue);
+  queue->is_away = is_away;
 }
 
 void queue_hold (Queue *queue)
