@@ -26,8 +26,20 @@ void ch_journal_unmark (ChDevice *device)
 
 /* ---- writing ---- */
 
+static void write_free (Write *write)
+{
+  if (write->drop != NULL)
+    write->drop (write->data);
+  g_free (write->write.text);
+  g_free (write);
+}
+
 static void write_it (ChJournal *journal, Write *write)
 {
+  if (journal->file == NULL) { /* closed: what is not marked is stated again */
+    write_free (write);
+    return;
+  }
   journal->writing++;
   ch_journal_file_append (journal->file, &write->write);
 }
@@ -73,14 +85,6 @@ void ch_journal_write_aside (ChJournal *journal, ChJournalRecord *record, char *
   write->write.size = strlen (text);
   write->record = record;
   write_it (journal, write);
-}
-
-static void write_free (Write *write)
-{
-  if (write->drop != NULL)
-    write->drop (write->data);
-  g_free (write->write.text);
-  g_free (write);
 }
 
 /* ---- what came of it ---- */
@@ -161,27 +165,14 @@ static void done_written (ChJournal *journal, Write *write)
   ch_journal_pump_soon (journal, 0);
 }
 
+/* What one look at the queue of the file has brought. */
 typedef struct {
-  ChJournal *journal;
   ChJournalWrite *writes;
   gint64 size, sync_us;
 } Batch;
 
-static void free_batch (gpointer data)
+static void take_batch (ChJournal *journal, Batch *batch)
 {
-  Batch *batch = data;
-  for (ChJournalWrite *w = batch->writes, *next; w != NULL; w = next) {
-    next = w->next;
-    write_free ((Write *) w);
-  }
-  g_free (batch);
-}
-
-static void on_written (ChPlugin *self, gpointer data)
-{
-  Batch *batch = data;
-  ChJournal *journal = batch->journal;
-
   journal->size = batch->size;
   ch_series_observe (journal->sync, (double) batch->sync_us / 1e6);
   for (ChJournalWrite *w = batch->writes, *next; w != NULL; w = next) {
@@ -199,13 +190,33 @@ static void on_written (ChPlugin *self, gpointer data)
   g_free (batch);
 }
 
+void ch_journal_drain (ChJournal *journal)
+{
+  Batch *batch;
+  do {
+    pthread_mutex_lock (&journal->lock);
+    batch = g_queue_pop_head (&journal->written);
+    pthread_mutex_unlock (&journal->lock);
+    if (batch != NULL)
+      take_batch (journal, batch);
+  } while (batch != NULL);
+}
+
+static void drain (ChPlugin *self, gpointer data)
+{
+  ch_journal_drain (data);
+}
+
 void ch_journal_written (gpointer data, ChJournalWrite *writes, gint64 size,
                          gint64 sync_us)
 {
   ChJournal *journal = data;
   Batch *batch = g_new0 (Batch, 1);
-  *batch = (Batch) {journal, writes, size, sync_us};
-  ch_post (journal->core->self, on_written, batch, free_batch);
+  *batch = (Batch) {writes, size, sync_us};
+  pthread_mutex_lock (&journal->lock);
+  g_queue_push_tail (&journal->written, batch);
+  pthread_mutex_unlock (&journal->lock);
+  ch_post (journal->core->self, drain, journal, NULL);
 }
 
 /* ---- a report ---- */

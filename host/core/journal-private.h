@@ -7,6 +7,8 @@
 #include "core/journal.h"
 #include <chargehost/metrics.h>
 
+#include <pthread.h>
+
 /* The reports of one device that wait, in order; one is stated at a time. */
 typedef struct {
   char *id;
@@ -34,9 +36,11 @@ struct _ChJournal {
   gboolean started, is_away; /* the store did not take the last one */
   guint probe_ms;
   ChTimer timer, later_timer;
-  char *refused_of; /* device whose report could not be kept: alarmed */
-  gint64 aside;     /* reports set aside since the start */
-  char *trouble;    /* why nothing can be kept */
+  char *refused_of;     /* device whose report could not be kept: alarmed */
+  gint64 aside;         /* reports set aside since the start */
+  char *trouble;        /* why nothing can be kept */
+  pthread_mutex_t lock; /* of what the file has tried to write */
+  GQueue written;
   ChSeries *n_kept, *n_stated, *n_aside, *n_refused, *waits, *bytes, *sync;
 };
 
@@ -49,6 +53,8 @@ void ch_journal_offer (ChJournal *journal, ChJournalLine *line);
 /* journal-keep.c; any thread: what the file has tried to write. */
 void ch_journal_written (gpointer journal, ChJournalWrite *writes, gint64 size,
                          gint64 sync_us);
+/* Takes what has been tried. */
+void ch_journal_drain (ChJournal *journal);
 /* Marks it as stored; then it is forgotten. */
 void ch_journal_write_done (ChJournal *journal, ChJournalRecord *record);
 /* Beside the journal, then it is marked. */

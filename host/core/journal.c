@@ -115,9 +115,8 @@ void ch_journal_close (ChJournal *journal)
   journal->started = FALSE;
   ch_timer_cancel (journal->core->self, &journal->timer);
   ch_timer_cancel (journal->core->self, &journal->later_timer);
-  while (journal->writing > 0) /* whoever waits for it is still there to be told */
-    g_main_context_iteration (NULL, TRUE);
   g_clear_pointer (&journal->file, ch_journal_file_close);
+  ch_journal_drain (journal); /* whoever waits for it is still there to be told */
 }
 
 static void collect (ChPlugin *self, gpointer data)
@@ -141,6 +140,8 @@ ChJournal *ch_journal_new (ChCore *core)
   journal->later = g_ptr_array_new ();
   journal->probe_ms = PROBE_MS;
   g_queue_init (&journal->ready);
+  pthread_mutex_init (&journal->lock, NULL);
+  g_queue_init (&journal->written);
   journal->n_kept = series (core, CH_METRIC_COUNTER, "chargehost_journal_records_total",
                             "Reports kept in the journal.");
   journal->n_stated
@@ -167,6 +168,7 @@ void ch_journal_free (ChJournal *journal)
   if (journal == NULL)
     return;
   ch_journal_close (journal);
+  pthread_mutex_destroy (&journal->lock);
   g_queue_clear (&journal->ready);
   g_ptr_array_unref (journal->later);
   g_hash_table_unref (journal->lines);
