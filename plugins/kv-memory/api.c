@@ -39,36 +39,37 @@ static void make_room (MemEngine *engine, gsize argc)
 static gboolean read_arguments (MemEngine *engine, lua_State *lua, gsize argc)
 {
   make_room (engine, argc);
-  for (gsize i = 0; i < argc; i++) {
-    MemBytes *arg = &engine->args[i];
-    switch (lua_type (lua, (int) i + 1)) {
-    case LUA_TSTRING:
-      arg->p = lua_tolstring (lua, (int) i + 1, &arg->n);
-      break;
-    case LUA_TNUMBER:
-      arg->n = mem_format_double (engine->numbers[i], lua_tonumber (lua, (int) i + 1));
-      arg->p = engine->numbers[i];
-      break;
-    default:
+  MemBytes *arg = engine->args;
+  for (gint i = 1; i <= (gint) argc; i++, arg++) {
+    gint type = lua_type (lua, i);
+    if (G_LIKELY (type == LUA_TSTRING)) {
+      arg->p = lua_tolstring (lua, i, &arg->n);
+    } else if (type == LUA_TNUMBER) {
+      arg->p = engine->numbers[i - 1];
+      arg->n = mem_format_double (engine->numbers[i - 1], lua_tonumber (lua, i));
+    } else {
       return FALSE;
     }
   }
   return TRUE;
 }
 
-/* The address may belong to another text by now, so the text is compared, too. */
-static const MemCommand *find_command (MemEngine *engine, MemBytes name)
+/* The command that the first argument names. What is found is held by its address. */
+static const MemCommand *find_command (MemEngine *engine, lua_State *lua)
 {
+  MemBytes name = engine->args[0];
   guint slot = (guint) (((gsize) name.p >> 4) % MEM_KNOWN);
 
-  if (engine->known[slot].p == name.p && engine->known[slot].n == name.n
-      && memcmp (engine->known[slot].name, name.p, name.n) == 0)
+  if (G_LIKELY (engine->known[slot].name == name.p))
     return engine->known[slot].command;
   const MemCommand *command = mem_command_find (engine->mem, name);
-  if (command != NULL && name.n < MEM_KNOWN_NAME) {
-    engine->known[slot].p = name.p;
-    engine->known[slot].n = name.n;
-    memcpy (engine->known[slot].name, name.p, name.n);
+  if (command != NULL) {
+    engine->known[slot].name = NULL;
+    lua_rawgeti (lua, LUA_REGISTRYINDEX, engine->ref_known);
+    lua_pushvalue (lua, 1);
+    lua_rawseti (lua, -2, (int) slot + 1);
+    lua_pop (lua, 1);
+    engine->known[slot].name = name.p;
     engine->known[slot].command = command;
   }
   return command;
@@ -106,7 +107,7 @@ static gint call_generic (lua_State *lua, gboolean raises)
   else if (!read_arguments (engine, lua, argc))
     error = "ERR Lua redis lib command arguments must be strings or integers";
   if (error == NULL) {
-    MemCall call = {.command = find_command (engine, engine->args[0]),
+    MemCall call = {.command = find_command (engine, lua),
                     .argv = engine->args,
                     .argc = argc,
                     .out = engine->out};
@@ -258,6 +259,7 @@ void mem_api_push_functions (MemEngine *engine, const luaL_Reg *functions)
     lua_pushlightuserdata (lua, engine);
     lua_pushliteral (lua, "ok");
     lua_pushliteral (lua, "err");
+    lua_pushliteral (lua, "OK");
     lua_pushcclosure (lua, functions->func, MEM_UPVALUES);
     lua_setfield (lua, -2, functions->name);
   }
@@ -299,6 +301,8 @@ void mem_api_push (MemEngine *engine)
       {NULL, NULL},
   };
 
+  lua_createtable (engine->lua, MEM_KNOWN, 0);
+  engine->ref_known = luaL_ref (engine->lua, LUA_REGISTRYINDEX);
   lua_newtable (engine->lua);
   mem_api_push_functions (engine, functions);
   mem_api_push_constants (engine->lua);

@@ -6,10 +6,15 @@
 #include <math.h>
 #include <string.h>
 
+static char to_upper (char c)
+{
+  return c >= 'a' && c <= 'z' ? (char) (c & ~0x20) : c;
+}
+
 gboolean mem_arg_is (MemBytes arg, const char *upper)
 {
   for (gsize i = 0; i < arg.n; i++)
-    if (upper[i] == '\0' || g_ascii_toupper (arg.p[i]) != upper[i])
+    if (upper[i] == '\0' || to_upper (arg.p[i]) != upper[i])
       return FALSE;
   return upper[arg.n] == '\0';
 }

@@ -2,6 +2,8 @@
 /* Values of Redis to values of Lua and back. */
 #include "engine-private.h"
 
+#include <string.h>
+
 #define DEEPEST 100
 
 /* The names are upvalues of the caller: pushing them costs nothing. */
@@ -9,7 +11,10 @@ static void push_field (lua_State *lua, gint name, MemBytes text)
 {
   lua_createtable (lua, 0, 1);
   lua_pushvalue (lua, lua_upvalueindex (name));
-  lua_pushlstring (lua, text.p, text.n);
+  if (text.n == 2 && memcmp (text.p, "OK", 2) == 0)
+    lua_pushvalue (lua, lua_upvalueindex (MEM_UPVALUE_DONE));
+  else
+    lua_pushlstring (lua, text.p, text.n);
   lua_rawset (lua, -3);
 }
 

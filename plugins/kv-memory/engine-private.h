@@ -10,7 +10,6 @@
 #include <lualib.h>
 
 #define MEM_KNOWN 64
-#define MEM_KNOWN_NAME 16
 
 struct _MemEngine {
   Mem *mem;
@@ -39,13 +38,13 @@ struct _MemEngine {
   gint64 started_us; /* 0: the time limit was not looked at yet */
   MemOut *out;
 
-  /* commands by the address of their name, which Lua has only once */
+  /* Commands by the address of their name: Lua has each text only once, and a table in
+     the registry holds these, so that no other text gets the address. */
   struct {
-    const char *p;
-    gsize n;
-    char name[MEM_KNOWN_NAME];
+    const char *name;
     const MemCommand *command;
   } known[MEM_KNOWN];
+  gint ref_known;
 
   /* arguments of redis.call, used again and again */
   MemBytes *args;
@@ -96,7 +95,13 @@ MemEngine *mem_api_engine (lua_State *lua);
 gint mem_api_raise (lua_State *lua, const char *text);
 
 /* Upvalues of every function that mem_api_push_functions() makes. */
-enum { MEM_UPVALUE_ENGINE = 1, MEM_UPVALUE_OK, MEM_UPVALUE_ERR, MEM_UPVALUES = 3 };
+enum {
+  MEM_UPVALUE_ENGINE = 1,
+  MEM_UPVALUE_OK,   /* "ok", the field */
+  MEM_UPVALUE_ERR,  /* "err" */
+  MEM_UPVALUE_DONE, /* "OK", the most frequent value of the field */
+  MEM_UPVALUES = MEM_UPVALUE_DONE,
+};
 
 /* convert.c; called by such a function only */
 void mem_convert_to_lua (lua_State *lua, const MemOut *out, gsize *at);

@@ -9,9 +9,9 @@
 
 /* Address sanitizer sees each block only when it comes from malloc. */
 #ifdef __SANITIZE_ADDRESS__
-#define SMALL 0
+#define IS_SMALL(size) FALSE
 #else
-#define SMALL (MEM_LUA_CLASSES * STEP)
+#define IS_SMALL(size) ((size) <= MEM_LUA_CLASSES * STEP)
 #endif
 
 struct _MemLuaBlock {
@@ -22,9 +22,9 @@ struct _MemLuaSlab {
   gsize pad;
 };
 
-static guint class_of (gsize size)
+static gsize class_of (gsize size)
 {
-  return (guint) ((size - 1) / STEP);
+  return (size - 1) / STEP;
 }
 
 static gboolean add_slab (MemLuaHeap *heap)
@@ -40,16 +40,10 @@ static gboolean add_slab (MemLuaHeap *heap)
   return TRUE;
 }
 
-static gpointer take_small (MemLuaHeap *heap, gsize size)
+static gpointer take_fresh (MemLuaHeap *heap, gsize class)
 {
-  guint class = class_of (size);
   gsize rounded = (class + 1) * STEP;
-  MemLuaBlock *block = heap->free[class];
 
-  if (block != NULL) {
-    heap->free[class] = block->next;
-    return block;
-  }
   if (heap->fresh_size < rounded && !add_slab (heap))
     return NULL;
   gpointer fresh = heap->fresh;
@@ -58,28 +52,36 @@ static gpointer take_small (MemLuaHeap *heap, gsize size)
   return fresh;
 }
 
-static gpointer take (MemLuaHeap *heap, gsize size)
+static inline gpointer take (MemLuaHeap *heap, gsize size)
 {
-  return size <= SMALL ? take_small (heap, size) : malloc (size);
+  if (!IS_SMALL (size))
+    return malloc (size);
+  gsize class = class_of (size);
+  MemLuaBlock *block = heap->free[class];
+  if (G_UNLIKELY (block == NULL))
+    return take_fresh (heap, class);
+  heap->free[class] = block->next;
+  return block;
 }
 
-static void give_back (MemLuaHeap *heap, gpointer block, gsize size)
+static inline void give_back (MemLuaHeap *heap, gpointer block, gsize size)
 {
-  if (size > SMALL) {
+  if (!IS_SMALL (size)) {
     free (block);
     return;
   }
-  guint class = class_of (size);
+  gsize class = class_of (size);
   MemLuaBlock *free_block = block;
   free_block->next = heap->free[class];
   heap->free[class] = free_block;
 }
 
-static gpointer resize (MemLuaHeap *heap, gpointer block, gsize old_size, gsize size)
+static G_GNUC_NO_INLINE gpointer resize (MemLuaHeap *heap, gpointer block, gsize old_size,
+                                         gsize size)
 {
-  if (old_size > SMALL && size > SMALL)
+  if (!IS_SMALL (old_size) && !IS_SMALL (size))
     return realloc (block, size);
-  if (old_size <= SMALL && size <= SMALL && class_of (old_size) == class_of (size))
+  if (IS_SMALL (old_size) && IS_SMALL (size) && class_of (old_size) == class_of (size))
     return block;
   gpointer larger = take (heap, size);
   if (larger == NULL)
@@ -89,24 +91,24 @@ static gpointer resize (MemLuaHeap *heap, gpointer block, gsize old_size, gsize 
   return larger;
 }
 
+/* Lua 5.1 tells the old size of every block: 0 when there is none. */
 gpointer mem_lua_allocate (gpointer user_data, gpointer block, gsize old_size, gsize size)
 {
   MemLuaHeap *heap = user_data;
-  gpointer result;
 
-  if (block == NULL)
-    old_size = 0;
   if (size == 0) {
     if (old_size > 0)
       give_back (heap, block, old_size);
     heap->used -= old_size;
     return NULL;
   }
-  if (size > old_size && heap->max > 0 && heap->used + (size - old_size) > heap->max)
+  gsize used = heap->used - old_size + size;
+  if (size > old_size && heap->max > 0 && used > heap->max)
     return NULL;
-  result = old_size == 0 ? take (heap, size) : resize (heap, block, old_size, size);
-  if (result != NULL)
-    heap->used = heap->used - old_size + size;
+  gpointer result
+      = old_size == 0 ? take (heap, size) : resize (heap, block, old_size, size);
+  if (G_LIKELY (result != NULL))
+    heap->used = used;
   return result;
 }
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define HOOK_EVERY 100000 /* instructions */
-#define LONG_PAUSE 1000   /* per cent of what lives */
+#define LONG_PAUSE 500    /* per cent of what lives */
 #define SHORT_PAUSE 200
 #define ROOMY 16 /* what lives is at most one part in so many of the limit */
 
@@ -153,8 +153,9 @@ void mem_run_begin (MemEngine *engine)
 
 /*
  * The collector begins again when memory has grown by its pause. What lives is small, so
- * a short pause would mean that each few calls pay for a look at all of it. But Lua gives
- * up at the limit without collecting, so there must be room for what is dead.
+ * a short pause would mean that each few calls pay for a look at all of it, and a very
+ * long one that garbage outgrows the processor's cache. But Lua gives up at the limit
+ * without collecting, so there must be room for what is dead.
  */
 void mem_run_collect (MemEngine *engine)
 {

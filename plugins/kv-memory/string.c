@@ -50,23 +50,24 @@ void mem_string_set (Mem *mem, MemEntry *entry, MemBytes value)
   entry->size = (guint32) value.n;
 }
 
+/* @entry is what the key holds, NULL when it is not there. */
+static MemEntry *store_at (Mem *mem, MemEntry *entry, MemBytes key, MemBytes value)
+{
+  mem_changed (mem);
+  if (entry == NULL)
+    return mem_create_string (mem, key, value);
+  if (entry->type != MEM_STRING) {
+    mem_value_free (mem, entry);
+    entry->type = MEM_STRING;
+  }
+  mem_expire_clear (entry);
+  mem_string_set (mem, entry, value);
+  return entry;
+}
+
 MemEntry *mem_string_store (Mem *mem, MemBytes key, MemBytes value)
 {
-  MemEntry *entry = mem_peek (mem, key);
-
-  if (entry == NULL) {
-    mem_changed (mem);
-    return mem_create_string (mem, key, value);
-  } else {
-    if (entry->type != MEM_STRING) {
-      mem_value_free (mem, entry);
-      entry->type = MEM_STRING;
-    }
-    mem_expire_clear (entry);
-  }
-  mem_string_set (mem, entry, value);
-  mem_changed (mem);
-  return entry;
+  return store_at (mem, mem_peek (mem, key), key, value);
 }
 
 /* ---- SET ----------------------------------------------------------------------------
@@ -172,7 +173,7 @@ static void set (Mem *mem, MemCall *call)
     return;
   }
   gint64 kept_ms = entry != NULL && options.keep_ttl ? entry->expire_ms : 0;
-  entry = mem_string_store (mem, call->argv[1], call->argv[2]);
+  entry = store_at (mem, entry, call->argv[1], call->argv[2]);
   if (when_ms != 0 || kept_ms != 0)
     mem_expire_set (mem, entry, when_ms != 0 ? when_ms : kept_ms);
   if (!options.get)

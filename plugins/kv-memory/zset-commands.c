@@ -24,7 +24,8 @@ static void read_add_options (const MemCall *call, AddOptions *options)
 {
   gsize i = 2;
 
-  for (; i < call->argc; i++) {
+  /* Most often there are none and a score begins here. */
+  for (; i < call->argc && !g_ascii_isdigit (call->argv[i].p[0]); i++) {
     if (mem_arg_is (call->argv[i], "NX"))
       options->nx = TRUE;
     else if (mem_arg_is (call->argv[i], "XX"))
