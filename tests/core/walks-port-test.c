@@ -344,7 +344,7 @@ static void test_order_and_pause (void)
   g_assert_cmpuint (device->paused_conn, ==, 0);
   CHECK_SQL ("SELECT count(*) FROM orders", "200");
   CHECK_SQL ("SELECT count(*) FROM (SELECT energy_wh, row_number () OVER (ORDER BY id)"
-             " - 1 AS n FROM orders) WHERE energy_wh = n",
+             " - 1 AS n FROM orders) AS numbered WHERE energy_wh = n",
              "200");
   g_string_free (flood, TRUE);
   site_close (&site);

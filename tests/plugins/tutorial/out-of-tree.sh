@@ -18,4 +18,4 @@ verdict=$(LD_LIBRARY_PATH=$CHARGEHOST_TEST_BUILD/host "$scanner" "$folder/proto-
   proto-toy 3>&1 >/dev/null)
 echo "$verdict"
 test "$verdict" = '{"ok":true}'
-python3 "$symbols" "$folder/proto-toy.so"
+python3 "$symbols" "$CHARGEHOST_TEST_BUILD"/host/libchargehost-1.so "$folder/proto-toy.so"
