@@ -43,7 +43,7 @@ trap 'finish 1' EXIT
 start() {
   local name=$1
   shift
-  setsid "$@" </dev/null >"$RUN/$name.log" 2>&1 &
+  setsid "$@" </dev/null >"$RUN/$name.log" 2>&1 9>&- &
   pids+=($!)
 }
 alive() { kill -0 "$1" 2>/dev/null; }
@@ -52,15 +52,18 @@ free_port() {
   while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
   echo "$port"
 }
-# field JSON NAME…: a member of the answer's data, or of the answer.
-field() {
-  python3 -c '
+# Python, which would end with a long complaint when Ctrl-C reaches it as well as us.
+quiet_python() { (trap '' INT && exec python3 "$@"); }
+# fields NAME…: members of the data in $RUN/answer, or of the answer; by | in $RUN/fields.
+fields() {
+  quiet_python -c '
 import json, sys
-value = json.loads(sys.argv[1])
-value = value.get("data", value)
-for name in sys.argv[2:]:
-    value = value.get(name) if isinstance(value, dict) else None
-print("" if value is None else value)' "$@"
+with open(sys.argv[1], encoding="utf-8") as file:
+    answer = json.load(file)
+data = answer.get("data", answer)
+values = [data.get(name) if isinstance(data, dict) else None for name in sys.argv[2:]]
+print("|".join("" if value is None else str(value) for value in values))' \
+    "$RUN/answer" "$@" >"$RUN/fields"
 }
 
 mkdir -p "$RUN/sim" "$RUN/state"
@@ -69,6 +72,12 @@ chmod 700 "$RUN"
 # ---- a message bus, for chargehostctl and busctl ---------------------------------------------
 BUS=unix:path=$RUN/bus
 [ ${#BUS} -lt 100 ] || BUS=unix:abstract=chargehost-$$
+exec 9>"$RUN/lock"
+if ! flock -n 9; then
+  trap - EXIT
+  echo "dev run: it runs already in this folder; Ctrl-C in its terminal ends it" >&2
+  exit 1
+fi
 rm -f "$RUN/bus"
 cat >"$RUN/bus.conf" <<XML
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
@@ -142,41 +151,47 @@ done
 echo
 
 # ---- a first charge, through REST --------------------------------------------------------------------
-DEVICE=82241218000001
-PORT=0
-for port in 0 1; do
-  answer=$(api "$URL/devices/$DEVICE/ports")
-  if python3 -c '
+# An earlier run may have left ports charging: the first that is idle.
+for _ in $(seq 60); do
+  "$CTL" devices list --json >"$RUN/answer"
+  quiet_python -c '
 import json, sys
-ports = json.loads(sys.argv[1])["data"]["ports"]
-sys.exit(0 if any(p["port_no"] == int(sys.argv[2]) and p["status"] == 1 for p in ports) else 1)
-' "$answer" "$port"; then
-    PORT=$port
-    break
-  fi
+with open(sys.argv[1], encoding="utf-8") as file:
+    devices = json.load(file)
+for device in sorted(devices, key=lambda device: device["device_phy_id"]):
+    for port in device["ports"] if device["is_online"] else []:
+        if port["status"] == 1:
+            sys.exit(print(device["device_phy_id"], port["port_no"]))' \
+    "$RUN/answer" >"$RUN/fields"
+  read -r DEVICE PORT <"$RUN/fields" && break
+  alive "$daemon" || die "chargehostd ended"
+  sleep 1
 done
+[ -n "${PORT:-}" ] || die "no port became idle"
 BODY="{\"port_no\":$PORT,\"charge_mode\":1,\"amount\":500,\"duration_minutes\":20,\"wait_ms\":5000}"
 echo "\$ curl -X POST $URL/devices/$DEVICE/start_charge -H 'X-API-Key: …' -d '$BODY'"
-answer=$(api -X POST -H 'Content-Type: application/json' -d "$BODY" \
-  "$URL/devices/$DEVICE/start_charge")
-echo "$answer"
-order=$(field "$answer" order_no)
+api -X POST -H 'Content-Type: application/json' -d "$BODY" \
+  "$URL/devices/$DEVICE/start_charge" >"$RUN/answer"
+cat "$RUN/answer"
+echo
+fields order_no
+read -r order <"$RUN/fields"
 [ -n "$order" ] || die "the charge did not start"
 echo
 printf '%-10s %-10s %10s %12s %10s\n' time state power energy amount
 state=
 for _ in $(seq 60); do
-  answer=$(api "$URL/orders/$order")
-  state=$(field "$answer" status)
-  printf '%-10s %-10s %8s W %9s Wh %5s cent\n' "$(date +%T)" "$state" \
-    "$(field "$answer" power_w)" "$(field "$answer" energy_wh)" "$(field "$answer" amount_cent)"
+  api "$URL/orders/$order" >"$RUN/answer"
+  fields status power_w energy_wh amount_cent
+  IFS='|' read -r state power energy amount <"$RUN/fields"
+  printf '%(%T)T   %-10s %8s W %9s Wh %5s cent\n' -1 "$state" "$power" "$energy" "$amount"
   case $state in completed | stopped | failed) break ;; esac
   alive "$daemon" || die "chargehostd ended"
   sleep 1
 done
 echo
 echo "Settled:"
-api "$URL/orders/$order" | python3 -m json.tool
+quiet_python -m json.tool "$RUN/answer"
 case $state in completed | stopped) ;; *) die "the charge ended as '$state'" ;; esac
 cat <<TEXT
 
