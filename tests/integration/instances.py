@@ -200,7 +200,7 @@ class Deaths(Instances):
         wait_for(lambda: all(c['status'] in (2, 3) for c in self.commands('A1')),
                  'the end of the start')
         a.start()
-        device.end(7, 30, 2)
+        device.end(7, 30, 1)
         device.wait('end_ack')
         self.wait_state('A1', COMPLETED)
 
