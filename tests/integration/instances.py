@@ -11,6 +11,7 @@ import several  # noqa: E402
 from bkv import Device  # noqa: E402
 from chargehost import main, wait_for  # noqa: E402
 from several import Several  # noqa: E402
+from walk import Monitor  # noqa: E402
 
 ID = '82241218000001'
 ROUNDS = int(os.environ.get('CHARGEHOST_TEST_ROUNDS', '1000'))
@@ -85,6 +86,30 @@ class Routing(Instances):
         status, answer = b.post(f'/api/v1/third/devices/{ID}/query',
                                 {'socket_no': 0, 'wait_ms': 5000})
         self.assertEqual(status, 200, answer)
+
+    def test_events_elsewhere(self):
+        """Shared topics: who watches one hears what happens at the other, once."""
+        bus = self.bus()
+        _, b = self.several(2, QUICK, bus)      # the name on the bus is the first one's
+        monitor = Monitor(bus, dict(os.environ))
+        self.ends.append(monitor.process.kill)
+        probes = iter(range(1, 10000))
+
+        def heard():
+            device = Device(b.device_port, f'8224999900{next(probes):04d}')
+            device.connect()
+            device.close()
+            return monitor.events('device.registered')
+        wait_for(heard, 'the monitor')
+        device = self.come(b)
+        self.start(b, 'A1')
+        monitor.wait('order.started', order_no='A1')
+        device.finish(energy=12, minutes=1)
+        monitor.wait('order.ended', order_no='A1')
+        self.wait_state('A1', COMPLETED)
+        for topic in ('order.started', 'order.ended'):
+            self.assertEqual(len([event for event in monitor.events(topic)
+                                  if event['order_no'] == 'A1']), 1, topic)
 
     def test_end_after_move(self):
         """An order begins at one instance and ends at the other."""

@@ -131,7 +131,8 @@ class Wandering(Several):
         for line in self.log:
             if 'Sanitizer' in line or 'runtime error' in line or 'CRITICAL' in line:
                 book.fault(line.strip())
-        print(f'# {len(book.orders)} orders, {len(reports)} reports, '
+        local = sum(order['source'] == 'local' for order in book.orders)
+        print(f'# {len(book.orders)} orders ({local} local), {len(reports)} reports, '
               f'{self.front.moved} connections cut', flush=True)
         self.assertEqual(book.faults, [], '\n' + '\n'.join(book.faults[:40]))
         self.assertGreater(len(reports), 0)
