@@ -178,6 +178,7 @@ struct _ChStore {
   ChServices *services;
   ChPlugin *self; /* "store": owner of what the front registers */
   ChStoreKeys keys;
+  char *dsn; /* NULL: as configured */
 
   ChPlugin *driver_plugin; /* NULL: not open */
   const ChStoreDriver *driver;

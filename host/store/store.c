@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#define DEFAULT_DATABASE "chargehost.db"
 /* Somebody may submit again whenever it fails: not for ever. */
 #define DRAIN_ROUNDS 100000
 
@@ -131,6 +130,7 @@ void ch_store_free (ChStore *store)
   ch_store_statements_clear (store);
   ch_owner_free (store->self);
   pthread_mutex_destroy (&store->lock);
+  g_free (store->dsn);
   g_free (store);
 }
 
@@ -157,16 +157,16 @@ static const ChResourceKind driver_kind = {"open databases", revoke_driver};
 static gboolean open_driver (ChStore *store, ChPlugin *plugin,
                              const ChStoreDriver *driver, GError **error)
 {
-  const char *dsn = NULL, *state_dir = NULL;
+  const char *dsn = store->dsn, *state_dir = NULL;
   ChRunnerFrame frame;
 
   if (store->services->config != NULL) {
-    dsn = ch_config_string (store->self, "database.dsn");
+    dsn = dsn != NULL ? dsn : ch_config_string (store->self, "database.dsn");
     state_dir = ch_config_string (store->self, "app.state_dir");
   }
   ChStoreSettings settings = {
       .size = sizeof settings,
-      .dsn = dsn != NULL && *dsn != '\0' ? dsn : DEFAULT_DATABASE,
+      .dsn = dsn != NULL && *dsn != '\0' ? dsn : CH_STORE_DEFAULT_DSN,
       .state_dir = state_dir != NULL && *state_dir != '\0' ? state_dir : ".",
       .statement_timeout_ms = store->keys.statement_timeout_ms,
       .lock_timeout_ms = store->keys.lock_timeout_ms,
@@ -191,6 +191,12 @@ static gboolean translate_all (ChStore *store, GError **error)
     if (!ch_store_translate_owner (value, error))
       return FALSE;
   return TRUE;
+}
+
+void ch_store_set_dsn (ChStore *store, const char *dsn)
+{
+  g_free (store->dsn);
+  store->dsn = g_strdup (dsn);
 }
 
 gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin,

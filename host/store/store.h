@@ -12,6 +12,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChStore, ch_store_free)
 /* The keys of section `database`. */
 extern const ChConfigKey ch_store_config[];
 
+/* Where to open it, instead of where the configuration says; before ch_store_open(). */
+void ch_store_set_dsn (ChStore *store, const char *dsn);
+/* What database.dsn names when it is not given. */
+#define CH_STORE_DEFAULT_DSN "chargehost.db"
 /* Opens the driver and applies all registered migrations (or checks, by configuration).
  */
 gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin,
@@ -22,6 +26,15 @@ gboolean ch_store_is_up (ChStore *store);
 void ch_store_stats (ChStore *store, ChStoreStats *stats);
 /* "core 3, http 1": newest version per component. (transfer full) */
 char *ch_store_versions (ChStore *store);
+/* A table has been copied. */
+typedef void (*ChStoreCopyNote) (const char *table, guint64 rows, gpointer data);
+/*
+ * Copies all rows of @from into @to, which are open, are of different kinds and have the
+ * same migrations; compares what it has written with what it has read. All or nothing.
+ * @replace: delete what is in @to, instead of refusing when there is anything. Blocks.
+ */
+gboolean ch_store_copy (ChStore *from, ChStore *to, gboolean replace,
+                        ChStoreCopyNote note, gpointer data, GError **error);
 /* The prepared text of a statement, for tests with EXPLAIN. */
 const ChPrepared *ch_store_prepared (ChStore *store, ChPlugin *owner,
                                      const char *statement);
