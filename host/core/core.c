@@ -106,7 +106,7 @@ static ChStatement *all_statements (void)
   return (ChStatement *) (gpointer) g_array_free (all, FALSE);
 }
 
-gboolean ch_core_open_store (ChCore *core, GError **error)
+gboolean ch_core_register_store (ChCore *core, GError **error)
 {
   const ChMigration migrations[] = {
       {1, "core", ch_embed_0001_core_sqlite_sql, ch_embed_0001_core_pgsql_sql},
@@ -115,9 +115,13 @@ gboolean ch_core_open_store (ChCore *core, GError **error)
       {0},
   };
   g_autofree ChStatement *statements = all_statements ();
-  if (!ch_store_register (core->self, migrations, statements, error)
-      || !ch_devices_load (core, error) || !ch_bans_open (core->bans, error)
-      || !ch_orders_open (core->orders, error)
+  return ch_store_register (core->self, migrations, statements, error);
+}
+
+gboolean ch_core_open_store (ChCore *core, GError **error)
+{
+  if (!ch_core_register_store (core, error) || !ch_devices_load (core, error)
+      || !ch_bans_open (core->bans, error) || !ch_orders_open (core->orders, error)
       || !ch_outbound_open (core->outbound, error))
     return FALSE;
   ch_journal_open (core->journal);

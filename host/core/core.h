@@ -80,6 +80,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChCore, ch_core_free)
 
 /* Phase 3: the kv is there: libraries, left-overs of this server id. */
 gboolean ch_core_open_sessions (ChCore *core, GError **error);
+/* Of phase 4 only its tables and statements. */
+gboolean ch_core_register_store (ChCore *core, GError **error);
 /* Phase 4: the store is there: migrations, devices, ports, open orders. Blocks. */
 gboolean ch_core_open_store (ChCore *core, GError **error);
 /* Phase 7: the dispatcher begins. */

@@ -120,6 +120,11 @@ static gboolean add_sources (ChDaemon *daemon, GError **error)
   for (char **a = daemon->options.assignments; a != NULL && *a != NULL; a++)
     if (!ch_config_add_option (config, *a, error))
       return FALSE;
+  /* Who asks for the tables gets them; who asks for a look changes nothing. */
+  if (daemon->options.migrate_only || daemon->options.copy_to != NULL)
+    return ch_config_add_option (config, "database.auto_migrate=true", error);
+  if (daemon->options.migrate_check)
+    return ch_config_add_option (config, "database.auto_migrate=false", error);
   return TRUE;
 }
 
@@ -258,7 +263,8 @@ static void fail (ChDaemon *daemon, const GError *error)
 static gboolean is_supervisor (const ChOptions *options)
 {
   return options->workers > 0 && !options->check_config && !options->print_config
-         && !options->migrate_only && options->key_name == NULL;
+         && !options->migrate_only && !options->migrate_check && options->copy_to == NULL
+         && options->key_name == NULL;
 }
 
 int ch_daemon_main (int argc, char **argv)

@@ -14,6 +14,10 @@ typedef struct {
   gboolean print_config;
   gboolean describe_config;
   gboolean migrate_only;
+  gboolean migrate_check;
+  char *copy_to;   /* --copy-store: where to copy the database to, and end */
+  char *copy_from; /* NULL: the configured one */
+  gboolean copy_replace;
   gboolean version;
   char *key_name; /* --create-key: make a key and end */
   char *key_scopes;
@@ -69,6 +73,11 @@ const char *const *ch_daemon_wanted_plugins (ChDaemon *daemon);
 
 /* workers.c: runs instances as processes until all have ended; the exit status. */
 int ch_workers_run (ChDaemon *daemon, char **argv, GError **error);
+
+/* tables.c: what is done to the database while no daemon runs. */
+gboolean ch_daemon_wants_tables (const ChDaemon *daemon);
+gboolean ch_daemon_load_stores (ChDaemon *daemon, GError **error);
+gboolean ch_daemon_do_tables (ChDaemon *daemon, GError **error);
 
 /* stop.c: begins an orderly stop (2.15); a second call ends at once. */
 void ch_daemon_stop (ChDaemon *daemon);

@@ -21,6 +21,15 @@ gboolean ch_options_parse (ChOptions *options, int *argc, char ***argv, int *exi
        "Print every key with type, default and meaning as JSON and end", NULL},
       {"migrate-only", 0, 0, G_OPTION_ARG_NONE, &options->migrate_only,
        "Bring the database to this version's tables and end", NULL},
+      {"migrate-check", 0, 0, G_OPTION_ARG_NONE, &options->migrate_check,
+       "Check that the database has this version's tables and end", NULL},
+      {"copy-store", 0, 0, G_OPTION_ARG_FILENAME, &options->copy_to,
+       "Copy the database to an empty one of another kind and end; no daemon may run",
+       "DSN"},
+      {"copy-from", 0, 0, G_OPTION_ARG_FILENAME, &options->copy_from,
+       "Copy this one instead of the configured database", "DSN"},
+      {"copy-replace", 0, 0, G_OPTION_ARG_NONE, &options->copy_replace,
+       "Delete what is in the target of the copy before", NULL},
       {"create-key", 0, 0, G_OPTION_ARG_FILENAME, &options->key_name,
        "Make an API key, print it once and end; for a daemon that is not running",
        "NAME"},
@@ -79,4 +88,6 @@ void ch_options_clear (ChOptions *options)
   g_strfreev (options->assignments);
   g_free (options->key_name);
   g_free (options->key_scopes);
+  g_free (options->copy_to);
+  g_free (options->copy_from);
 }

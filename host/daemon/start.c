@@ -66,7 +66,8 @@ static gboolean load_plugins (ChDaemon *daemon, GError **error)
   ch_plugins_set_protocol_keys (s->plugins, ch_gateway_property_keys ());
   ch_plugins_scan_configured (s->plugins);
   return ch_plugins_load_list (s->plugins, ch_daemon_wanted_plugins (daemon),
-                               ch_config_get_list (s->config, "plugins.required"), error);
+                               ch_config_get_list (s->config, "plugins.required"), error)
+         && ch_daemon_load_stores (daemon, error);
 }
 
 static void phase (ChDaemon *daemon, guint number, const char *what)
@@ -339,18 +340,14 @@ gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
   phase (daemon, 1, "metrics");
   if (!start_base (daemon, error))
     return FALSE;
+  if (ch_daemon_wants_tables (daemon))
+    return ch_daemon_do_tables (daemon, error);
   phase (daemon, 2, "kv");
   if (!start_kv (daemon, error))
     return FALSE;
   phase (daemon, 4, "store");
   if (!start_store (daemon, error))
     return FALSE;
-  if (daemon->options.migrate_only) {
-    g_autofree char *versions = ch_store_versions (s->store);
-    g_print ("Migrated: %s\n", versions);
-    ch_core_flush (s->core);
-    return TRUE;
-  }
   if (daemon->options.key_name != NULL) {
     create_key (daemon);
     ch_core_flush (s->core); /* others must not take it for an instance */

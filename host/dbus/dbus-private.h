@@ -125,6 +125,10 @@ json_t *ch_dbus_read_options (GDBusMethodInvocation *invocation, GVariant *optio
 
 /* ---- the objects ---- */
 
+/* backends.c; ChDbusThen for GetStoreStatus and GetKvStatus */
+void ch_dbus_store_status (ChDbus *dbus, GDBusMethodInvocation *invocation,
+                           gpointer data);
+void ch_dbus_kv_status (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data);
 /* lists.c; ChDbusThen for ListDevices and ListOrders */
 void ch_dbus_list_devices (ChDbus *dbus, GDBusMethodInvocation *invocation,
                            gpointer data);

@@ -204,6 +204,20 @@ static gboolean on_statistics (ChDbusHost1 *object, GDBusMethodInvocation *invoc
   return TRUE;
 }
 
+static gboolean on_store_status (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                                 ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ, ch_dbus_store_status, NULL, NULL);
+  return TRUE;
+}
+
+static gboolean on_kv_status (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
+                              ChDbus *dbus)
+{
+  ch_dbus_authorize (dbus, invocation, CH_DBUS_READ, ch_dbus_kv_status, NULL, NULL);
+  return TRUE;
+}
+
 static void do_config (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
 {
   g_autoptr (json_t) config = ch_http_describe_config (dbus->self);
@@ -322,6 +336,8 @@ gboolean ch_dbus_export_host (ChDbus *dbus, GError **error)
       {"handle-create-api-key", G_CALLBACK (on_create_key)},
       {"handle-backup-store", G_CALLBACK (on_backup)},
       {"handle-get-statistics", G_CALLBACK (on_statistics)},
+      {"handle-get-store-status", G_CALLBACK (on_store_status)},
+      {"handle-get-kv-status", G_CALLBACK (on_kv_status)},
       {"handle-get-config", G_CALLBACK (on_config)},
       {"handle-list-devices", G_CALLBACK (on_list_devices)},
       {"handle-list-orders", G_CALLBACK (on_list_orders)},

@@ -12,6 +12,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ChHttp, ch_http_free)
 /* Keys of `http`, `api`, `thirdparty.auth`, `admin`, `security`, `ratelimit`. */
 extern const ChConfigKey ch_http_config[];
 
+/* Only the tables of api_keys … and their statements. */
+gboolean ch_http_register_store (ChHttp *http, GError **error);
 /* Registers migrations and statements of api_keys …, loads the keys. After the store. */
 gboolean ch_http_open (ChHttp *http, GError **error);
 /* Listens on `http.addr` with health, metrics and the core's routes. */

@@ -237,15 +237,20 @@ static void purge (ChPlugin *self, gpointer data)
   ch_tx_submit (tx, 0, NULL, NULL);
 }
 
-gboolean ch_http_store_open (ChHttp *http, GError **error)
+gboolean ch_http_register_store (ChHttp *http, GError **error)
 {
   static const ChMigration migrations[] = {
       {1, "http", ch_embed_0001_http_sqlite_sql, ch_embed_0001_http_pgsql_sql},
       {0},
   };
+  return ch_store_register (http->self, migrations, STATEMENTS, error);
+}
+
+gboolean ch_http_store_open (ChHttp *http, GError **error)
+{
   if (http->services->store == NULL)
     return TRUE;
-  if (!ch_store_register (http->self, migrations, STATEMENTS, error)
+  if (!ch_http_register_store (http, error)
       || !ch_store_run_now (http->self, select_keys (http), keys_read, http, error))
     return FALSE;
   ch_timer_add (http->self, RELOAD_MS, reload, http);

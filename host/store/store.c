@@ -274,6 +274,11 @@ void ch_store_stats (ChStore *store, ChStoreStats *stats)
   }
 }
 
+const char *ch_store_driver_name (ChStore *store)
+{
+  return store->driver != NULL ? store->driver_plugin->name : NULL;
+}
+
 gboolean ch_store_is_up (ChStore *store)
 {
   ChStoreStats stats;

@@ -23,6 +23,7 @@ gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin,
 /* Finishes what is submitted, then closes the driver. */
 void ch_store_close (ChStore *store);
 gboolean ch_store_is_up (ChStore *store);
+const char *ch_store_driver_name (ChStore *store); /* NULL when none is open */
 void ch_store_stats (ChStore *store, ChStoreStats *stats);
 /* "core 3, http 1": newest version per component. (transfer full) */
 char *ch_store_versions (ChStore *store);

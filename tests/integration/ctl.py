@@ -80,7 +80,8 @@ class Alone(CtlCase):
                     'orders timeline', 'orders stop', 'orders cancel', 'orders force-settle',
                     'orders force-fail', 'monitor', 'plugins list', 'plugins show',
                     'plugins start', 'plugins stop', 'plugins reload', 'key create',
-                    'config show', 'reload', 'log-level', 'backup', 'drain', 'shutdown',
+                    'config show', 'reload', 'log-level', 'store status', 'store migrate',
+                    'store backup', 'store copy', 'kv status', 'backup', 'drain', 'shutdown',
                     'decode']
         for command in commands:
             self.assertIn(f'  {command}', overview)
