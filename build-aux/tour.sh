@@ -3,7 +3,8 @@
 # What ./dev run does after the build: a message bus of its own, the daemon on SQLite and
 # memory, simulated chargers over TCP, a first charge through REST; then it goes on until
 # Ctrl-C. All data is below .run/ and found again at the next start.
-# With --once it ends after the first charge.
+# With --production: PostgreSQL and Redis, two instances behind the same ports, data below
+# .run/production/. With --once it ends after the first charge.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")/.."
 ROOT=$PWD
@@ -15,9 +16,24 @@ SIM=$BUILD/host/sim/chargehost-sim
 GATEWAYS=6
 SCALE=60 # a minute of the devices is a second
 ONCE=false
-[ "${1:-}" != --once ] || ONCE=true
+PRODUCTION=false
+for word in "$@"; do
+  case $word in
+  --once) ONCE=true ;;
+  --production) PRODUCTION=true ;;
+  *)
+    echo "dev run: unknown option '$word'" >&2
+    exit 2
+    ;;
+  esac
+done
+INSTANCES=1
+! $PRODUCTION || INSTANCES=2
+! $PRODUCTION || RUN=$ROOT/.run/production
+SHOWN=${RUN#"$ROOT/"}
 
 pids=()
+declare -A signals=()
 finish() {
   trap '' INT TERM
   trap - EXIT
@@ -25,10 +41,10 @@ finish() {
   echo "Stopping …"
   local i
   for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
-    kill -TERM "${pids[i]}" 2>/dev/null || true
+    kill -"${signals[${pids[i]}]:-TERM}" "${pids[i]}" 2>/dev/null || true
     tail --pid="${pids[i]}" -f /dev/null 2>/dev/null || true
   done
-  echo "Stopped. The data is kept in .run/"
+  echo "Stopped. The data is kept in $SHOWN/"
   exit "${1:-0}"
 }
 die() {
@@ -67,7 +83,11 @@ print("|".join("" if value is None else str(value) for value in values))' \
 }
 
 mkdir -p "$RUN/sim" "$RUN/state"
+chmod 700 "$RUN/sim" "$RUN/state"
 chmod 700 "$RUN"
+if $PRODUCTION && [ "$(id -u)" = 0 ]; then
+  chmod 711 "$RUN" "$ROOT/.run" # the servers' user gets to its own folders
+fi
 
 # ---- a message bus, for chargehostctl and busctl ---------------------------------------------
 BUS=unix:path=$RUN/bus
@@ -97,9 +117,25 @@ done
 export CHARGEHOST_BUS=$BUS
 
 # ---- the daemon --------------------------------------------------------------------------------
+PLUGINS="\"$BUILD/plugins/store-sqlite\", \"$BUILD/plugins/kv-memory\""
+BACKENDS=
+if $PRODUCTION; then
+  # shellcheck source=build-aux/servers.sh
+  . build-aux/servers.sh
+  start_postgres
+  start_redis
+  PLUGINS="\"$BUILD/plugins/store-pgsql\", \"$BUILD/plugins/kv-redis\""
+  BACKENDS="profile: production
+database:
+  dsn: \"host=127.0.0.1 port=$PG_PORT dbname=chargehost user=chargehost passfile=$RUN/pgpass\"
+redis:
+  url: \"redis://:$REDIS_PASSWORD@127.0.0.1:$REDIS_PORT\""
+  echo "PostgreSQL on port $PG_PORT, Redis on port $REDIS_PORT; both on this machine only."
+fi
 DEVICE_PORT=$(free_port 7000)
 HTTP_PORT=$(free_port 8080)
-cat >"$RUN/chargehost.yaml" <<YAML
+rm -f "$RUN/chargehost.yaml"
+(umask 077 && cat >"$RUN/chargehost.yaml" <<YAML
 # Made by ./dev run at each start.
 app:
   state_dir: $RUN/state
@@ -112,26 +148,36 @@ http:
 dbus:
   bus: "$BUS"
 plugins:
-  path: ["$BUILD/plugins/store-sqlite", "$BUILD/plugins/kv-memory", "$BUILD/plugins/proto-bkv"]
+  path: [$PLUGINS, "$BUILD/plugins/proto-bkv"]
   development: true
 shutdown:
   lb_grace: 0s
 logging:
   format: human
+$BACKENDS
 YAML
-start daemon env "CHARGEHOST_TEST_SCANNER=$BUILD/host/chargehost-plugin-scan" \
-  "$DAEMON" --config "$RUN/chargehost.yaml"
+)
+export CHARGEHOST_TEST_SCANNER=$BUILD/host/chargehost-plugin-scan
+# Before the start, so that every instance knows it at once.
+if [ ! -s "$RUN/api-key" ]; then
+  (umask 077 && "$DAEMON" --config "$RUN/chargehost.yaml" --create-key dev \
+    --scopes read,control,admin >"$RUN/api-key" 2>"$RUN/daemon.log") ||
+    { rm -f "$RUN/api-key" && die "no API key"; }
+fi
+: >"$RUN/daemon.log"
+if $PRODUCTION; then
+  start daemon "$DAEMON" --config "$RUN/chargehost.yaml" --workers $INSTANCES
+else
+  start daemon "$DAEMON" --config "$RUN/chargehost.yaml"
+fi
 daemon=${pids[-1]}
-for _ in $(seq 200); do
-  grep -q 'ready after' "$RUN/daemon.log" && "$CTL" status >/dev/null 2>&1 && break
+for _ in $(seq 400); do
+  [ "$(grep -c 'ready after' "$RUN/daemon.log" || true)" -ge $INSTANCES ] &&
+    "$CTL" status >/dev/null 2>&1 && break
   alive "$daemon" || die "chargehostd did not start"
   sleep 0.05
 done
 URL=http://127.0.0.1:$HTTP_PORT
-if [ ! -s "$RUN/api-key" ]; then
-  (umask 077 && "$CTL" key create dev --scopes read,control,admin >"$RUN/api-key") ||
-    die "no API key"
-fi
 KEY=$(cat "$RUN/api-key")
 api() { curl -sS -m 15 -H "X-API-Key: $KEY" "$@"; }
 
@@ -198,7 +244,7 @@ cat <<TEXT
 It goes on running. Look further from another terminal, in this folder:
 
   REST     $URL/health
-           curl -H "X-API-Key: \$(cat .run/api-key)" $URL/api/v1/devices
+           curl -H "X-API-Key: \$(cat $SHOWN/api-key)" $URL/api/v1/devices
   metrics  $URL/metrics
   API key  $KEY
   command  export CHARGEHOST_BUS=$BUS
@@ -207,9 +253,18 @@ It goes on running. Look further from another terminal, in this folder:
            build/run/host/ctl/chargehostctl monitor 'order.*'
   D-Bus    busctl --address=$BUS introspect org.chargehost.Host1 /org/chargehost
   devices  127.0.0.1:$DEVICE_PORT (TCP)
-  logs     .run/daemon.log  .run/sim.log
+  logs     $SHOWN/daemon.log  $SHOWN/sim.log
+TEXT
+if $PRODUCTION; then
+  cat <<TEXT
+  SQL      PGPASSFILE=$SHOWN/pgpass psql -h 127.0.0.1 -p $PG_PORT -U chargehost chargehost
+  Redis    REDISCLI_AUTH=\$(cat $SHOWN/redis.password) redis-cli -p $REDIS_PORT
+  rolling  kill -USR2 $daemon    restarts one instance after the other
+TEXT
+fi
+cat <<TEXT
 
-Ctrl-C stops everything; the data in .run/ is kept.
+Ctrl-C stops everything; the data in $SHOWN/ is kept.
 TEXT
 "$ONCE" && finish 0
 

@@ -13,6 +13,8 @@ static void collect (ChPlugin *self, gpointer data)
   ch_store_stats (store, &stats);
   ch_series_set (store->idle, (double) stats.idle);
   ch_series_set (store->busy, (double) (stats.connections - stats.idle));
+  ch_series_set (store->pending, (double) stats.queued);
+  ch_series_set (store->oldest, (double) stats.oldest_ms / 1000);
 }
 
 void ch_store_add_metrics (ChStore *store)
@@ -32,6 +34,12 @@ void ch_store_add_metrics (ChStore *store)
   ChMetric *connections
       = ch_metric_register (self, CH_METRIC_GAUGE, "chargehost_db_pool_connections",
                             "Connections to the database.", state);
+  ChMetric *pending = ch_metric_register (
+      self, CH_METRIC_GAUGE, "chargehost_db_pending_transactions",
+      "Transactions that wait for the database or run there.", NULL);
+  ChMetric *oldest
+      = ch_metric_register (self, CH_METRIC_GAUGE, "chargehost_db_oldest_pending_seconds",
+                            "How long the oldest of them has been waiting.", NULL);
   ChMetric *retries = ch_metric_register (
       self, CH_METRIC_COUNTER, "chargehost_db_retry_total",
       "Transactions repeated after a lock time-out, deadlock or conflict.", NULL);
@@ -42,6 +50,8 @@ void ch_store_add_metrics (ChStore *store)
   store->idle = ch_metric_with (connections, "idle", NULL);
   store->busy = ch_metric_with (connections, "busy", NULL);
   store->connecting = ch_metric_with (connections, "connecting", NULL);
+  store->pending = ch_metric_with (pending, NULL);
+  store->oldest = ch_metric_with (oldest, NULL);
   store->retries = ch_metric_with (retries, NULL);
   store->deadlocks = ch_metric_with (deadlocks, NULL);
   ch_metrics_add_collector (self, collect, store);

@@ -208,6 +208,7 @@ struct _ChStore {
   ChMetric *query_seconds;
   ChSeries *wait_seconds;
   ChSeries *idle, *busy, *connecting;
+  ChSeries *pending, *oldest;
   ChSeries *retries, *deadlocks;
 };
 
