@@ -90,6 +90,7 @@ void ch_http_conn_closed (ChHttpConn *conn)
     return;
   ch_http_exchange_clear (&conn->request);
   ch_wheel_cancel (conn->http->services->reactor, &conn->timer);
+  ch_reactor_remove (conn->http->services->reactor, &conn->watch);
   ch_reactor_undefer (conn->http->services->reactor, &conn->ending);
   g_queue_unlink (queue_of (conn), &conn->link);
   conn->http = NULL;
@@ -210,8 +211,9 @@ void ch_http_conn_accept (ChHttpListener *listener, int fd,
   g_object_set_qdata (G_OBJECT (remote), http->conn_quark, conn);
   ch_http_conn_set_phase (conn, CH_HTTP_IDLE, http->settings.idle_ms);
   g_autoptr (GError) error = NULL;
-  if (!soup_server_accept_iostream (http->server, stream,
-                                    ch_http_listener_address (listener), remote, &error))
+  if (!ch_http_stream_watch (conn, &error)
+      || !soup_server_accept_iostream (
+          http->server, stream, ch_http_listener_address (listener), remote, &error))
     ch_warning (http->self, "a connection of %s was not taken: %s", conn->remote,
                 error->message);
 }

@@ -118,6 +118,9 @@ struct _ChHttpConn {
   GIOStream *stream; /* borrowed: the stream owns this struct */
   GList link;        /* in http->conns or http->idle */
   int fd;
+  ChWatch watch;               /* edge-triggered: when the next two come true again */
+  gboolean readable, writable; /* as far as is known */
+  gboolean hung_up;            /* the peer sends no more: reading tells so at once */
   ChHttpPhase phase;
   ChWheelTimer timer;
   ChDeferred ending;
@@ -135,6 +138,8 @@ struct _ChHttpConn {
 /* stream.c: the socket as libsoup sees it. Takes @fd. */
 GIOStream *ch_http_stream_new (ChHttpConn *conn, int fd);
 ChHttpConn *ch_http_stream_conn (GIOStream *stream);
+/* The reactor tells from now on when the socket is ready. */
+gboolean ch_http_stream_watch (ChHttpConn *conn, GError **error);
 /* Sends what hold kept back, when no body came after it. */
 void ch_http_stream_flush (ChHttpConn *conn);
 
