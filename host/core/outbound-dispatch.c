@@ -16,6 +16,7 @@
 #define RETRY_WRITE_MS 1000
 #define SPLIT_MS 10000 /* F31: without the kv, when others may own our devices */
 #define RESYNC_TICKS 5
+#define FACTS_MS 20
 #define HOLD_FACTOR 4 /* answers to reports hold a command back this long at most */
 
 static ChReactor *reactor_of (ChOutbound *outbound)
@@ -87,6 +88,16 @@ static gint64 spacing_left (ChOutDevice *od)
   return info.last_tx_ms + spacing - now_ms;
 }
 
+/*
+ * What the device reported may be the end of the charge that a start would begin again:
+ * its order is settled first, and takes the start back.
+ */
+static gboolean awaits_facts (const ChOutCommand *cmd)
+{
+  return cmd->type == CH_COMMAND_START_CHARGE && (cmd->sends > 0 || cmd->maybe_sent)
+         && cmd->device->fact_running;
+}
+
 static gboolean may_send (ChOutbound *outbound)
 {
   if (!outbound->started || outbound->draining)
@@ -109,6 +120,8 @@ static void serve (ChOutDevice *od)
   if (cmd == NULL)
     return;
   gint64 wait_ms = spacing_left (od);
+  if (awaits_facts (cmd))
+    wait_ms = MAX (wait_ms, FACTS_MS);
   if (wait_ms > 0) {
     serve_in (od, wait_ms);
     return;
@@ -269,7 +282,9 @@ static void fetch_better (ChOutCommand *cmd, const char *id)
     ch_out_kv_fetch (outbound, cmd->device_id, id);
   else if (better->phase == CH_OUT_FINAL)
     ch_out_kv_finish (better);
-  else if (better->phase != CH_OUT_PREPARED && better->phase != CH_OUT_WAITING)
+  else if (better->phase == CH_OUT_PREPARED) /* the store is being asked of it */
+    ch_out_device (cmd->device)->not_before_ms = ch_now_ms (outbound->self) + FACTS_MS;
+  else if (better->phase != CH_OUT_WAITING)
     ch_out_kv_requeue (better, 0);
 }
 
@@ -308,7 +323,7 @@ void ch_out_taken (ChOutCommand *cmd, ChTakeWord word, const char *detail)
   } else if (ch_out_expired (cmd)) {
     ch_out_finish (cmd, cmd->sends > 0 ? CH_COMMAND_NO_ACK : CH_COMMAND_EXPIRED, CH_UNSET,
                    NULL, CH_FINAL_NONE);
-  } else if (device->conn == 0 || cmd->outbound->draining) {
+  } else if (device->conn == 0 || cmd->outbound->draining || awaits_facts (cmd)) {
     back_to_queue (cmd);
     ch_out_kv_requeue (cmd, 0);
   } else {
@@ -334,9 +349,8 @@ void ch_out_fetched (ChOutbound *outbound, const char *id, const char *device_id
     return;
   }
   cmd->pushed = TRUE;
-  ch_out_enter (cmd, device, CH_OUT_WAITING);
-  ch_out_arm_expiry (cmd);
-  ch_out_kick (device->outbound);
+  ch_out_enter (cmd, device, CH_OUT_PREPARED);
+  ch_out_look_up (cmd);
 }
 
 void ch_out_woken (ChPlugin *self, const char *channel, const char *message, gsize size,

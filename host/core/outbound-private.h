@@ -4,8 +4,9 @@
  * outbound-sdk.c what services ask, outbound-admit.c what may enter, outbound-record.c
  * lists, outbound-kv.c calls of the functions, outbound-dispatch.c sending,
  * outbound-result.c what becomes of an attempt, outbound-final.c the end,
- * outbound-store.c rows, outbound-relay.c what is left over from before, outbound-stray.c
- * what other instances left.
+ * outbound-store.c rows, outbound-relay.c what is left over from before,
+ * outbound-lookup.c what the store knows of that, outbound-stray.c what other instances
+ * left.
  */
 #pragma once
 
@@ -76,6 +77,7 @@ struct _ChOutCommand {
   gboolean no_repeat;     /* taken back while in flight */
   gboolean remote;        /* another server holds the device and sends it */
   gboolean unwanted;      /* restored: its order is over */
+  gboolean taken_up;      /* from before or from a dead server: may have been sent */
   gboolean seen_charging; /* a start: the port reports charging since it was sent */
   gboolean urgent_slot;   /* in flight beyond the window */
   gboolean late;
@@ -157,7 +159,7 @@ struct _ChOutbound {
   guint ticks;
   gint64 dead_count;
   gint64 row_counts[4]; /* rows by status: 2 and 3 by what was written since the count */
-  gint64 relay_after; /* keyset of the relay */
+  gint64 relay_after;   /* keyset of the relay */
   gboolean relay_running, alarmed, overdue_running;
   struct {
     ChMetric *total, *queue_wait, *ack, *pending, *refused, *late, *failure, *ack_timeout;
@@ -334,10 +336,20 @@ gboolean ch_out_rows_load (ChOutbound *outbound, GError **error);
 ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, guint row,
                                gint *row_status);
 void ch_out_adopt_restored (ChOutbound *outbound);
+/* Goes on with a command that was taken up, once the store has told of it. */
+void ch_out_resume (ChOutCommand *cmd);
 void ch_out_relay (ChOutbound *outbound);
 void ch_out_relay_tick (ChOutbound *outbound);
 /* Takes up a command whose message the kv has, as sent without an answer. */
 void ch_out_take_kept (ChOutbound *outbound, const char *id);
+
+/* ---- outbound-lookup.c ---- */
+/* Asks the store of a command that is PREPARED, then goes on with it, or ends it. */
+void ch_out_look_up (ChOutCommand *cmd);
+/* A start whose order is over by now: nobody wants it. Nor the stop of one that is
+   settled for good: the next charge of the port would end by it. */
+gboolean ch_out_is_unwanted (ChCommandType type, const ChTxResult *result,
+                             guint statement, guint row);
 
 /* ---- outbound-stray.c: several instances ---- */
 /* Gives a command in memory to the instance that holds its device, or to the next. */

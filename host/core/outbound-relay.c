@@ -31,23 +31,6 @@ static gint64 or_zero (gint64 value)
   return value == CH_UNSET ? 0 : value;
 }
 
-/*
- * A start whose order is over by now: nobody wants it. Nor the stop of one that is
- * settled for good: the next charge of the port would end by it.
- */
-static gboolean is_unwanted (ChCommandType type, const ChTxResult *result, guint row)
-{
-  gint64 status = ch_tx_result_int (result, 0, row, "order_status");
-
-  if (status == CH_UNSET)
-    return FALSE;
-  if (type == CH_COMMAND_START_CHARGE)
-    return status != CH_ORDER_PENDING && status != CH_ORDER_CONFIRMED;
-  return (type == CH_COMMAND_STOP_CHARGE || type == CH_COMMAND_CANCEL_SESSION)
-         && !ch_order_status_is_active ((ChOrderStatus) status)
-         && !ch_tx_result_bool (result, 0, row, "order_provisional");
-}
-
 ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, guint row,
                                gint *row_status)
 {
@@ -73,7 +56,7 @@ ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, g
   /* a crash may have come between writing the frame and marking the row */
   cmd->maybe_sent = cmd->type == CH_COMMAND_START_CHARGE;
   cmd->hidden_sends = cmd->maybe_sent && cmd->sends == 0;
-  cmd->unwanted = is_unwanted (cmd->type, result, row);
+  cmd->unwanted = ch_out_is_unwanted (cmd->type, result, 0, row);
   return cmd;
 }
 
@@ -87,7 +70,17 @@ static void adopt (ChOutCommand *cmd)
     ch_out_command_unref (cmd);
     return;
   }
-  ch_out_enter (cmd, device, CH_OUT_WAITING);
+  cmd->taken_up = TRUE;
+  ch_out_enter (cmd, device, CH_OUT_PREPARED);
+  ch_out_look_up (cmd);
+}
+
+void ch_out_resume (ChOutCommand *cmd)
+{
+  ChOutbound *outbound = cmd->outbound;
+  ChDevice *device = cmd->device;
+
+  ch_out_set_phase (cmd, CH_OUT_WAITING);
   if (cmd->unwanted) {
     ch_out_finish (cmd, CH_COMMAND_CANCELLED, CH_UNSET, "order is over", CH_FINAL_NONE);
   } else if (ch_out_expired (cmd)) {
@@ -277,22 +270,12 @@ void ch_out_relay_tick (ChOutbound *outbound)
 
 static void take_back (ChOutCommand *cmd)
 {
-  ChDevice *device = cmd->device;
-
+  ch_wheel_cancel (cmd->outbound->core->services->reactor, &cmd->timer);
   cmd->sends = MAX (cmd->sends, 1);
-  if (device->conn == 0) {
-    ch_out_hand_over (cmd);
-    return;
-  }
   cmd->remote = FALSE;
-  if (cmd->type == CH_COMMAND_START_CHARGE) {
-    ch_out_keep_unknown (cmd);
-    ch_outbound_device_bound (cmd->outbound, device);
-  } else {
-    ch_out_arm_expiry (cmd);
-    ch_out_kv_requeue (cmd, 0);
-    ch_out_kick (device->outbound);
-  }
+  cmd->taken_up = TRUE;
+  ch_out_set_phase (cmd, CH_OUT_PREPARED);
+  ch_out_look_up (cmd);
 }
 
 static void taken_over (ChOutbound *outbound, const char *id, const char *message)

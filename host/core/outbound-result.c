@@ -248,6 +248,9 @@ void ch_out_timer_fired (ChWheelTimer *timer)
   ChOutCommand *cmd = (ChOutCommand *) timer;
 
   switch (cmd->phase) {
+  case CH_OUT_PREPARED:
+    ch_out_look_up (cmd);
+    break;
   case CH_OUT_WAITING:
   case CH_OUT_UNKNOWN:
     expired (cmd);

@@ -64,6 +64,13 @@ const ChStatement ch_outbound_statements[] = {
        " retry_count, created_at, expires_at, finished_at"
        " FROM outbound_queue WHERE command_id = :command_id",
      .flags = CH_STATEMENT_READ_ONLY},
+    /* Not of a replica: whether a start is sent again hangs on these. */
+    {.name = "outbound.lookup",
+     .sql = "SELECT status, retry_count, result FROM outbound_queue"
+            " WHERE command_id = :command_id"},
+    {.name = "outbound.lookup_order",
+     .sql = "SELECT status AS order_status, provisional AS order_provisional FROM orders"
+            " WHERE order_no = :order_no"},
     {.name = "outbound.clean",
      .sql = "DELETE FROM outbound_queue WHERE id IN (SELECT id FROM outbound_queue"
             " WHERE status = :status AND finished_at < :before LIMIT 1000)"},

@@ -155,11 +155,17 @@ gboolean ch_outbound_prepare (ChOutbound *outbound, const ChOutboundRequest *req
   return TRUE;
 }
 
+/* Not one of before, of which the store is being asked. */
+static gboolean is_new (const ChOutCommand *cmd)
+{
+  return cmd->phase == CH_OUT_PREPARED && !cmd->pushed && !cmd->taken_up;
+}
+
 void ch_outbound_push (ChOutbound *outbound, const char *command_id)
 {
   ChOutCommand *cmd = ch_out_find (outbound, command_id);
 
-  if (cmd == NULL || cmd->phase != CH_OUT_PREPARED) {
+  if (cmd == NULL || !is_new (cmd)) {
     if (cmd != NULL && cmd->phase == CH_OUT_FINAL)
       ch_out_row_finished (cmd); /* taken back while its row was being written */
     return;
@@ -178,7 +184,7 @@ void ch_outbound_discard (ChOutbound *outbound, const char *command_id)
 {
   ChOutCommand *cmd = ch_out_find (outbound, command_id);
 
-  if (cmd == NULL || cmd->phase != CH_OUT_PREPARED)
+  if (cmd == NULL || !is_new (cmd))
     return;
   cmd->durable = FALSE; /* its row was rolled back */
   ch_out_finish (cmd, CH_COMMAND_CANCELLED, CH_UNSET, "not stored", CH_FINAL_NO_HOOK);
