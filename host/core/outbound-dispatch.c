@@ -4,6 +4,7 @@
  * a safety net runs once a second. Every device is served by itself, so the queue of one
  * never delays another's.
  */
+#include "core/journal.h"
 #include "core/outbound-private.h"
 #include "core/session-private.h"
 #include <chargehost/clock.h>
@@ -95,7 +96,7 @@ static gint64 spacing_left (ChOutDevice *od)
 static gboolean awaits_facts (const ChOutCommand *cmd)
 {
   return cmd->type == CH_COMMAND_START_CHARGE && (cmd->sends > 0 || cmd->maybe_sent)
-         && cmd->device->fact_running;
+         && (cmd->device->fact_running || ch_journal_holds (cmd->device));
 }
 
 static gboolean may_send (ChOutbound *outbound)

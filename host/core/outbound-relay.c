@@ -313,12 +313,17 @@ static void claim (ChOutbound *outbound, const char *server_id, const char *devi
   g_autofree char *flight = g_strconcat ("outbound:inflight:", server_id, NULL);
   g_autofree char *processing = g_strconcat ("outbound:processing:", device_id, NULL);
   g_autofree char *message = g_strconcat ("outbound:msg:", id, NULL);
-  const char *keys[] = {flight, processing, message};
-  const char *args[] = {id};
+  const char *me = outbound->core->services->server_id;
+  g_autofree char *mine = g_strconcat ("outbound:inflight:", me, NULL);
+  g_autofree char *due
+      = g_strdup_printf ("%" G_GINT64_FORMAT, ch_wall_ms (outbound->self));
+  const char *keys[] = {flight, processing, message, mine};
+  const char *args[] = {id, me, due};
   ChOutCall *call = ch_out_call_new (outbound, NULL);
 
   g_strlcpy (call->id, id, sizeof call->id);
-  ch_kv_call (outbound->self, claimed, call, "outbound_reap", keys, 3, args, 1);
+  ch_kv_call (outbound->self, claimed, call, "outbound_reap", keys, G_N_ELEMENTS (keys),
+              args, G_N_ELEMENTS (args));
 }
 
 static void kept_read (ChPlugin *self, const ChKvReply *reply, const GError *error,

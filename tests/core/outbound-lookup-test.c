@@ -181,8 +181,11 @@ static void test_ends_meanwhile (void)
   queue_hold (site.queue);
   site_come (&site);
   ASSERT_STATE ("cmd_1", "queued");
+  Queue *queue = site.queue;
+  ASSERT_KV ("ZCARD outbound:inflight:gw-1", "1"); /* were this one to die, too */
   g_assert_false (ch_outbound_cancel (site.queue->services.core->outbound, "cmd_1"));
   ASSERT_STATE ("cmd_1", "cancelled");
+  ASSERT_KV ("ZCARD outbound:inflight:gw-1", "0");
   queue_release (site.queue, FALSE);
   ASSERT_STATE ("cmd_1", "cancelled");
   g_assert_false (is_sent_again (&site));
@@ -204,7 +207,7 @@ static void test_store_away (void)
 }
 
 /* The port is idle as its charge has ended: the end report is being stored. */
-static void test_end_is_stored (void)
+static Site idle_again (void)
 {
   Site site = SITE (OPTIONS);
   site_start (&site, "A", "pending");
@@ -212,12 +215,38 @@ static void test_end_is_stored (void)
   site_go (&site);
   site_come (&site);
   SAY ("@port " DEV " 0 1");
+  queue_settle (site.queue);
+  return site;
+}
+
+static void assert_silent (Site *site)
+{
+  queue_advance (site->queue, 5000);
+  g_autofree char *heard = queue_heard (site->queue, site->fd);
+  g_assert_null (strstr (heard, "StartCharge"));
+}
+
+static void test_end_is_stored (void)
+{
+  Site site = idle_again ();
   queue_hold (site.queue);
   SAY ("@end " DEV " 0 w7 40 60 0");
-  ADVANCE (5);
-  g_autofree char *heard = queue_heard (site.queue, site.fd);
-  g_assert_null (strstr (heard, "StartCharge"));
+  assert_silent (&site);
   queue_release (site.queue, FALSE);
+  g_assert_false (is_sent_again (&site));
+  ASSERT_ORDER ("A", "3 0 40 -");
+  site_close (&site);
+}
+
+/* The same while the store is away, and the journal keeps the report. */
+static void test_end_is_kept (void)
+{
+  Site site = idle_again ();
+  queue_away (site.queue, TRUE);
+  SAY ("@end " DEV " 0 w7 40 60 0");
+  assert_silent (&site);
+  queue_away (site.queue, FALSE);
+  ADVANCE (2);
   g_assert_false (is_sent_again (&site));
   ASSERT_ORDER ("A", "3 0 40 -");
   site_close (&site);
@@ -237,5 +266,6 @@ int main (int argc, char **argv)
   ADD ("ends-meanwhile", test_ends_meanwhile);
   ADD ("store-away", test_store_away);
   ADD ("end-is-stored", test_end_is_stored);
+  ADD ("end-is-kept", test_end_is_kept);
   return g_test_run ();
 }

@@ -261,9 +261,10 @@ local function outbound_remove(keys, args)
   return 1
 end
 
--- Takes a command that a dead server had in flight; only one caller gets it.
--- KEYS: in flight of the dead server, processing, message
--- ARGV: id
+-- Takes a command that a dead server had in flight; only one caller gets it. Until that
+-- one has said what becomes of it, it counts as in flight there: it may die, too.
+-- KEYS: in flight of the dead server, processing, message, in flight of the caller
+-- ARGV: id, server id of the caller, due (ms)
 -- Returns: message and attempt as JSON, or nothing
 local function outbound_reap(keys, args)
   if redis.call('ZREM', keys[1], args[1]) == 0 then
@@ -275,6 +276,10 @@ local function outbound_reap(keys, args)
     redis.call('HDEL', keys[2], args[1])
     return {}
   end
+  local mine = parse(attempt) or {}
+  mine.server_id = args[2]
+  redis.call('HSET', keys[2], args[1], cjson.encode(mine))
+  redis.call('ZADD', keys[4], args[3], args[1])
   return { message, attempt or '' }
 end
 
