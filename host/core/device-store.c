@@ -201,7 +201,7 @@ void ch_socket_store (ChDevice *device, const ChSocket *socket, ChTx *tx)
 typedef struct {
   ChCore *core;
   char *id;
-  ChPlugin *driver;
+  ChPlugin *driver; /* a reference, so that its next life has another address */
   ChConn conn;
   ChFactDone done;
   gpointer user_data;
@@ -230,6 +230,7 @@ static void save_done (ChPlugin *self, const ChTxResult *result, const GError *e
       ch_runner_leave (&frame);
     }
   }
+  ch_owner_unref (save->driver);
   g_free (save->id);
   g_free (save);
 }
@@ -255,7 +256,7 @@ void ch_device_save (ChDevice *device, ChPlugin *self, ChConn conn, ChFactDone d
   Save *save = g_new0 (Save, 1);
   save->core = device->core;
   save->id = g_strdup (device->id);
-  save->driver = self;
+  save->driver = ch_owner_ref (self);
   save->conn = conn;
   save->done = done;
   save->user_data = user_data;

@@ -19,7 +19,7 @@
 
 /* Whom to tell when it is durable. */
 typedef struct {
-  ChPlugin *driver; /* NULL: it comes from the journal */
+  ChPlugin *driver; /* a reference; NULL: it comes from the journal */
   gint life;        /* of the driver: one that was restarted does not know the data */
   ChConn conn;
   ChFactDone done;
@@ -59,10 +59,19 @@ static Told told_of (ChPlugin *self, ChConn conn, ChFactDone done, gpointer user
   return (Told) {self, g_atomic_int_get (&self->life), conn, done, user_data, NULL};
 }
 
+static void told_free (Told *told)
+{
+  g_clear_pointer (&told->driver, ch_owner_unref);
+  g_free (told);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Told, told_free)
+
 /* Whoever runs the job owes the completion from now on. */
 static Told *take_told (Told *told)
 {
   Told *taken = g_memdup2 (told, sizeof *told);
+  if (taken->driver != NULL)
+    ch_owner_ref (taken->driver);
   told->done = NULL;
   told->record = NULL;
   return taken;
@@ -90,7 +99,7 @@ static void kept_free (gpointer data)
 {
   Kept *kept = data;
   g_clear_error (&kept->error);
-  g_free (kept->told);
+  told_free (kept->told);
   g_free (kept);
 }
 
@@ -140,7 +149,7 @@ static void keep (ChDevice *device, const Job *job, Told *told, const GError *er
 /* Statements of a protocol's own go with the report or not at all. */
 static void refuse_behind (Job *job)
 {
-  g_autofree Told *told = take_told (&job->told);
+  g_autoptr (Told) told = take_told (&job->told);
   g_autoptr (GError) error
       = g_error_new_literal (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
                              "earlier reports of the device wait for the store");
@@ -166,7 +175,7 @@ static void tell (ChDevice *device, const GError *error, gpointer data)
     ch_journal_settled (device->core, told->record, error);
   else
     tell_now (told, error);
-  g_free (told);
+  told_free (told);
 }
 
 /* Of a start that may have been stored: not again until that is known. */
@@ -186,7 +195,7 @@ static gboolean is_in_doubt (ChDevice *device, Job *job)
 static gboolean stays_behind (ChDevice *device, Job *job)
 {
   if (ch_home_is_elsewhere (device)) { /* it will be said again there */
-    g_autofree Told *told = take_told (&job->told);
+    g_autoptr (Told) told = take_told (&job->told);
     tell_offline (told, "the device is connected to another instance");
     return TRUE;
   }
@@ -227,6 +236,7 @@ static void free_job (ChFact *fact)
     ch_journal_settled (job->core, job->told.record, error);
   else if (job->told.done != NULL && !is_over)
     tell_now (&job->told, error);
+  g_clear_pointer (&job->told.driver, ch_owner_unref);
   g_clear_pointer (&job->ended.statements, ch_tx_free);
   g_free (job->card_no);
   g_free (job->dedup_key);
@@ -311,7 +321,7 @@ void ch_order_started (ChPlugin *self, ChConn conn, const char *id,
     return;
   }
   Job *job = job_new (device, ch_wall_ms (self));
-  job->told = told_of (self, conn, done, user_data);
+  job->told = told_of (ch_owner_ref (self), conn, done, user_data);
   take_started (job, fact);
   ch_fact_enqueue (device, &job->fact);
 }
@@ -326,7 +336,7 @@ void ch_order_ended (ChPlugin *self, ChConn conn, const char *id,
     return;
   }
   Job *job = job_new (device, ch_wall_ms (self));
-  job->told = told_of (self, conn, done, user_data);
+  job->told = told_of (ch_owner_ref (self), conn, done, user_data);
   take_ended (job, id, fact);
   ch_fact_enqueue (device, &job->fact);
 }

@@ -308,6 +308,22 @@ static void test_end_not_stored (void)
   site_close (&site);
 }
 
+/* Nobody is told, and nothing of the plugin's first life is touched. */
+static void test_end_outlives_driver (void)
+{
+  Site site = site_charging (NULL);
+  queue_hold (site.queue);
+  SAY ("@end " DEV " 0 w1 600 1900 0");
+  queue_reload_protocol (site.queue);
+  site_go (&site);
+  queue_release (site.queue, FALSE);
+  site_come (&site);
+  ASSERT_ORDER ("A", "3 0 600 -");
+  SAY ("@end " DEV " 0 w1 600 1900 0");
+  queue_expect (site.queue, site.fd, "stored 0\n");
+  site_close (&site);
+}
+
 /* R4 while the store refuses: one try, and an answer. */
 static void test_left_over_not_stored (void)
 {
@@ -414,6 +430,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/orders/force", test_force);
   g_test_add_func ("/orders/loss-not-stored", test_loss_not_stored);
   g_test_add_func ("/orders/end-not-stored", test_end_not_stored);
+  g_test_add_func ("/orders/end-outlives-driver", test_end_outlives_driver);
   g_test_add_func ("/orders/left-over-not-stored", test_left_over_not_stored);
   g_test_add_func ("/orders/changed-elsewhere", test_changed_elsewhere);
   g_test_add_func ("/orders/restart-before-ack", test_restart_before_ack);

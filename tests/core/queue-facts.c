@@ -36,9 +36,8 @@ static void progress_line (ChPlugin *self, ChConn conn, char **words)
 static void on_stored (ChPlugin *self, ChConn conn, const GError *error,
                        gpointer user_data)
 {
-  g_autofree char *port = user_data;
-  g_autofree char *line
-      = g_strdup_printf ("%s %s\n", error == NULL ? "stored" : "failed", port);
+  g_autofree char *line = g_strdup_printf ("%s %d\n", error == NULL ? "stored" : "failed",
+                                           GPOINTER_TO_INT (user_data));
   ch_conn_write (self, conn, line, strlen (line), CH_WRITE_REPLY);
 }
 
@@ -48,7 +47,8 @@ static void start_line (ChPlugin *self, ChConn conn, char **words)
   fact.port_no = atoi (words[2]);
   take_number (words[3], &fact.business_no, &fact.wire_order);
   fact.order_no = words[4];
-  ch_order_started (self, conn, words[1], &fact, on_stored, g_strdup (words[2]));
+  ch_order_started (self, conn, words[1], &fact, on_stored,
+                    GINT_TO_POINTER (fact.port_no));
 }
 
 static void end_line (ChPlugin *self, ChConn conn, char **words)
@@ -61,7 +61,7 @@ static void end_line (ChPlugin *self, ChConn conn, char **words)
   fact.end_reason = (ChEndReason) atoi (words[6]);
   fact.next_port_status = CH_PORT_IDLE;
   fact.inferred = g_str_equal (words[0], "@guess");
-  ch_order_ended (self, conn, words[1], &fact, on_stored, g_strdup (words[2]));
+  ch_order_ended (self, conn, words[1], &fact, on_stored, GINT_TO_POINTER (fact.port_no));
 }
 
 void queue_fact_line (ChPlugin *self, ChConn conn, char **words)
@@ -74,4 +74,23 @@ void queue_fact_line (ChPlugin *self, ChConn conn, char **words)
     start_line (self, conn, words);
   else if (g_str_equal (words[0], "@end") || g_str_equal (words[0], "@guess"))
     end_line (self, conn, words);
+}
+
+void queue_begin_protocol (Queue *queue)
+{
+  g_autoptr (GError) error = NULL;
+
+  queue->proto = ch_owner_new (&queue->services, "proto-lines", &queue->proto_info);
+  ch_plugin_set_data (queue->proto, queue);
+  if (!ch_gateway_add_protocol (queue->services.gateway, queue->proto, &queue->protocol,
+                                &error))
+    g_error ("protocol: %s", error->message);
+}
+
+void queue_reload_protocol (Queue *queue)
+{
+  ch_gateway_remove_protocol (queue->services.gateway, queue->proto);
+  ch_owner_free (queue->proto);
+  queue_begin_protocol (queue);
+  queue_settle (queue);
 }

@@ -247,10 +247,8 @@ void queue_start (Queue *queue)
   ch_gateway_set_hooks (s->gateway, core, &GATEWAY_HOOKS);
   queue->proto_info
       = (ChPluginInfo) {.name = "proto-lines", .protocol = &queue->protocol};
-  queue->proto = ch_owner_new (s, "proto-lines", &queue->proto_info);
-  ch_plugin_set_data (queue->proto, queue);
-  if (!ch_gateway_add_protocol (s->gateway, queue->proto, &queue->protocol, &error)
-      || !ch_core_open_sessions (core, &error) || !ch_core_open_store (core, &error))
+  queue_begin_protocol (queue);
+  if (!ch_core_open_sessions (core, &error) || !ch_core_open_store (core, &error))
     g_error ("core: %s", error->message);
   queue->caller = ch_owner_new (s, "caller", NULL);
   ch_subscribe (queue->caller, "*", NULL, on_event, queue);

@@ -36,7 +36,7 @@ typedef struct {
   gsize padding;             /* bytes added to each command, to fill a connection */
   ChStoreDriver store_layer; /* over the real one: it can hold writes back */
   gboolean hold;
-  gboolean is_away; /* it answers nobody: there is no connection */
+  gboolean is_away;     /* it answers nobody: there is no connection */
   GPtrArray *held;      /* of ChTxRun */
   gboolean with_orders; /* the core's own hooks and timers instead of the test's */
 } Queue;
@@ -50,6 +50,9 @@ void queue_free (Queue *queue);
 gboolean queue_is_pgsql (void);
 /* The process dies and comes back: new core, empty kv, same database. */
 void queue_restart (Queue *queue);
+/* A life of the protocol's plugin begins; the other ends one first. */
+void queue_begin_protocol (Queue *queue);
+void queue_reload_protocol (Queue *queue);
 /* Opens the core's parts and lets the dispatcher begin; queue_new does it. */
 void queue_start (Queue *queue);
 void queue_stop (Queue *queue);
