@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Making and ending the sessions, their metrics, the JSON for callers. */
 #include "core/session-private.h"
+#include "kv/kv.h"
 #include <chargehost/clock.h>
 #include <chargehost/json.h>
 #include <chargehost/log.h>
@@ -121,6 +122,7 @@ void ch_sessions_free (ChSessions *sessions)
   if (sessions == NULL)
     return;
   ChReactor *reactor = sessions->core->services->reactor;
+  ch_kv_set_back (sessions->core->services->kv, NULL, NULL);
   ch_wheel_cancel (reactor, &sessions->flush);
   ch_wheel_cancel (reactor, &sessions->beat);
   g_ptr_array_unref (sessions->dirty);

@@ -8,6 +8,7 @@
 #include "core/outbound.h"
 #include "core/peer.h"
 #include "core/session-private.h"
+#include "kv/kv.h"
 #include <chargehost/clock.h>
 #include <chargehost/error.h>
 #include <chargehost/json.h>
@@ -237,6 +238,14 @@ void ch_session_beat_fired (ChWheelTimer *timer)
   ch_wheel_arm (sessions->core->services->reactor, &sessions->beat, BEAT_MS);
 }
 
+/* Not at the next beat but now: others look for our devices. */
+static void kv_is_back (gpointer data)
+{
+  ChSessions *sessions = data;
+  sessions->kv_was_up = FALSE;
+  ch_wheel_arm (sessions->core->services->reactor, &sessions->beat, 1);
+}
+
 /* ---- opening
  * ---------------------------------------------------------------------------------------
  */
@@ -405,6 +414,7 @@ gboolean ch_session_servers_open (ChSessions *sessions, GError **error)
   ch_kv_subscribe (self, channel, evict_asked, sessions);
   ch_session_elsewhere_open (sessions);
   look_at_others (sessions);
+  ch_kv_set_back (sessions->core->services->kv, kv_is_back, sessions);
   ch_wheel_arm (sessions->core->services->reactor, &sessions->beat, BEAT_MS);
   return TRUE;
 }
@@ -412,6 +422,7 @@ gboolean ch_session_servers_open (ChSessions *sessions, GError **error)
 void ch_session_servers_close (ChSessions *sessions)
 {
   g_autofree char *key = g_strconcat ("server:", my_id (sessions), NULL);
+  ch_kv_set_back (sessions->core->services->kv, NULL, NULL);
   if (!ch_session_kv_ok (sessions))
     return;
   ch_session_tell (sessions, "down", my_id (sessions), NULL);

@@ -69,6 +69,8 @@ struct _ChKv {
   ChPlugin *driver_plugin;
   const ChKvDriver *driver;
   gboolean up;
+  void (*back) (gpointer data);
+  gpointer back_data;
   char *prefix;
   gsize prefix_size;
   char *pattern_prefix; /* the same with its glob characters escaped */

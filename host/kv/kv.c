@@ -177,8 +177,19 @@ void ch_kv_set_up (ChPlugin *driver, gboolean up)
   kv->up = !!up;
   ch_kv_metrics_up (kv);
   ch_notice (kv->owner, "the kv %s is %s", kv->driver->name, up ? "up" : "down");
-  if (up)
-    tell_all (kv);
+  if (!up)
+    return;
+  tell_all (kv);
+  if (kv->back != NULL)
+    kv->back (kv->back_data);
+}
+
+void ch_kv_set_back (ChKv *kv, void (*back) (gpointer data), gpointer data)
+{
+  if (kv == NULL)
+    return;
+  kv->back = back;
+  kv->back_data = data;
 }
 
 gboolean ch_kv_up (ChKv *kv)
