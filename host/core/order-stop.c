@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Stopping and cancelling (gateway 1.5.4, 1.5.6, 7.5). */
+#include "core/journal.h"
 #include "core/order-doubt.h"
 #include "core/order-flow.h"
 #include "core/order-store.h"
@@ -24,7 +25,7 @@ typedef struct {
   gboolean cancel_only; /* cancel: refuses to stop a charge */
   char order_no[CH_ORDER_NO_SIZE];
   char reason[MAX_REASON + 1]; /* "" none given */
-  const char *by; /* interned: changes outlive the request */
+  const char *by;              /* interned: changes outlive the request */
   /* answer */
   gint old_status;
   const char *action;
@@ -149,11 +150,47 @@ static void waited (ChCore *core, const ChCommandView *view, gpointer user_data)
   ch_fact_enqueue (stop->device, &job->fact);
 }
 
+/*
+ * F5: the store is away, and still nobody has to watch a charge go on: the device is told
+ * to stop, and its end report does the rest.
+ */
+static gboolean stop_without_store (Stop *stop, const ChOrder *order, const GError *error)
+{
+  const ChOrderData *d = &order->d;
+  gboolean deduplicated;
+  g_autoptr (GError) refused = NULL;
+
+  if (!ch_journal_wants (error) || order->device->conn == 0)
+    return FALSE;
+  g_autoptr (json_t) payload = json_pack ("{s:s}", "reason", "stop_request");
+  const ChOutboundRequest request = {.type = CH_COMMAND_STOP_CHARGE,
+                                     .device = order->device,
+                                     .socket_no = d->socket_no,
+                                     .port_no = d->port_no,
+                                     .order_no = d->order_no,
+                                     .business_no = d->business_no,
+                                     .wire_order = d->wire_order,
+                                     .priority = 1,
+                                     .payload = payload};
+  if (!ch_outbound_send (stop->core->outbound, &request, stop->command_id, &deduplicated,
+                         &refused)) {
+    ch_log (stop->core->self, CH_LOG_WARNING, CH_LOG_FIELDS ("order_no", d->order_no),
+            "stop not queued: %s", refused->message);
+    return FALSE;
+  }
+  g_autoptr (json_t) data = stop_json (stop, d->status);
+  json_object_set_new_nocheck (data, "stored", json_false ());
+  answer (stop, data, NULL);
+  return TRUE;
+}
+
 static void changed (ChChange *change, const GError *error, gpointer data)
 {
   Stop *stop = data;
   const ChOrder *order = change->order;
 
+  if (error != NULL && stop_without_store (stop, order, error))
+    return;
   if (error != NULL) {
     gboolean elsewhere = g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD);
     refuse (stop,
@@ -214,8 +251,7 @@ static gboolean start_stop (Stop *stop, ChOrder *order)
 {
   if (stop->reason[0] == '\0')
     g_snprintf (stop->reason, sizeof stop->reason, "%s_stop_charge", stop->by);
-  ChChange *change
-      = ch_change_begin (order, CH_ORDER_EVENT_STOP, stop->by, stop->reason);
+  ChChange *change = ch_change_begin (order, CH_ORDER_EVENT_STOP, stop->by, stop->reason);
   if (change == NULL) {
     refuse (stop, CH_CORE_ERROR_ORDER_NOT_STOPPABLE, "the order cannot be stopped now");
     return TRUE;

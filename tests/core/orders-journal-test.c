@@ -252,6 +252,22 @@ static void test_unknown (void)
   site_close (&site);
 }
 
+/* Nobody has to watch a charge go on because of the store. */
+static void test_stop (void)
+{
+  Site site = CHARGING (NULL);
+  AWAY (TRUE);
+  site_start (&site, "B", "50305");
+  site_stop (&site, "A", "charging");
+  EXPECT ("StopCharge");
+  SAY ("@end " DEV " 0 w1 40 60 9");
+  HEARD ("stored 0\n");
+  AWAY (FALSE);
+  ADVANCE (2);
+  ASSERT_ORDER ("A", "7 0 40 -");
+  site_close (&site);
+}
+
 int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
@@ -264,5 +280,6 @@ int main (int argc, char **argv)
   ADD ("full", test_full);
   ADD ("damage", test_damage);
   ADD ("unknown", test_unknown);
+  ADD ("stop", test_stop);
   return g_test_run ();
 }
