@@ -19,16 +19,16 @@ as_server() {
 # there (a checkout below /root), it is in /var/tmp and $RUN/NAME points to it.
 own_folder() {
   local folder=$RUN/$1 owner
-  [ -L "$folder" ] || mkdir -p "$folder"
-  if [ -n "$SERVER_USER" ]; then
-    chown "$SERVER_USER:" "$folder/."
-    if ! as_server test -w "$folder/."; then
-      rmdir "$folder" 2>/dev/null || die "$folder: user $SERVER_USER cannot get there"
+  if [ ! -d "$folder" ]; then
+    rm -f "$folder" # what it pointed to is gone
+    mkdir "$folder"
+    if [ -n "$SERVER_USER" ] && ! as_server test -x "$folder/."; then
+      rmdir "$folder"
       ln -s "$(mktemp -d "/var/tmp/chargehost-$1-XXXXXX")" "$folder"
-      chown "$SERVER_USER:" "$folder/."
     fi
+    [ -z "$SERVER_USER" ] || chown "$SERVER_USER:" "$folder/."
+    chmod 700 "$folder/."
   fi
-  chmod 700 "$folder/."
   owner=$(stat -Lc %U "$folder")
   [ "$owner" = "${SERVER_USER:-$(id -un)}" ] ||
     die "$folder belongs to $owner: go on as before, or begin anew with ./dev clean"
@@ -66,7 +66,7 @@ start_postgres() {
       "$PG_BIN/postgres" -D "$data" -p "$PG_PORT" -h 127.0.0.1 -k ''
   fi
   cd "$ROOT"
-  signals[pids[-1]]=INT # does not wait for those who are still connected
+  signals[${pids[-1]}]=INT # does not wait for those who are still connected
   for _ in $(seq 600); do
     "$PG_BIN/pg_isready" -q -h 127.0.0.1 -p "$PG_PORT" && break
     alive "${pids[-1]}" || die "PostgreSQL did not start: $(tail -n 5 "$RUN/postgres.log")"

@@ -34,9 +34,11 @@ SHOWN=${RUN#"$ROOT/"}
 
 pids=()
 declare -A signals=()
+exec 8>&1
 finish() {
   trap '' INT TERM
   trap - EXIT
+  exec >&8 # Ctrl-C may come while output goes elsewhere
   echo
   echo "Stopping …"
   local i
@@ -59,7 +61,7 @@ trap 'finish 1' EXIT
 start() {
   local name=$1
   shift
-  setsid "$@" </dev/null >"$RUN/$name.log" 2>&1 9>&- &
+  setsid "$@" </dev/null >"$RUN/$name.log" 2>&1 8>&- 9>&- &
   pids+=($!)
 }
 alive() { kill -0 "$1" 2>/dev/null; }
@@ -160,7 +162,7 @@ YAML
 export CHARGEHOST_TEST_SCANNER=$BUILD/host/chargehost-plugin-scan
 # Before the start, so that every instance knows it at once.
 if [ ! -s "$RUN/api-key" ]; then
-  (umask 077 && "$DAEMON" --config "$RUN/chargehost.yaml" --create-key dev \
+  (umask 077 && setsid -w "$DAEMON" --config "$RUN/chargehost.yaml" --create-key dev \
     --scopes read,control,admin >"$RUN/api-key" 2>"$RUN/daemon.log") ||
     { rm -f "$RUN/api-key" && die "no API key"; }
 fi
