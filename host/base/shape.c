@@ -15,9 +15,11 @@ static void add_name (ChShape *shape, const char *name)
   shape->rest = TRUE;
   if (name == NULL)
     return;
-  ch_text_char (text, '"');
-  ch_text_add (text, name, strlen (name));
-  ch_text_literal (text, "\":");
+  gsize size = strlen (name);
+  char *at = ch_text_room (text, size + 3);
+  *at++ = '"';
+  memcpy (at, name, size);
+  memcpy (at + size, "\":", 2);
 }
 
 /* ---- tree ---- */
@@ -123,8 +125,19 @@ void ch_shape_time (ChShape *shape, const char *name, gint64 wall_ms)
   char time[CH_TIME_TEXT_SIZE];
   if (wall_ms == 0 || wall_ms == CH_UNSET)
     ch_shape_null (shape, name);
-  else
-    ch_shape_string (shape, name, ch_format_time (wall_ms, time));
+  else if (shape->text == NULL)
+    add_value (shape, name, json_string (ch_format_time (wall_ms, time)));
+  else {
+    add_name (shape, name);
+    /* An object shows few times, and those of its parts are mostly the same. */
+    if (shape->time_ms != wall_ms) {
+      shape->time_ms = wall_ms;
+      ch_format_time (wall_ms, shape->time);
+    }
+    ch_text_char (shape->text, '"');
+    ch_text_add (shape->text, shape->time, strlen (shape->time));
+    ch_text_char (shape->text, '"');
+  }
 }
 
 void ch_shape_json (ChShape *shape, const char *name, json_t *value)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/text.h"
+#include <chargehost/clock.h>
 #include <chargehost/types.h>
 
 #define CH_SHAPE_DEPTH 8
@@ -15,7 +16,9 @@ typedef struct {
   json_t *stack[CH_SHAPE_DEPTH];
   json_t *tree; /* what came out */
   guint depth;
-  gboolean rest; /* a comma is due before the next member */
+  gboolean rest;                /* a comma is due before the next member */
+  gint64 time_ms;               /* that `time` shows; 0: none */
+  char time[CH_TIME_TEXT_SIZE]; /* the last one written */
 } ChShape;
 
 /* Members of an object have a name, those of an array %NULL. */

@@ -54,6 +54,26 @@ static void test_fixed (void)
   }
 }
 
+/* Every byte of ASCII at every place of short strings. */
+static void test_strings (void)
+{
+  for (gsize size = 1; size <= 17; size++) {
+    for (guint i = 0; i < size * 127; i++) {
+      char string[] = "abcdefghijklmnopqr";
+      ChText text = {0};
+      string[size] = '\0';
+      string[i / 127] = (char) (1 + i % 127);
+      json_t *value = json_string (string);
+      g_autofree char *expected = json_dumps (value, JSON_ENCODE_ANY);
+      ch_text_string (&text, string, size);
+      ch_text_char (&text, '\0');
+      g_assert_cmpstr (text.bytes, ==, expected);
+      ch_text_clear (&text);
+      json_decref (value);
+    }
+  }
+}
+
 static void test_reals (void)
 {
   for (guint i = 0; i < 20000; i++) {
@@ -133,6 +153,7 @@ int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/text/fixed", test_fixed);
+  g_test_add_func ("/text/strings", test_strings);
   g_test_add_func ("/text/reals", test_reals);
   g_test_add_func ("/text/random", test_random);
   g_test_add_func ("/text/not-utf8", test_not_utf8);

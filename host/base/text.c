@@ -76,8 +76,38 @@ static void add_quoted (ChText *text, const char *string, gsize size)
   ch_text_char (text, '"');
 }
 
+#define EACH(byte) (G_GUINT64_CONSTANT (0x0101010101010101) * (byte))
+
+/* Not 0 when a byte of the word is none that JSON and UTF-8 take as it is: a control
+ * character, a quote, a backslash, anything above ASCII. */
+static guint64 special_bytes (guint64 word)
+{
+  guint64 quote = word ^ EACH ('"'), backslash = word ^ EACH ('\\');
+  return (word | (word - EACH (0x20)) | (quote - EACH (1)) | (backslash - EACH (1)))
+         & EACH (0x80);
+}
+
+static gboolean is_plain (const char *string, gsize size)
+{
+  guint64 word, special = 0;
+
+  for (; size >= sizeof word; string += sizeof word, size -= sizeof word) {
+    memcpy (&word, string, sizeof word);
+    special |= special_bytes (word);
+  }
+  for (; size > 0; size--)
+    special |= special_bytes (EACH ((guchar) *string++));
+  return special == 0;
+}
+
 void ch_text_string (ChText *text, const char *string, gsize size)
 {
+  if (G_LIKELY (is_plain (string, size))) {
+    ch_text_char (text, '"');
+    ch_text_add (text, string, size);
+    ch_text_char (text, '"');
+    return;
+  }
   if (g_utf8_validate (string, (gssize) size, NULL)) {
     add_quoted (text, string, size);
     return;

@@ -25,9 +25,19 @@ static inline void ch_text_add (ChText *text, const char *bytes, gsize size)
   text->size += size;
 }
 
+/* Where @size bytes, which now count, have to be written. */
+static inline char *ch_text_room (ChText *text, gsize size)
+{
+  if (G_UNLIKELY (text->room - text->size < size))
+    ch_text_grow (text, size);
+  char *at = text->bytes + text->size;
+  text->size += size;
+  return at;
+}
+
 static inline void ch_text_char (ChText *text, char c)
 {
-  ch_text_add (text, &c, 1);
+  *ch_text_room (text, 1) = c;
 }
 
 #define ch_text_literal(text, literal) ch_text_add (text, literal, sizeof literal - 1)
