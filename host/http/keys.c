@@ -5,10 +5,21 @@
 #include <sys/random.h>
 
 #define MAX_SCOPES 64
+#define RECENT 4        /* texts that are known */
+#define RECENT_SIZE 128 /* of one, with NUL */
+
+/* Texts of keys that were found lately: the same few come with every request, and the
+ * hash of one costs more than all the rest of finding its key. */
+typedef struct {
+  char text[RECENT_SIZE]; /* padded with NULs */
+  ChHttpKey *key;         /* in the table; NULL: a free place */
+} Recent;
 
 struct _ChHttpKeys {
   GHashTable *by_hash; /* of ChHttpKey, owned */
   GChecksum *sha256;
+  Recent recent[RECENT];
+  guint next_recent;
   guint n_scopes;
   char *scopes[MAX_SCOPES];
 };
@@ -99,10 +110,17 @@ ChHttpKeys *ch_http_keys_new (void)
   return keys;
 }
 
+/* Before the table changes. */
+static void forget_recent (ChHttpKeys *keys)
+{
+  explicit_bzero (keys->recent, sizeof keys->recent);
+}
+
 void ch_http_keys_free (ChHttpKeys *keys)
 {
   if (keys == NULL)
     return;
+  forget_recent (keys);
   g_hash_table_unref (keys->by_hash);
   g_checksum_free (keys->sha256);
   for (guint i = 0; i < keys->n_scopes; i++)
@@ -143,6 +161,7 @@ char *ch_http_keys_scope_names (ChHttpKeys *keys, guint64 scopes)
 
 void ch_http_keys_add (ChHttpKeys *keys, ChHttpKey *key)
 {
+  forget_recent (keys);
   g_hash_table_replace (keys->by_hash, key, key);
 }
 
@@ -152,6 +171,7 @@ gboolean ch_http_keys_remove (ChHttpKeys *keys, const char *id)
   if (key == NULL)
     return FALSE;
   key->revoked = TRUE; /* requests that hold it */
+  forget_recent (keys);
   return g_hash_table_remove (keys->by_hash, key);
 }
 
@@ -159,13 +179,27 @@ void ch_http_keys_clear (ChHttpKeys *keys, gboolean is_static)
 {
   GHashTableIter iter;
   gpointer value;
+  forget_recent (keys);
   g_hash_table_iter_init (&iter, keys->by_hash);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     if (((ChHttpKey *) value)->is_static == is_static)
       g_hash_table_iter_remove (&iter);
 }
 
-ChHttpKey *ch_http_keys_find (ChHttpKeys *keys, const char *text)
+/* In constant time, as same_hash(). */
+static gboolean same_text (const char *a, const char *b)
+{
+  guint64 difference = 0;
+  for (gsize i = 0; i < RECENT_SIZE; i += sizeof difference) {
+    guint64 x, y;
+    memcpy (&x, a + i, sizeof x);
+    memcpy (&y, b + i, sizeof y);
+    difference |= x ^ y;
+  }
+  return difference == 0;
+}
+
+static ChHttpKey *find_hashed (ChHttpKeys *keys, const char *text)
 {
   ChHttpKey probe;
   gsize n = sizeof probe.hash;
@@ -173,6 +207,29 @@ ChHttpKey *ch_http_keys_find (ChHttpKeys *keys, const char *text)
   g_checksum_update (keys->sha256, (const guchar *) text, -1);
   g_checksum_get_digest (keys->sha256, probe.hash, &n);
   return g_hash_table_lookup (keys->by_hash, &probe);
+}
+
+ChHttpKey *ch_http_keys_find (ChHttpKeys *keys, const char *text)
+{
+  char padded[RECENT_SIZE] = {0};
+  gsize size = strlen (text);
+  ChHttpKey *key = NULL;
+
+  if (size >= sizeof padded)
+    return find_hashed (keys, text);
+  memcpy (padded, text, size);
+  for (guint i = 0; i < RECENT; i++)
+    if (keys->recent[i].key != NULL && same_text (keys->recent[i].text, padded))
+      key = keys->recent[i].key;
+  if (key != NULL)
+    return key;
+  key = find_hashed (keys, text);
+  if (key != NULL) {
+    Recent *recent = &keys->recent[keys->next_recent++ % RECENT];
+    memcpy (recent->text, padded, sizeof padded);
+    recent->key = key;
+  }
+  return key;
 }
 
 ChHttpKey *ch_http_keys_by_id (ChHttpKeys *keys, const char *id)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* API keys in memory: found by the SHA-256 of the text, which is not kept. */
+/*
+ * API keys in memory: found by the SHA-256 of the text. The text itself is kept for the
+ * last few that were used, and nowhere else.
+ */
 #pragma once
 
 #include "net/limiter.h"
