@@ -69,6 +69,8 @@ static void show_store (ChHttp *http, ChHttpCheck *check)
   if (is_down)
     ch_http_check_set (check, CH_HEALTH_UNHEALTHY,
                        check->failed != NULL ? "ping failed" : "no connection", details);
+  else if (ch_store_write_failure (http->services->store) != NULL)
+    ch_http_check_set (check, CH_HEALTH_DEGRADED, "writes fail", details);
   else if (check->latency_us > SLOW_US)
     ch_http_check_set (check, CH_HEALTH_DEGRADED, "slow", details);
   else if (stats.connections > 1 && busy * 10 > stats.connections * 9)

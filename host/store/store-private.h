@@ -199,7 +199,8 @@ struct _ChStore {
   ChTxRun *completed, *completed_last;
   gboolean posted;
 
-  gint backing_up; /* atomic */
+  char *write_failure; /* why the newest write was not taken; NULL: it was */
+  gint backing_up;     /* atomic */
   gboolean has_backup_thread;
   pthread_t backup_thread;
   gint64 slow_logged_us;

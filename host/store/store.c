@@ -130,6 +130,7 @@ void ch_store_free (ChStore *store)
   ch_store_statements_clear (store);
   ch_owner_free (store->self);
   pthread_mutex_destroy (&store->lock);
+  g_free (store->write_failure);
   g_free (store->dsn);
   g_free (store);
 }

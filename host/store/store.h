@@ -24,6 +24,8 @@ gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin,
 void ch_store_close (ChStore *store);
 gboolean ch_store_is_up (ChStore *store);
 const char *ch_store_driver_name (ChStore *store); /* NULL when none is open */
+/* Why the newest write was not taken when the disk, not its text, was the cause. */
+const char *ch_store_write_failure (ChStore *store);
 void ch_store_stats (ChStore *store, ChStoreStats *stats);
 /* "core 3, http 1": newest version per component. (transfer full) */
 char *ch_store_versions (ChStore *store);

@@ -38,6 +38,34 @@ static void test_order (void)
   fake_tear_down (&fake);
 }
 
+/* Until a write is taken again; a wrong one says nothing about the disk. */
+static void test_write_failure (void)
+{
+  static const ChStoreError codes[]
+      = {CH_STORE_ERROR_DISK_FULL, CH_STORE_ERROR_CORRUPT, CH_STORE_ERROR_UNAVAILABLE};
+  Fake fake;
+  fake_set_up (&fake, FALSE);
+  ChStore *store = fake.user->services->store;
+  for (guint i = 0; i < G_N_ELEMENTS (codes); i++) {
+    submit (&fake, "insert", 0, "w1");
+    fake_complete (&fake, 0, failure (codes[i]));
+    ch_store_drain_all (store);
+    submit (&fake, "get", 0, "r1");
+    fake_complete (&fake, 0, NULL);
+    ch_store_drain_all (store);
+    g_assert_cmpstr (ch_store_write_failure (store), ==, "the test says so");
+    submit (&fake, "insert", 0, "w2");
+    fake_complete (&fake, 0, NULL);
+    ch_store_drain_all (store);
+    g_assert_null (ch_store_write_failure (store));
+    submit (&fake, "insert", 0, "w3");
+    fake_complete (&fake, 0, failure (CH_STORE_ERROR_UNIQUE));
+    ch_store_drain_all (store);
+    g_assert_null (ch_store_write_failure (store));
+  }
+  fake_tear_down (&fake);
+}
+
 static void *complete_all (void *data)
 {
   Fake *fake = data;
@@ -293,6 +321,7 @@ int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/store/submit/order", test_order);
+  g_test_add_func ("/store/submit/write-failure", test_write_failure);
   g_test_add_func ("/store/submit/thread", test_thread);
   g_test_add_func ("/store/submit/busy", test_busy);
   g_test_add_func ("/store/submit/deadline", test_deadline);

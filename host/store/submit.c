@@ -238,6 +238,23 @@ static void sum_bulk (ChTxRun *run)
     run->result.statements[0].changes += run->result.statements[i].changes;
 }
 
+static void note_write (ChStore *store, const ChTxRun *run)
+{
+  if (run->error != NULL
+      && !g_error_matches (run->error, CH_STORE_ERROR, CH_STORE_ERROR_DISK_FULL)
+      && !g_error_matches (run->error, CH_STORE_ERROR, CH_STORE_ERROR_CORRUPT)
+      && !g_error_matches (run->error, CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE))
+    return;
+  g_clear_pointer (&store->write_failure, g_free);
+  if (run->error != NULL)
+    store->write_failure = g_strdup (run->error->message);
+}
+
+const char *ch_store_write_failure (ChStore *store)
+{
+  return store->write_failure;
+}
+
 static void finish (ChStore *store, ChTxRun *run)
 {
   disarm (run);
@@ -251,6 +268,8 @@ static void finish (ChStore *store, ChTxRun *run)
   if (run->error != NULL && repeat (store, run))
     return;
   ch_store_note (store, run);
+  if (!ch_tx_run_read_only (run))
+    note_write (store, run);
   if (run->is_bulk && run->table == NULL)
     sum_bulk (run);
   run->finished = TRUE;
