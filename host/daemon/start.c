@@ -21,6 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STORE_AGAIN_MS 250
+
 static const char *const EMBEDDED[] = {"store-sqlite", "kv-memory", "proto-bkv", NULL};
 static const char *const PRODUCTION[] = {"store-pgsql", "kv-redis", "proto-bkv", NULL};
 
@@ -217,6 +219,49 @@ static gboolean start_kv (ChDaemon *daemon, GError **error)
   return ch_core_open_sessions (s->core, error);
 }
 
+/* It runs for good, not for one thing that somebody waits for. */
+static gboolean is_service (const ChDaemon *daemon)
+{
+  const ChOptions *o = &daemon->options;
+  return o->key_name == NULL && !o->migrate_only && !o->migrate_check
+         && o->copy_to == NULL;
+}
+
+static void pause_start (ChDaemon *daemon, guint64 delay_ms)
+{
+  gboolean enough = FALSE;
+  ch_timer_add (daemon->self, delay_ms, waited_enough, &enough);
+  while (!enough)
+    g_main_context_iteration (NULL, TRUE);
+}
+
+/* A database that is another process has some time to come up, as the kv has; whoever
+   waits for an answer on a terminal is told at once. */
+static gboolean open_store (ChDaemon *daemon, ChPlugin *plugin,
+                            const ChStoreDriver *driver, GError **error)
+{
+  ChServices *s = &daemon->services;
+  gint64 retry_s = ch_config_get_int (s->config, "startup.retry_s");
+  gint64 until_ms = ch_now_ms (daemon->self) + retry_s * 1000;
+  gboolean is_told = FALSE;
+
+  for (;;) {
+    g_autoptr (GError) problem = NULL;
+    if (ch_store_open (s->store, plugin, driver, &problem))
+      return TRUE;
+    if (!g_error_matches (problem, CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE)
+        || !is_service (daemon) || ch_now_ms (daemon->self) >= until_ms) {
+      g_propagate_error (error, g_steal_pointer (&problem));
+      return FALSE;
+    }
+    if (!is_told)
+      ch_warning (daemon->self, "the store is not there yet, waiting for it: %s",
+                  problem->message);
+    is_told = TRUE;
+    pause_start (daemon, STORE_AGAIN_MS);
+  }
+}
+
 /* 4: store and migrations. */
 static gboolean start_store (ChDaemon *daemon, GError **error)
 {
@@ -225,7 +270,7 @@ static gboolean start_store (ChDaemon *daemon, GError **error)
   if (!start_driver (daemon, "store-", error))
     return FALSE;
   ChPlugin *plugin = ch_plugins_find_store (s->plugins, &driver);
-  if (plugin == NULL || !ch_store_open (s->store, plugin, driver, error))
+  if (plugin == NULL || !open_store (daemon, plugin, driver, error))
     return FALSE;
   ch_plugins_provide (s->plugins, "store");
   s->http = s->http != NULL ? s->http : ch_http_new (s);

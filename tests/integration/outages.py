@@ -8,6 +8,7 @@ CHARGEHOST_TEST_OUTAGES=N repeats the loaded ones N times.
 import os
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
@@ -162,9 +163,16 @@ class Stopped(Outage):
         self.host.kill()
         wait_for(lambda: self.one.closed and self.two.closed and self.three.closed,
                  'the end of the connections')
-        self.assertGreater(self.journal(), 0)
+        kept = self.journal()
+        self.assertGreater(kept, 0)
+        self.host.process = None
+        starting = threading.Thread(target=self.host.start)
+        starting.start()            # it waits for its store, and keeps what it has
+        wait_for(lambda: self.host.process is not None, 'the process')
+        self.host.process.expect('the store is not there yet', 20)
+        self.assertEqual(self.journal(), kept)
         self.postgres.start()
-        self.host.start()
+        starting.join()
         since = time.monotonic()
         for device in (self.one, self.two, self.three):
             device.connect()
