@@ -2,6 +2,8 @@
 /* The hash table against GLib's, and what a scan promises. */
 #include "dict.h"
 
+#include "base/owner.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +34,9 @@ static void name_of (char name[16], gint i)
 /* Grows and shrinks with the same contents as a table that is known to be right. */
 static void test_random (void)
 {
-  MemHeap heap = {0};
+  ChServices services = {0};
+  g_autoptr (ChPlugin) owner = ch_owner_new (&services, "test", NULL);
+  MemHeap heap = {.self = owner};
   MemDict dict;
   g_autoptr (GHashTable) model
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -76,7 +80,9 @@ static void see (gpointer user_data, MemNode *node)
 /* Whoever stays is seen, though the table grows or shrinks between the calls. */
 static void scan_while (gint before, gint after)
 {
-  MemHeap heap = {0};
+  ChServices services = {0};
+  g_autoptr (ChPlugin) owner = ch_owner_new (&services, "test", NULL);
+  MemHeap heap = {.self = owner};
   MemDict dict;
   g_autoptr (GHashTable) seen
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -125,7 +131,9 @@ static guint64 draw (gpointer random)
 
 static void test_random_element (void)
 {
-  MemHeap heap = {0};
+  ChServices services = {0};
+  g_autoptr (ChPlugin) owner = ch_owner_new (&services, "test", NULL);
+  MemHeap heap = {.self = owner};
   MemDict dict;
   g_autoptr (GRand) random = g_rand_new_with_seed (3);
   char name[16];
