@@ -96,9 +96,9 @@ void ch_core_free (ChCore *core)
 static ChStatement *all_statements (void)
 {
   const ChStatement *const tables[]
-      = {ch_device_statements,       ch_order_statements,  ch_outbound_statements,
-         ch_frame_log_statements,    ch_record_statements, ch_device_admin_statements,
-         ch_order_report_statements, ch_ban_statements};
+      = {ch_device_statements, ch_order_statements,        ch_outbound_statements,
+         ch_record_statements, ch_device_admin_statements, ch_order_report_statements,
+         ch_ban_statements};
   GArray *all = g_array_new (TRUE, TRUE, sizeof (ChStatement));
   for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
     for (const ChStatement *s = tables[i]; s->name != NULL; s++)

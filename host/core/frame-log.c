@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The command log: frames of both directions, written in batches, deleted by age. */
+/* The command log: frames of both directions, written in batches; the store looks after
+   their age. */
 #include "core/frame-log.h"
 #include "core/outbound-private.h"
 #include "core/session-private.h"
@@ -11,9 +12,7 @@
 #define BATCH_MS 1000
 #define BATCHES_MAX 4 /* with the store; more are dropped */
 #define PAYLOAD_MAX 4096
-#define CLEAN_MS (3600 * 1000)
-#define CHUNK 1000
-#define DAY_MS (24 * 3600 * G_GINT64_CONSTANT (1000))
+#define DAYS_AHEAD 7
 
 struct _ChFrameLogs {
   ChCore *core;
@@ -21,17 +20,10 @@ struct _ChFrameLogs {
   ChTx *rows; /* the batch, nullable */
   guint n_rows;
   guint in_flight;
-  ChWheelTimer flush, clean;
+  ChWheelTimer flush;
   gboolean enabled;
   guint sample;
   ChSeries *written, *dropped;
-};
-
-const ChStatement ch_frame_log_statements[] = {
-    {.name = "cmd_log.clean",
-     .sql = "DELETE FROM cmd_log WHERE id IN"
-            " (SELECT id FROM cmd_log WHERE created_at < :before LIMIT 1000)"},
-    {NULL},
 };
 
 static const char *const COLUMNS[]
@@ -45,35 +37,6 @@ static void flush_fired (ChWheelTimer *timer)
       (ChFrameLogs *) ((char *) timer - G_STRUCT_OFFSET (ChFrameLogs, flush)));
 }
 
-static void cleaned (ChPlugin *self, const ChTxResult *result, const GError *error,
-                     gpointer user_data);
-
-static void clean (ChFrameLogs *logs)
-{
-  gint64 days = ch_config_int (logs->self, "cmd_log.retention_days");
-  ChTx *tx = ch_tx_new (logs->self);
-  ch_tx_add (tx, logs->self, "cmd_log.clean");
-  ch_tx_bind_time (tx, "before", ch_wall_ms (logs->self) - days * DAY_MS);
-  ch_tx_submit (tx, 0, cleaned, logs);
-}
-
-static void cleaned (ChPlugin *self, const ChTxResult *result, const GError *error,
-                     gpointer user_data)
-{
-  if (error != NULL)
-    ch_warning (self, "old frames could not be deleted: %s", error->message);
-  else if (ch_tx_result_changes (result, 0) >= CHUNK)
-    clean (user_data);
-}
-
-static void clean_fired (ChWheelTimer *timer)
-{
-  ChFrameLogs *logs
-      = (ChFrameLogs *) ((char *) timer - G_STRUCT_OFFSET (ChFrameLogs, clean));
-  clean (logs);
-  ch_wheel_arm (logs->core->services->reactor, timer, CLEAN_MS);
-}
-
 ChFrameLogs *ch_frame_logs_new (ChCore *core)
 {
   ChFrameLogs *logs = g_new0 (ChFrameLogs, 1);
@@ -81,7 +44,6 @@ ChFrameLogs *ch_frame_logs_new (ChCore *core)
   logs->core = core;
   logs->self = core->self;
   logs->flush.func = flush_fired;
-  logs->clean.func = clean_fired;
   logs->enabled = ch_config_bool (core->self, "cmd_log.enabled");
   logs->sample = (guint) MAX (ch_config_int (core->self, "cmd_log.heartbeat_sample"), 1);
   logs->written
@@ -103,14 +65,15 @@ void ch_frame_logs_free (ChFrameLogs *logs)
     return;
   ch_frame_logs_flush (logs);
   ch_wheel_cancel (logs->core->services->reactor, &logs->flush);
-  ch_wheel_cancel (logs->core->services->reactor, &logs->clean);
   g_free (logs);
 }
 
 void ch_frame_logs_start (ChFrameLogs *logs)
 {
-  if (logs->enabled && logs->core->services->store != NULL)
-    ch_wheel_arm (logs->core->services->reactor, &logs->clean, 60 * 1000);
+  if (logs->core->services->store != NULL)
+    ch_store_partitions (
+        logs->self, "cmd_log", "created_at", CH_PARTITION_DAY, DAYS_AHEAD,
+        (guint) ch_config_int (logs->self, "cmd_log.retention_days"), CH_PARTITIONS_DROP);
 }
 
 static void written (ChPlugin *self, const ChTxResult *result, const GError *error,

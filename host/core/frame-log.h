@@ -13,7 +13,5 @@ void ch_frame_logs_add (ChFrameLogs *logs, ChDevice *device, ChConn conn,
                         const char *command_id, const char *order_no);
 /* Writes the batch now. */
 void ch_frame_logs_flush (ChFrameLogs *logs);
-/* Begins the timer for retention. */
+/* From now on days are made ahead, and what is too old goes. */
 void ch_frame_logs_start (ChFrameLogs *logs);
-
-extern const ChStatement ch_frame_log_statements[];

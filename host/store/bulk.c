@@ -9,7 +9,7 @@ static const guint sizes[] = {64, 8, 1};
 /* Parameters of one INSERT; SQLite allows 32,766. */
 #define MAX_PARAMS 16000
 
-static gboolean is_identifier (const char *name)
+gboolean ch_store_is_identifier (const char *name)
 {
   gsize n = strlen (name);
 
@@ -24,10 +24,10 @@ static gboolean is_identifier (const char *name)
 static gboolean check_names (const char *table, const char *const *columns,
                              GError **error)
 {
-  const char *wrong = is_identifier (table) ? NULL : table;
+  const char *wrong = ch_store_is_identifier (table) ? NULL : table;
 
   for (guint i = 0; wrong == NULL && columns[i] != NULL; i++)
-    if (!is_identifier (columns[i]))
+    if (!ch_store_is_identifier (columns[i]))
       wrong = columns[i];
   if (columns[0] == NULL)
     wrong = "(no columns)";

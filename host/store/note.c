@@ -15,6 +15,7 @@ static void collect (ChPlugin *self, gpointer data)
   ch_series_set (store->busy, (double) (stats.connections - stats.idle));
   ch_series_set (store->pending, (double) stats.queued);
   ch_series_set (store->oldest, (double) stats.oldest_ms / 1000);
+  ch_series_set (store->connecting, (double) stats.connecting);
 }
 
 void ch_store_add_metrics (ChStore *store)

@@ -159,6 +159,8 @@ gboolean ch_tx_run_make_bulk (ChTxRun *run, const char *table, const char *const
                               GError **error);
 /* Checks that nothing is missing. */
 gboolean ch_tx_run_check_complete (ChTxRun *run, GError **error);
+/* Whether it may stand for a table or a column. */
+gboolean ch_store_is_identifier (const char *name);
 /* Hands a run to the driver or completes it at once; used for bulk too. */
 void ch_store_submit (ChTxRun *run, guint timeout_ms, ChTxDone done, gpointer user_data);
 
@@ -186,6 +188,8 @@ struct _ChStore {
 
   GHashTable *owners; /* ChPlugin → ChStoreOwner */
   GPtrArray *listeners;
+  GPtrArray *partitions; /* tables that are looked after */
+  guint next_partitions;
   GPtrArray *in_order;    /* of ChStoreOwner with migrations */
   GHashTable *statements; /* "name\ntext" → ChStoreStatement */
   GHashTable *texts;      /* text → number */
@@ -227,6 +231,8 @@ void ch_store_prepare_run (ChTxRun *run, guint timeout_ms);
 /* From now on done is owed. */
 void ch_store_enlist (ChTxRun *run, ChTxDone done, gpointer user_data);
 void ch_store_join_backup (ChStore *store);
+void ch_store_partitions_all (ChStore *store);
+void ch_store_partitions_clear (ChStore *store);
 void ch_store_listen_all (ChStore *store);
 void ch_store_listeners_clear (ChStore *store);
 void ch_store_deliver_notes (ChTxRun *run);

@@ -116,6 +116,7 @@ ChStore *ch_store_new (ChServices *services)
   default_keys (&store->keys);
   ch_store_statements_init (store);
   store->listeners = g_ptr_array_new ();
+  store->partitions = g_ptr_array_new ();
   ch_store_add_metrics (store);
   return store;
 }
@@ -127,6 +128,7 @@ void ch_store_free (ChStore *store)
   ch_store_close (store);
   ch_store_discard_all (store);
   ch_store_listeners_clear (store);
+  ch_store_partitions_clear (store);
   ch_store_statements_clear (store);
   ch_owner_free (store->self);
   pthread_mutex_destroy (&store->lock);
@@ -221,6 +223,7 @@ gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin,
   ch_owner_link (driver_plugin, &store->driver_use, &driver_kind);
   if (ch_store_migrate_all (store, error) && translate_all (store, error)) {
     ch_store_listen_all (store);
+    ch_store_partitions_all (store);
     return TRUE;
   }
   ch_store_close (store);

@@ -61,12 +61,20 @@ gboolean pg_result_has_mark (const PGresult *result, const char *mark)
          && strstr (message, mark) != NULL;
 }
 
+/* A row was on its way to the default partition when its own one was made: the check of a
+   partition has no name. The next time it finds its place. */
+static gboolean has_moved (const PGresult *result)
+{
+  return pg_result_is (result, "23514")
+         && PQresultErrorField (result, PG_DIAG_CONSTRAINT_NAME) == NULL;
+}
+
 GError *pg_error_of_result (const PGresult *result, const char *what, gboolean reader)
 {
   const char *state = PQresultErrorField (result, PG_DIAG_SQLSTATE);
   const char *message = PQresultErrorField (result, PG_DIAG_MESSAGE_PRIMARY);
   const char *detail = PQresultErrorField (result, PG_DIAG_MESSAGE_DETAIL);
-  ChStoreError code = code_of (state);
+  ChStoreError code = has_moved (result) ? CH_STORE_ERROR_SERIALIZATION : code_of (state);
 
   if (reader && state != NULL && g_str_equal (state, "25006"))
     return g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_USAGE,

@@ -134,9 +134,13 @@ static void pgsql_stats (ChPlugin *self, ChStoreStats *stats)
     return;
   for (guint i = 0; i < pg->conns->len; i++) {
     const PgConn *conn = g_ptr_array_index (pg->conns, i);
-    if (conn->role != PG_ADMIN && conn->state == PG_READY) {
+    if (conn->role == PG_ADMIN)
+      continue;
+    if (conn->state == PG_READY) {
       stats->connections++;
       stats->idle += pg_conn_is_idle (conn);
+    } else if (conn->state != PG_BROKEN) {
+      stats->connecting++;
     }
   }
   stats->up = pg_pool_is_up (pg);

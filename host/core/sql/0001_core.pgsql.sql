@@ -122,8 +122,9 @@ CREATE INDEX idx_ota_tasks_created ON ota_tasks (created_at DESC);
 CREATE UNIQUE INDEX idx_ota_tasks_unfinished
   ON ota_tasks (device_id, coalesce (target_socket_no, 0)) WHERE status IN (0, 1, 2);
 
+-- By day, made ahead while the server runs; strays go to the default partition.
 CREATE TABLE cmd_log (
-  id bigserial PRIMARY KEY,
+  id bigserial,
   device_id bigint NOT NULL REFERENCES devices (id) ON DELETE CASCADE,
   msg_id bigint,
   cmd bigint NOT NULL,
@@ -137,11 +138,14 @@ CREATE TABLE cmd_log (
   conn_id text,
   protocol text,
   test_session_id text,
-  created_at timestamptz NOT NULL
-);
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (id, created_at)
+) PARTITION BY RANGE (created_at);
+CREATE TABLE cmd_log_default PARTITION OF cmd_log DEFAULT;
 CREATE INDEX idx_cmd_log_device ON cmd_log (device_id, created_at DESC);
 CREATE INDEX idx_cmd_log_msg ON cmd_log (msg_id, cmd);
-CREATE INDEX idx_cmd_log_created ON cmd_log (created_at);
+-- For strays; elsewhere the partition says it.
+CREATE INDEX idx_cmd_log_created ON cmd_log_default (created_at);
 CREATE INDEX idx_cmd_log_order ON cmd_log (order_no) WHERE order_no IS NOT NULL;
 CREATE INDEX idx_cmd_log_test ON cmd_log (test_session_id) WHERE test_session_id IS NOT NULL;
 

@@ -181,6 +181,40 @@ const guint8 *ch_tx_result_blob (const ChTxResult *r, guint st, guint row, const
 void ch_store_bulk_insert (ChPlugin *self, const char *table, const char *const *columns,
                            ChTx *rows, ChTxDone done, gpointer user_data);
 
+/* ---- tables that grow with time ------------------------------------------------- */
+
+typedef enum {
+  CH_PARTITION_DAY,
+  CH_PARTITION_MONTH,
+} ChPartitionUnit;
+
+typedef enum {
+  CH_PARTITIONS_DROP,   /* what is too old is gone */
+  CH_PARTITIONS_DETACH, /* it becomes a table of its own, for whoever archives it */
+} ChPartitionsOld;
+
+/**
+ * ch_store_partitions:
+ * @self: the owner; the table is looked after until it stops
+ * @table: small letters, digits and `_`, at most 50
+ * @column: time by which it is partitioned, of the same letters
+ * @unit: how long a partition is, in UTC
+ * @ahead: how many partitions after the present one are made beforehand, at most 366
+ * @keep: whole units that rows are kept, at most 36500; 0 = for ever
+ * @old: what becomes of older partitions
+ *
+ * Looks after the table now, or as soon as the store is open, and every hour. On
+ * PostgreSQL the migration makes it with `PARTITION BY RANGE (column)`, a default
+ * partition for strays and the column in its primary key; partitions are called
+ * `table_p20240106` or `table_p202401`, others are left alone. One instance does it at a
+ * time, none waits. Strays move when their partition is made; those that are too old are
+ * deleted unless @old says to detach. On SQLite, which has no partitions, rows are
+ * deleted by time, 1000 at once, whatever @old is; there @column needs an index.
+ */
+void ch_store_partitions (ChPlugin *self, const char *table, const char *column,
+                          ChPartitionUnit unit, guint ahead, guint keep,
+                          ChPartitionsOld old);
+
 /* ---- notifications ------------------------------------------------------------------ */
 
 /**
@@ -309,6 +343,7 @@ typedef struct {
   gint64 connections;
   gint64 idle;
   gboolean up;
+  gint64 connecting; /* not among @connections */
 } ChStoreStats;
 
 /**

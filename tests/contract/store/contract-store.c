@@ -281,6 +281,7 @@ int main (int argc, char **argv)
   contract_test ("errors", test_errors);
   contract_test ("sub-select", test_sub_select);
   contract_add_many ();
+  contract_add_partitions ();
   contract_add_life ();
   int status = g_test_run ();
   contract_end ();

@@ -27,4 +27,5 @@ ChTx *contract_tx (Bed *bed, const char *statement, const char *no, gint64 port)
 void contract_add (ChTx *tx, const char *statement, const char *no, gint64 port);
 
 void contract_add_many (void); /* contract-many.c: order, groups, deadlines, readers */
+void contract_add_partitions (void); /* contract-partitions.c: tables by time */
 void contract_add_life (void); /* contract-life.c: migrations, closing, owners, backup */
