@@ -12,12 +12,16 @@ static const char columns_sqlite[]
       " c.hidden > 1 AS made FROM sqlite_master AS m JOIN pragma_table_xinfo(m.name) AS c"
       " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
       " AND NOT m." SEQUENCE " ORDER BY m.name, c.cid";
+/* The time by which a table is partitioned has to be in its key there, and tells no rows
+   apart. */
 static const char columns_pgsql[]
     = "SELECT t.relname::text AS tbl, a.attname::text AS col,"
       " format_type(a.atttypid, NULL) AS type, a.attgenerated <> '' AS made,"
       " coalesce((SELECT k.place FROM pg_index i,"
       "  unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)"
-      "  WHERE i.indrelid = t.oid AND i.indisprimary AND k.attnum = a.attnum), 0) AS pk"
+      "  WHERE i.indrelid = t.oid AND i.indisprimary AND k.attnum = a.attnum"
+      "  AND NOT EXISTS (SELECT 1 FROM pg_partitioned_table p"
+      "   WHERE p.partrelid = t.oid AND a.attnum = ANY (p.partattrs))), 0) AS pk"
       " FROM pg_class t JOIN pg_attribute a ON a.attrelid = t.oid"
       " WHERE t.relnamespace = current_schema()::regnamespace AND t.relkind IN ('r', 'p')"
       " AND NOT t.relispartition AND a.attnum > 0 AND NOT a.attisdropped"
