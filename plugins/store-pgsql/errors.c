@@ -62,11 +62,12 @@ gboolean pg_result_has_mark (const PGresult *result, const char *mark)
 }
 
 /* A row was on its way to the default partition when its own one was made: the check of a
-   partition has no name. The next time it finds its place. */
+   partition has no name, but a table. The next time it finds its place. */
 static gboolean has_moved (const PGresult *result)
 {
   return pg_result_is (result, "23514")
-         && PQresultErrorField (result, PG_DIAG_CONSTRAINT_NAME) == NULL;
+         && PQresultErrorField (result, PG_DIAG_CONSTRAINT_NAME) == NULL
+         && PQresultErrorField (result, PG_DIAG_TABLE_NAME) != NULL;
 }
 
 GError *pg_error_of_result (const PGresult *result, const char *what, gboolean reader)
