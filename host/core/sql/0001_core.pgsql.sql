@@ -18,8 +18,8 @@ CREATE TABLE devices (
     CHECK (enrolment IN ('auto', 'registered', 'blocked')),
   tags jsonb NOT NULL DEFAULT '{}',
   last_seen_at timestamptz,
-  created_at timestamptz NOT NULL,
-  updated_at timestamptz NOT NULL
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idx_devices_last_seen_at ON devices (last_seen_at);
 CREATE INDEX idx_devices_gateway_id ON devices (gateway_id) WHERE gateway_id IS NOT NULL;
@@ -44,7 +44,7 @@ CREATE TABLE ports (
   temp_dc integer,
   status_reason text,
   reported_at timestamptz,
-  updated_at timestamptz NOT NULL,
+  updated_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (device_id, socket_no, port_no)
 );
 CREATE INDEX idx_ports_device_status ON ports (device_id, status, updated_at DESC);
@@ -61,8 +61,8 @@ CREATE TABLE gateway_sockets (
   signal_strength integer,
   firmware_ver text,
   last_seen_at timestamptz,
-  created_at timestamptz NOT NULL,
-  updated_at timestamptz NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now(),
   UNIQUE (gateway_id, socket_no)
 );
 CREATE UNIQUE INDEX idx_gateway_sockets_uid ON gateway_sockets (socket_uid)
@@ -80,9 +80,9 @@ CREATE TABLE device_params (
   msg_id bigint,
   command_id text,
   status integer NOT NULL DEFAULT 0 CHECK (status BETWEEN 0 AND 2),
-  created_at timestamptz NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
   confirmed_at timestamptz,
-  updated_at timestamptz NOT NULL,
+  updated_at timestamptz NOT NULL DEFAULT now(),
   error_message text,
   UNIQUE (device_id, socket_no, param_id)
 );
@@ -113,8 +113,8 @@ CREATE TABLE ota_tasks (
   msg_id bigint,
   started_at timestamptz,
   completed_at timestamptz,
-  created_at timestamptz NOT NULL,
-  updated_at timestamptz NOT NULL
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idx_ota_tasks_device ON ota_tasks (device_id);
 CREATE INDEX idx_ota_tasks_status ON ota_tasks (status);
@@ -198,8 +198,8 @@ CREATE TABLE orders (
   status_history jsonb NOT NULL DEFAULT '[]',
   metadata jsonb NOT NULL DEFAULT '{}',
   test_session_id text,
-  created_at timestamptz NOT NULL,
-  updated_at timestamptz NOT NULL
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idx_orders_device_created ON orders (device_id, created_at DESC);
 CREATE INDEX idx_orders_device_port ON orders (device_id, port_no);
@@ -247,8 +247,8 @@ CREATE TABLE outbound_queue (
   finished_at timestamptz,
   result text,
   test_session_id text,
-  created_at timestamptz NOT NULL,
-  updated_at timestamptz NOT NULL
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idx_outbound_ready ON outbound_queue (status, not_before, priority, created_at);
 CREATE INDEX idx_outbound_device ON outbound_queue (device_id);
@@ -257,6 +257,10 @@ CREATE UNIQUE INDEX idx_outbound_correlation ON outbound_queue (correlation_id)
   WHERE correlation_id IS NOT NULL;
 CREATE INDEX idx_outbound_msg ON outbound_queue (device_id, msg_id) WHERE msg_id IS NOT NULL;
 CREATE INDEX idx_outbound_finished ON outbound_queue (status, finished_at);
+CREATE INDEX idx_outbound_pending ON outbound_queue (status, priority DESC, created_at)
+  WHERE status IN (0, 1);
+CREATE INDEX idx_outbound_test ON outbound_queue (test_session_id)
+  WHERE test_session_id IS NOT NULL;
 
 CREATE TABLE outbound_dead_letters (
   id bigserial PRIMARY KEY,
@@ -270,7 +274,7 @@ CREATE TABLE outbound_dead_letters (
   retries integer NOT NULL,
   last_error text,
   created_at timestamptz,
-  failed_at timestamptz NOT NULL
+  failed_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idx_dead_device ON outbound_dead_letters (device_id, failed_at DESC);
 CREATE INDEX idx_dead_phy ON outbound_dead_letters (phy_id, failed_at DESC);
@@ -288,7 +292,7 @@ CREATE TABLE events (
   status integer NOT NULL DEFAULT 0 CHECK (status BETWEEN 0 AND 2),
   retry_count integer NOT NULL DEFAULT 0,
   occurred_at timestamptz NOT NULL,
-  created_at timestamptz NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
   pushed_at timestamptz,
   error_message text,
   test_session_id text
@@ -298,6 +302,9 @@ CREATE UNIQUE INDEX idx_events_dedup ON events (dedup_key) WHERE dedup_key IS NO
 CREATE INDEX idx_events_waiting ON events (status, created_at) WHERE status IN (0, 2);
 CREATE INDEX idx_events_phy ON events (phy_id, id);
 CREATE INDEX idx_events_created ON events (created_at);
+CREATE INDEX idx_events_retry ON events (status, retry_count, created_at)
+  WHERE status = 2 AND retry_count < 5;
+CREATE INDEX idx_events_test ON events (test_session_id) WHERE test_session_id IS NOT NULL;
 
 CREATE TABLE cards (
   id bigserial PRIMARY KEY,
@@ -307,8 +314,8 @@ CREATE TABLE cards (
   status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'inactive', 'blocked')),
   user_id bigint,
   description text,
-  created_at timestamptz NOT NULL,
-  updated_at timestamptz NOT NULL
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idx_cards_status ON cards (status);
 CREATE INDEX idx_cards_user ON cards (user_id);
@@ -331,11 +338,14 @@ CREATE TABLE card_transactions (
   price_per_kwh_cent integer,
   service_fee_permille integer,
   total_cent bigint,
-  created_at timestamptz NOT NULL,
-  updated_at timestamptz NOT NULL
+  created_at timestamptz NOT NULL DEFAULT now(),
+  updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idx_card_transactions_card ON card_transactions (card_no, created_at DESC);
 CREATE INDEX idx_card_transactions_device ON card_transactions (device_id, status);
+CREATE INDEX idx_card_transactions_phy ON card_transactions (phy_id);
+CREATE INDEX idx_card_transactions_status ON card_transactions (status);
+CREATE INDEX idx_card_transactions_created ON card_transactions (created_at DESC);
 
 CREATE TABLE card_balance_logs (
   id bigserial PRIMARY KEY,
@@ -350,10 +360,11 @@ CREATE TABLE card_balance_logs (
   description text,
   actor text,
   idempotency_key text,
-  created_at timestamptz NOT NULL
+  created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX idx_card_logs_card ON card_balance_logs (card_no, created_at DESC);
 CREATE INDEX idx_card_logs_transaction ON card_balance_logs (transaction_id);
+CREATE INDEX idx_card_logs_created ON card_balance_logs (created_at DESC);
 CREATE UNIQUE INDEX idx_card_logs_order ON card_balance_logs (order_no, change_type)
   WHERE order_no IS NOT NULL;
 CREATE UNIQUE INDEX idx_card_logs_idempotency ON card_balance_logs (idempotency_key)
@@ -364,7 +375,7 @@ CREATE TABLE bans (
   subject text NOT NULL UNIQUE,
   reason text NOT NULL,
   until_at timestamptz,
-  created_at timestamptz NOT NULL
+  created_at timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE tariffs (

@@ -18,8 +18,8 @@ CREATE TABLE devices (
     CHECK (enrolment IN ('auto', 'registered', 'blocked')),
   tags TEXT NOT NULL DEFAULT '{}' CHECK (json_valid (tags)),
   last_seen_at INTEGER,
-  created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
+  updated_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 CREATE INDEX idx_devices_last_seen_at ON devices (last_seen_at);
 CREATE INDEX idx_devices_gateway_id ON devices (gateway_id) WHERE gateway_id IS NOT NULL;
@@ -43,7 +43,7 @@ CREATE TABLE ports (
   temp_dc INTEGER,
   status_reason TEXT,
   reported_at INTEGER,
-  updated_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
   PRIMARY KEY (device_id, socket_no, port_no)
 );
 CREATE INDEX idx_ports_device_status ON ports (device_id, status, updated_at DESC);
@@ -60,8 +60,8 @@ CREATE TABLE gateway_sockets (
   signal_strength INTEGER,
   firmware_ver TEXT,
   last_seen_at INTEGER,
-  created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
+  updated_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
   UNIQUE (gateway_id, socket_no)
 );
 CREATE UNIQUE INDEX idx_gateway_sockets_uid ON gateway_sockets (socket_uid)
@@ -79,9 +79,9 @@ CREATE TABLE device_params (
   msg_id INTEGER,
   command_id TEXT,
   status INTEGER NOT NULL DEFAULT 0 CHECK (status BETWEEN 0 AND 2),
-  created_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
   confirmed_at INTEGER,
-  updated_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
   error_message TEXT,
   UNIQUE (device_id, socket_no, param_id)
 );
@@ -112,8 +112,8 @@ CREATE TABLE ota_tasks (
   msg_id INTEGER,
   started_at INTEGER,
   completed_at INTEGER,
-  created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
+  updated_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 CREATE INDEX idx_ota_tasks_device ON ota_tasks (device_id);
 CREATE INDEX idx_ota_tasks_status ON ota_tasks (status);
@@ -136,7 +136,7 @@ CREATE TABLE cmd_log (
   conn_id TEXT,
   protocol TEXT,
   test_session_id TEXT,
-  created_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 CREATE INDEX idx_cmd_log_device ON cmd_log (device_id, created_at DESC);
 CREATE INDEX idx_cmd_log_msg ON cmd_log (msg_id, cmd);
@@ -193,8 +193,8 @@ CREATE TABLE orders (
   status_history TEXT NOT NULL DEFAULT '[]' CHECK (json_valid (status_history)),
   metadata TEXT NOT NULL DEFAULT '{}' CHECK (json_valid (metadata)),
   test_session_id TEXT,
-  created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
+  updated_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 CREATE INDEX idx_orders_device_created ON orders (device_id, created_at DESC);
 CREATE INDEX idx_orders_device_port ON orders (device_id, port_no);
@@ -242,8 +242,8 @@ CREATE TABLE outbound_queue (
   finished_at INTEGER,
   result TEXT,
   test_session_id TEXT,
-  created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
+  updated_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 CREATE INDEX idx_outbound_ready ON outbound_queue (status, not_before, priority, created_at);
 CREATE INDEX idx_outbound_device ON outbound_queue (device_id);
@@ -252,6 +252,10 @@ CREATE UNIQUE INDEX idx_outbound_correlation ON outbound_queue (correlation_id)
   WHERE correlation_id IS NOT NULL;
 CREATE INDEX idx_outbound_msg ON outbound_queue (device_id, msg_id) WHERE msg_id IS NOT NULL;
 CREATE INDEX idx_outbound_finished ON outbound_queue (status, finished_at);
+CREATE INDEX idx_outbound_pending ON outbound_queue (status, priority DESC, created_at)
+  WHERE status IN (0, 1);
+CREATE INDEX idx_outbound_test ON outbound_queue (test_session_id)
+  WHERE test_session_id IS NOT NULL;
 
 CREATE TABLE outbound_dead_letters (
   id INTEGER PRIMARY KEY,
@@ -259,13 +263,13 @@ CREATE TABLE outbound_dead_letters (
   device_id INTEGER NOT NULL,
   phy_id TEXT NOT NULL,
   command BLOB,
-  message TEXT,
-  attempts TEXT,
+  message TEXT CHECK (message IS NULL OR json_valid (message)),
+  attempts TEXT CHECK (attempts IS NULL OR json_valid (attempts)),
   priority INTEGER NOT NULL,
   retries INTEGER NOT NULL,
   last_error TEXT,
   created_at INTEGER,
-  failed_at INTEGER NOT NULL
+  failed_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 CREATE INDEX idx_dead_device ON outbound_dead_letters (device_id, failed_at DESC);
 CREATE INDEX idx_dead_phy ON outbound_dead_letters (phy_id, failed_at DESC);
@@ -283,7 +287,7 @@ CREATE TABLE events (
   status INTEGER NOT NULL DEFAULT 0 CHECK (status BETWEEN 0 AND 2),
   retry_count INTEGER NOT NULL DEFAULT 0,
   occurred_at INTEGER NOT NULL,
-  created_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
   pushed_at INTEGER,
   error_message TEXT,
   test_session_id TEXT
@@ -293,6 +297,9 @@ CREATE UNIQUE INDEX idx_events_dedup ON events (dedup_key) WHERE dedup_key IS NO
 CREATE INDEX idx_events_waiting ON events (status, created_at) WHERE status IN (0, 2);
 CREATE INDEX idx_events_phy ON events (phy_id, id);
 CREATE INDEX idx_events_created ON events (created_at);
+CREATE INDEX idx_events_retry ON events (status, retry_count, created_at)
+  WHERE status = 2 AND retry_count < 5;
+CREATE INDEX idx_events_test ON events (test_session_id) WHERE test_session_id IS NOT NULL;
 
 CREATE TABLE cards (
   id INTEGER PRIMARY KEY,
@@ -302,8 +309,8 @@ CREATE TABLE cards (
   status TEXT NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'inactive', 'blocked')),
   user_id INTEGER,
   description TEXT,
-  created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
+  updated_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 CREATE INDEX idx_cards_status ON cards (status);
 CREATE INDEX idx_cards_user ON cards (user_id);
@@ -326,11 +333,14 @@ CREATE TABLE card_transactions (
   price_per_kwh_cent INTEGER,
   service_fee_permille INTEGER,
   total_cent INTEGER,
-  created_at INTEGER NOT NULL,
-  updated_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
+  updated_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 CREATE INDEX idx_card_transactions_card ON card_transactions (card_no, created_at DESC);
 CREATE INDEX idx_card_transactions_device ON card_transactions (device_id, status);
+CREATE INDEX idx_card_transactions_phy ON card_transactions (phy_id);
+CREATE INDEX idx_card_transactions_status ON card_transactions (status);
+CREATE INDEX idx_card_transactions_created ON card_transactions (created_at DESC);
 
 CREATE TABLE card_balance_logs (
   id INTEGER PRIMARY KEY,
@@ -345,10 +355,11 @@ CREATE TABLE card_balance_logs (
   description TEXT,
   actor TEXT,
   idempotency_key TEXT,
-  created_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 CREATE INDEX idx_card_logs_card ON card_balance_logs (card_no, created_at DESC);
 CREATE INDEX idx_card_logs_transaction ON card_balance_logs (transaction_id);
+CREATE INDEX idx_card_logs_created ON card_balance_logs (created_at DESC);
 CREATE UNIQUE INDEX idx_card_logs_order ON card_balance_logs (order_no, change_type)
   WHERE order_no IS NOT NULL;
 CREATE UNIQUE INDEX idx_card_logs_idempotency ON card_balance_logs (idempotency_key)
@@ -359,7 +370,7 @@ CREATE TABLE bans (
   subject TEXT NOT NULL UNIQUE,
   reason TEXT NOT NULL,
   until_at INTEGER,
-  created_at INTEGER NOT NULL
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000)
 );
 
 CREATE TABLE tariffs (

@@ -10,7 +10,7 @@ CREATE TABLE api_keys (
   ip_allow TEXT NOT NULL DEFAULT '[]' CHECK (json_valid (ip_allow)),
   hmac_secret TEXT,
   rate_per_min INTEGER CHECK (rate_per_min > 0),
-  created_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
   expires_at INTEGER,
   revoked_at INTEGER,
   last_used_at INTEGER
@@ -18,7 +18,7 @@ CREATE TABLE api_keys (
 
 CREATE TABLE audit_log (
   id INTEGER PRIMARY KEY,
-  at INTEGER NOT NULL,
+  at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
   actor TEXT NOT NULL,
   ip TEXT,
   action TEXT NOT NULL,
@@ -37,7 +37,7 @@ CREATE TABLE idempotency_keys (
   locked_at INTEGER NOT NULL,
   response_status INTEGER,
   response_body TEXT,
-  created_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL DEFAULT (unixepoch () * 1000),
   PRIMARY KEY (scope, key)
 );
 CREATE INDEX idx_idempotency_keys_created_at ON idempotency_keys (created_at);
