@@ -27,7 +27,8 @@ gboolean ch_config_add_option (ChConfig *config, const char *assignment, GError 
  * unchecked: @ignored_sections; "*" leaves all unknown keys alone, for a first look at
  * what is needed to find the plugins.
  */
-gboolean ch_config_resolve (ChConfig *config, const char *const *ignored_sections, GError **error);
+gboolean ch_config_resolve (ChConfig *config, const char *const *ignored_sections,
+                            GError **error);
 
 /**
  * ch_config_reload:
@@ -50,7 +51,8 @@ char **ch_config_patch (ChConfig *config, const json_t *patch, char **bad_key,
                         GError **error);
 
 /* Called after a reload for each changed key of an owner's section ("" = all). */
-void ch_config_set_changed (ChConfig *config, void (*changed) (const char *key, gpointer data),
+void ch_config_set_changed (ChConfig *config,
+                            void (*changed) (const char *key, gpointer data),
                             gpointer data);
 
 /* key → {value, source, default, summary, type, live, environment, min, max, choices};

@@ -26,8 +26,8 @@ void ch_core_device_params (ChPlugin *self, const char *device, ChCoreDone done,
                             gpointer user_data);
 
 /*
- * {"servers":[…],"total","directory":bool}: all that give a sign of life in the kv, this one
- * from its own memory; without the kv this one alone.
+ * {"servers":[…],"total","directory":bool}: all that give a sign of life in the kv, this
+ * one from its own memory; without the kv this one alone.
  */
 void ch_core_list_servers (ChPlugin *self, ChCoreDone done, gpointer user_data);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/order-local.h"
-#include "core/order-change.h"
 #include "core/facts.h"
+#include "core/order-change.h"
 #include "core/order-store.h"
 #include <chargehost/clock.h>
 #include <chargehost/id.h>

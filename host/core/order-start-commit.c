@@ -231,7 +231,8 @@ static gboolean run_start (ChDevice *device, ChFact *fact)
     if (!ch_start_check_any_port (start))
       return TRUE;
   } else if (holder != NULL) {
-    if (port != NULL && port->order != NULL && !start->freed_port && end_left_over (port)) {
+    if (port != NULL && port->order != NULL && !start->freed_port
+        && end_left_over (port)) {
       start->freed_port = TRUE;
       ch_start_enqueue (start);
       return FALSE;

@@ -52,7 +52,7 @@ struct _ChOrder {
   gboolean start_refused; /* the only sending: so nothing has begun */
   guint64 start_session;  /* generation of the session that all sendings went to, or 0 */
   gboolean stop_refused;  /* by that session: the port is asked */
-  gint64 refused_ms; /* C3: a re-sent start was refused, the port is asked */
+  gint64 refused_ms;      /* C3: a re-sent start was refused, the port is asked */
   gint64 stop_written_ms;
   gint64 stop_round_ms; /* T21: since when the newest round of stops waits */
   gint64 stop_acked_ms;
@@ -69,7 +69,7 @@ struct _ChOrder {
   gint64 published_event_ms; /* charging.progress */
   gboolean number_is_device;
   gboolean progress_dirty;
-  gboolean is_journalled; /* its next change waits in the journal */
+  gboolean is_journalled;    /* its next change waits in the journal */
   gboolean began_cancelling; /* C5: it began while it was being cancelled */
 };
 

@@ -86,8 +86,8 @@ typedef struct {
   char order_no[CH_ORDER_NO_SIZE];
   ChCommandState state;
   gint64 device_code;
-  guint attempts; /* sends so far, with the one that a restart may hide */
-  gint64 sent_ms; /* monotonic, of the first sending; CH_UNSET */
+  guint attempts;    /* sends so far, with the one that a restart may hide */
+  gint64 sent_ms;    /* monotonic, of the first sending; CH_UNSET */
   gint64 expires_at; /* wall ms */
   gboolean late;     /* answer after the final result */
   const char *detail;

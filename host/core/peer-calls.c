@@ -212,9 +212,12 @@ static const struct {
   const char *name;
   void (*run) (const Call *call);
 } OPS[CH_PEER_N] = {
-    [CH_PEER_START] = {"start", do_start},    [CH_PEER_STOP] = {"stop", do_stop},
-    [CH_PEER_CANCEL] = {"cancel", do_cancel}, [CH_PEER_FORCE] = {"force", do_force},
-    [CH_PEER_SEND] = {"send", do_send},       [CH_PEER_KICK] = {"kick", do_kick},
+    [CH_PEER_START] = {"start", do_start},
+    [CH_PEER_STOP] = {"stop", do_stop},
+    [CH_PEER_CANCEL] = {"cancel", do_cancel},
+    [CH_PEER_FORCE] = {"force", do_force},
+    [CH_PEER_SEND] = {"send", do_send},
+    [CH_PEER_KICK] = {"kick", do_kick},
     [CH_PEER_READ] = {"read", do_read},
     [CH_PEER_STOP_PORT] = {"stop_port", do_stop_port},
 };

@@ -132,7 +132,8 @@ void ch_daemon_stop (ChDaemon *daemon)
 {
   if (daemon->state == CH_DAEMON_STOPPING) {
     /* Who asks twice wants no more waiting, and taking all down in order waits: for the
-     * store's threads, for the bus. Nothing is lost that a crash would not leave whole. */
+     * store's threads, for the bus. Nothing is lost that a crash would not leave whole.
+     */
     ch_warning (daemon->self, "asked a second time: stopping at once");
     _exit (0);
   }

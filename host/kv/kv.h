@@ -18,7 +18,8 @@ gboolean ch_kv_open (ChKv *kv, ChPlugin *driver_plugin, const ChKvDriver *driver
 /* Commands that the driver still holds fail with UNAVAILABLE. */
 void ch_kv_close (ChKv *kv);
 gboolean ch_kv_up (ChKv *kv);
-/* @back (nullable) is called each time the connection has come back, libraries and all. */
+/* @back (nullable) is called each time the connection has come back, libraries and all.
+ */
 void ch_kv_set_back (ChKv *kv, void (*back) (gpointer data), gpointer data);
 const char *ch_kv_driver_name (ChKv *kv); /* NULL when none is open */
 gint64 ch_kv_used_memory (ChKv *kv);      /* −1 when unknown */

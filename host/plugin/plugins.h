@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The registry of plugins: files, descriptors, life cycle, interfaces (architecture 3). */
+/* The registry of plugins: files, descriptors, life cycle, interfaces (architecture 3).
+ */
 #pragma once
 
 #include "base/owner.h"
@@ -26,9 +27,9 @@ typedef struct {
   const char *license;
   const char *path;
   ChPluginState state;
-  const char *reason;      /* of the last change; "" */
+  const char *reason; /* of the last change; "" */
   const char *const *provides;
-  guint generation;        /* how often it was started */
+  guint generation; /* how often it was started */
   guint64 calls, failures;
   gint64 slowest_us;
 } ChPluginView;
@@ -83,7 +84,8 @@ gboolean ch_plugins_start_list (ChPlugins *plugins, const char *const *names,
  * ch_gateway_property_keys() by itself.
  */
 void ch_plugins_set_protocol_keys (ChPlugins *plugins, const ChConfigKey *keys);
-/* Sections of known plugins that are not loaded, for ch_config_resolve(). (transfer full) */
+/* Sections of known plugins that are not loaded, for ch_config_resolve(). (transfer full)
+ */
 char **ch_plugins_unloaded (ChPlugins *plugins);
 /* Images in memory. They are never unmapped: after many, a restart frees memory. */
 guint ch_plugins_images (ChPlugins *plugins);
@@ -96,16 +98,19 @@ GPtrArray *ch_plugins_names (ChPlugins *plugins);
 /* The running owner of a plugin, NULL when it does not run. */
 ChPlugin *ch_plugins_peek (ChPlugins *plugins, const char *name);
 /* Whether an interface is offered by the host or a running plugin. */
-gboolean ch_plugins_provide (ChPlugins *plugins, const char *interface_name); /* host side */
+gboolean ch_plugins_provide (ChPlugins *plugins,
+                             const char *interface_name); /* host side */
 gboolean ch_plugins_has (ChPlugins *plugins, const char *interface_name);
 /* The running plugins with this driver: first one, or NULL. */
 ChPlugin *ch_plugins_find_store (ChPlugins *plugins, const ChStoreDriver **driver);
 ChPlugin *ch_plugins_find_kv (ChPlugins *plugins, const ChKvDriver **driver);
 
 /* Heard of every change of state, after it. */
-typedef void (*ChPluginsChanged) (const ChPluginView *view, ChPluginState old, gpointer data);
+typedef void (*ChPluginsChanged) (const ChPluginView *view, ChPluginState old,
+                                  gpointer data);
 void ch_plugins_set_changed (ChPlugins *plugins, ChPluginsChanged changed, gpointer data);
 
 /* Reads and checks the ABI note of a file without loading it. */
 gboolean ch_plugin_note_read (const char *path, ChPluginNote *note, GError **error);
-gboolean ch_plugin_note_check (const ChPluginNote *note, const char *path, GError **error);
+gboolean ch_plugin_note_check (const ChPluginNote *note, const char *path,
+                               GError **error);

@@ -40,18 +40,18 @@ static double run (const char *name, const char *hex, gint64 microseconds)
       gssize n;
 
       while ((n = bkv_frame (p, left, BKV_MAX_FRAME, &error)) > 0) {
-        if (!bkv_decode (p, (gsize)n, frame) || frame->error != BKV_OK)
+        if (!bkv_decode (p, (gsize) n, frame) || frame->error != BKV_OK)
           g_error ("%s: not decoded", name);
         frames++;
         p += n;
-        left -= (gsize)n;
+        left -= (gsize) n;
       }
     }
     spent = g_get_monotonic_time () - start;
   } while (spent < microseconds);
-  rate = (double)frames / ((double)spent / 1e6);
+  rate = (double) frames / ((double) spent / 1e6);
   g_print ("bkv decode %-14s %3u bytes: %7.2f million frames/s, %6.1f MB/s\n", name,
-           (guint)size, rate / 1e6, rate * (double)size / 1e6);
+           (guint) size, rate / 1e6, rate * (double) size / 1e6);
   return rate;
 }
 

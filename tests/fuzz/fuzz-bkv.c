@@ -25,7 +25,7 @@ static void check_encode (const BkvFrame *frame)
     return; /* a heartbeat is always written with 8 bytes of firmware, which may not fit
              */
   g_assert_cmpint (bkv_frame (first, n, BKV_MAX_FRAME, &(const char *) {NULL}), ==,
-                   (gssize)n);
+                   (gssize) n);
   g_assert_true (bkv_decode (first, n, again));
   g_assert_cmpint (again->error, ==, BKV_OK);
   m = bkv_encode (again, second, sizeof second);
@@ -67,14 +67,14 @@ int LLVMFuzzerTestOneInput (const guint8 *data, gsize size)
 
     if (n == 0)
       break;
-    g_assert_cmpuint ((gsize)ABS (n), <=, size - at);
+    g_assert_cmpuint ((gsize) ABS (n), <=, size - at);
     if (n > 0)
-      check_frame (data + at, (gsize)n);
+      check_frame (data + at, (gsize) n);
     else
       g_assert_nonnull (error);
-    at += (gsize)ABS (n);
+    at += (gsize) ABS (n);
   }
-  (void)bkv_sniff (data, MIN (size, 64));
+  (void) bkv_sniff (data, MIN (size, 64));
   json = bkv_decode_json (data, size);
   g_assert_nonnull (json);
   json_decref (json);
@@ -88,14 +88,14 @@ void fuzz_repair (guint8 *data, gsize size)
     return;
   data[0] = 0xFC;
   data[1] = data[1] == 0xFF ? 0xFF : 0xFE;
-  data[2] = (guint8)((size - 4) >> 8);
-  data[3] = (guint8)(size - 4);
+  data[2] = (guint8) ((size - 4) >> 8);
+  data[3] = (guint8) (size - 4);
   data[10] = data[1] == 0xFE;
   /* By the mutated serial: the inner length too, or left wrong. */
   if (size >= BKV_MIN_LENGTH + 7 && (data[9] & 1) != 0
       && (data[5] == 0x05 || data[5] == 0x15)) {
-    data[18] = (guint8)((size - 24) >> 8);
-    data[19] = (guint8)(size - 24);
+    data[18] = (guint8) ((size - 24) >> 8);
+    data[19] = (guint8) (size - 24);
   }
   data[size - 3] = bkv_checksum (data + 2, size - 5);
   data[size - 2] = 0xFC;

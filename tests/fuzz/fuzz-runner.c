@@ -18,7 +18,7 @@ static GByteArray *hex_bytes (const char *hex)
 
   for (; hex[0] != 0 && hex[1] != 0; hex += 2) {
     guint8 byte
-        = (guint8)(g_ascii_xdigit_value (hex[0]) << 4 | g_ascii_xdigit_value (hex[1]));
+        = (guint8) (g_ascii_xdigit_value (hex[0]) << 4 | g_ascii_xdigit_value (hex[1]));
 
     g_byte_array_append (bytes, &byte, 1);
   }
@@ -27,23 +27,23 @@ static GByteArray *hex_bytes (const char *hex)
 
 static void mutate (GRand *rand, GByteArray *bytes, const GByteArray *other)
 {
-  guint rounds = (guint)g_rand_int_range (rand, 1, 6);
+  guint rounds = (guint) g_rand_int_range (rand, 1, 6);
 
   for (guint i = 0; i < rounds && bytes->len > 1; i++) {
-    guint at = (guint)g_rand_int_range (rand, 0, (gint32)bytes->len);
+    guint at = (guint) g_rand_int_range (rand, 0, (gint32) bytes->len);
 
     switch (g_rand_int_range (rand, 0, 6)) {
     case 0:
-      bytes->data[at] ^= (guint8)(1 << g_rand_int_range (rand, 0, 8));
+      bytes->data[at] ^= (guint8) (1 << g_rand_int_range (rand, 0, 8));
       break;
     case 1:
-      bytes->data[at] = (guint8)g_rand_int_range (rand, 0, 256);
+      bytes->data[at] = (guint8) g_rand_int_range (rand, 0, 256);
       break;
     case 2: /* a limit */
-      bytes->data[at] = (guint8)(g_rand_boolean (rand) ? 0xFF : 0);
+      bytes->data[at] = (guint8) (g_rand_boolean (rand) ? 0xFF : 0);
       break;
     case 3: {
-      guint length = (guint)g_rand_int_range (rand, 1, 9);
+      guint length = (guint) g_rand_int_range (rand, 1, 9);
 
       g_byte_array_remove_range (bytes, at, MIN (bytes->len - at, length));
       break;
@@ -57,7 +57,7 @@ static void mutate (GRand *rand, GByteArray *bytes, const GByteArray *other)
       break;
     default: /* a piece of another input */
       if (other->len > 0 && bytes->len < INPUT_MAX / 2) {
-        guint from = (guint)g_rand_int_range (rand, 0, (gint32)other->len);
+        guint from = (guint) g_rand_int_range (rand, 0, (gint32) other->len);
 
         g_byte_array_set_size (bytes, at);
         g_byte_array_append (bytes, other->data + from, other->len - from);
@@ -106,7 +106,7 @@ int main (int argc, char **argv)
     g_autofree char *data = NULL;
 
     if (g_file_get_contents (argv[i], &data, &n, NULL))
-      LLVMFuzzerTestOneInput ((const guint8 *)data, n);
+      LLVMFuzzerTestOneInput ((const guint8 *) data, n);
   }
   if (argc > 2)
     return 0;

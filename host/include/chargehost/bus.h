@@ -58,8 +58,11 @@ typedef struct {
 } ChField;
 
 #define CH_FIELD(Struct, member, field_kind, field_unit)                                 \
-  { .name = #member, .kind = (field_kind), .offset = (guint16) G_STRUCT_OFFSET (Struct, member), \
-    .size = (guint16) sizeof (((Struct *) 0)->member), .unit = (field_unit) }
+  {                                                                                      \
+    .name = #member, .kind = (field_kind),                                               \
+    .offset = (guint16) G_STRUCT_OFFSET (Struct, member),                                \
+    .size = (guint16) sizeof (((Struct *) 0)->member), .unit = (field_unit)              \
+  }
 
 typedef enum {
   CH_LANE_STATE = 0, /* never dropped: pushes back by pausing the reads that cause it */
@@ -103,8 +106,9 @@ typedef struct _ChTopicHandle ChTopicHandle;
  * @topic: (transfer none): static description
  * @error: return location
  *
- * Returns: (transfer none) (nullable): the topic, or %NULL with %CH_PLUGIN_ERROR_DUPLICATE
- *   when another publisher has it or %CH_PLUGIN_ERROR_BAD_DESCRIPTOR
+ * Returns: (transfer none) (nullable): the topic, or %NULL with
+ * %CH_PLUGIN_ERROR_DUPLICATE when another publisher has it or
+ * %CH_PLUGIN_ERROR_BAD_DESCRIPTOR
  */
 ChTopicHandle *ch_topic_register (ChPlugin *self, const ChTopic *topic, GError **error);
 

@@ -54,7 +54,8 @@ typedef void (*ChTimerFunc) (ChPlugin *self, gpointer user_data);
  * @func: called once on the main loop
  * @user_data: for @func, not owned
  *
- * Timers sit in a hashed wheel: arming and cancelling is O(1), resolution 10 ms, never early.
+ * Timers sit in a hashed wheel: arming and cancelling is O(1), resolution 10 ms, never
+ * early.
  *
  * Returns: a handle, valid until it fires
  */

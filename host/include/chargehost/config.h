@@ -11,12 +11,13 @@
 G_BEGIN_DECLS
 
 typedef enum {
-  CH_CONFIG_BOOL = 1,    /* true, false, yes, no, on, off */
-  CH_CONFIG_INT,         /* decimal or 0x… */
+  CH_CONFIG_BOOL = 1, /* true, false, yes, no, on, off */
+  CH_CONFIG_INT,      /* decimal or 0x… */
   CH_CONFIG_DOUBLE,
   CH_CONFIG_STRING,
   CH_CONFIG_CHOICE,      /* one of `choices` */
-  CH_CONFIG_DURATION_MS, /* number with ms, s, m, h, d; a bare number has the key's unit */
+  CH_CONFIG_DURATION_MS, /* number with ms, s, m, h, d; a bare number has the key's unit
+                          */
   CH_CONFIG_SIZE,        /* bytes, with K, M, G */
   CH_CONFIG_LIST,        /* of strings; a comma-separated string also serves */
   CH_CONFIG_MAP,         /* any mapping of scalars, read with ch_config_map() */
@@ -25,7 +26,7 @@ typedef enum {
 
 typedef enum {
   CH_CONFIG_FLAGS_NONE = 0,
-  CH_CONFIG_LIVE = 1 << 0, /* may change while running */
+  CH_CONFIG_LIVE = 1 << 0,    /* may change while running */
   CH_CONFIG_SECONDS = 1 << 1, /* DURATION_MS: a bare number counts seconds */
 } ChConfigFlags;
 

@@ -27,11 +27,16 @@ typedef enum {
   CH_ORDER_N = 11,
 } ChOrderStatus;
 const char *ch_order_status_name (ChOrderStatus status);
-gboolean ch_order_status_parse (const char *text, ChOrderStatus *status); /* name or number */
+gboolean ch_order_status_parse (const char *text,
+                                ChOrderStatus *status); /* name or number */
 gboolean ch_order_status_is_active (ChOrderStatus status);
 const char *ch_port_status_name (ChPortStatus status);
 
-typedef enum { CH_PRESENCE_OFFLINE = 0, CH_PRESENCE_UNSTABLE, CH_PRESENCE_ONLINE } ChPresence;
+typedef enum {
+  CH_PRESENCE_OFFLINE = 0,
+  CH_PRESENCE_UNSTABLE,
+  CH_PRESENCE_ONLINE
+} ChPresence;
 const char *ch_presence_name (ChPresence presence);
 
 /* Who asks. */
@@ -41,7 +46,12 @@ typedef struct {
   const char *request_id; /* (nullable) */
 } ChOrigin;
 
-typedef enum { CH_SOURCE_API = 0, CH_SOURCE_CARD, CH_SOURCE_LOCAL, CH_SOURCE_ADMIN } ChOrderSource;
+typedef enum {
+  CH_SOURCE_API = 0,
+  CH_SOURCE_CARD,
+  CH_SOURCE_LOCAL,
+  CH_SOURCE_ADMIN
+} ChOrderSource;
 
 /**
  * ChStartRequest: fields of gateway 7.5 `start_charge`; integers CH_UNSET when absent.
@@ -66,10 +76,12 @@ typedef struct {
   ChOrderSource source;
 } ChStartRequest;
 #define CH_START_REQUEST_INIT                                                            \
-  { .socket_no = CH_UNSET, .port_no = CH_UNSET, .charge_mode = CH_UNSET,                 \
+  {                                                                                      \
+    .socket_no = CH_UNSET, .port_no = CH_UNSET, .charge_mode = CH_UNSET,                 \
     .amount_cent = CH_UNSET, .duration_minutes = CH_UNSET, .energy_wh = CH_UNSET,        \
-    .power_w = CH_UNSET, .price_per_kwh_cent = CH_UNSET, .service_fee_permille = CH_UNSET, \
-    .business_no = CH_UNSET, .max_power_w = CH_UNSET }
+    .power_w = CH_UNSET, .price_per_kwh_cent = CH_UNSET,                                 \
+    .service_fee_permille = CH_UNSET, .business_no = CH_UNSET, .max_power_w = CH_UNSET   \
+  }
 
 /**
  * ChCoreDone:
@@ -95,11 +107,11 @@ void ch_core_start_charge (ChPlugin *self, const ChStartRequest *request,
                            gpointer user_data);
 
 typedef struct {
-  const char *device;     /* with socket and port, or … */
+  const char *device; /* with socket and port, or … */
   gint64 socket_no;
   const char *socket_uid;
   gint64 port_no;
-  const char *order_no;   /* … the order */
+  const char *order_no; /* … the order */
   const char *reason;
 } ChStopRequest;
 void ch_core_stop_charge (ChPlugin *self, const ChStopRequest *request,
@@ -148,16 +160,17 @@ void ch_core_send (ChPlugin *self, const char *device, ChCommandType type, gint 
                    gpointer user_data);
 
 /* Reading. Answers are the objects of gateway 7.4. */
-void ch_core_get_order (ChPlugin *self, const char *order_no, ChCoreDone done, gpointer user_data);
+void ch_core_get_order (ChPlugin *self, const char *order_no, ChCoreDone done,
+                        gpointer user_data);
 void ch_core_get_command (ChPlugin *self, const char *command_id, ChCoreDone done,
                           gpointer user_data);
 
 typedef struct {
-  const char *device;     /* (nullable) */
-  gint64 status;          /* ChOrderStatus or CH_UNSET */
-  gint64 from_ms;         /* wall clock or CH_UNSET */
+  const char *device; /* (nullable) */
+  gint64 status;      /* ChOrderStatus or CH_UNSET */
+  gint64 from_ms;     /* wall clock or CH_UNSET */
   gint64 to_ms;
-  gint64 after;           /* keyset: id or CH_UNSET */
+  gint64 after; /* keyset: id or CH_UNSET */
   gint64 limit;
   gint64 offset;
 } ChOrderQuery;
@@ -194,11 +207,11 @@ json_t *ch_core_stats_json (ChPlugin *self);
 json_t *ch_core_definitions_json (ChPlugin *self);
 
 typedef struct {
-  const char *q;        /* part of the id */
+  const char *q; /* part of the id */
   const char *protocol;
-  gint presence;        /* ChPresence or −1 */
+  gint presence; /* ChPresence or −1 */
   const char *tag;
-  const char *after;    /* id after which to begin, in order of ids */
+  const char *after; /* id after which to begin, in order of ids */
   gint64 limit;
   gint64 offset;
 } ChDeviceQuery;
@@ -206,8 +219,8 @@ typedef struct {
 json_t *ch_core_list_devices (ChPlugin *self, const ChDeviceQuery *query);
 
 /* Returns: whether the device is known; presence and whether it is connected here. */
-gboolean ch_core_device_presence (ChPlugin *self, const char *device, ChPresence *presence,
-                                  gboolean *connected);
+gboolean ch_core_device_presence (ChPlugin *self, const char *device,
+                                  ChPresence *presence, gboolean *connected);
 
 /* ---- start guards ----------------------------------------------------------------- */
 
@@ -218,7 +231,8 @@ gboolean ch_core_device_presence (ChPlugin *self, const char *device, ChPresence
  *
  * Returns: %TRUE allows; %FALSE refuses with a %CH_CORE_ERROR
  */
-typedef gboolean (*ChStartGuard) (ChPlugin *self, const ChStartRequest *request, GError **error);
+typedef gboolean (*ChStartGuard) (ChPlugin *self, const ChStartRequest *request,
+                                  GError **error);
 void ch_core_add_start_guard (ChPlugin *self, ChStartGuard guard);
 
 G_END_DECLS

@@ -27,19 +27,19 @@ GQuark ch_plugin_error_quark (void);
 typedef enum {
   CH_PLUGIN_ERROR_FAILED = 0,
   CH_PLUGIN_ERROR_NOT_FOUND,
-  CH_PLUGIN_ERROR_UNTRUSTED,     /* owner or mode of the file */
-  CH_PLUGIN_ERROR_NO_NOTE,       /* no ABI note: not a plugin of this host */
-  CH_PLUGIN_ERROR_ABI_MAJOR,     /* built for another major */
-  CH_PLUGIN_ERROR_ABI_MINOR,     /* built for a newer minor */
-  CH_PLUGIN_ERROR_WRONG_NAME,    /* descriptor and file name differ */
-  CH_PLUGIN_ERROR_NO_SYMBOL,     /* entry function is missing */
-  CH_PLUGIN_ERROR_UNRESOLVED,    /* the dynamic linker refused it */
+  CH_PLUGIN_ERROR_UNTRUSTED,  /* owner or mode of the file */
+  CH_PLUGIN_ERROR_NO_NOTE,    /* no ABI note: not a plugin of this host */
+  CH_PLUGIN_ERROR_ABI_MAJOR,  /* built for another major */
+  CH_PLUGIN_ERROR_ABI_MINOR,  /* built for a newer minor */
+  CH_PLUGIN_ERROR_WRONG_NAME, /* descriptor and file name differ */
+  CH_PLUGIN_ERROR_NO_SYMBOL,  /* entry function is missing */
+  CH_PLUGIN_ERROR_UNRESOLVED, /* the dynamic linker refused it */
   CH_PLUGIN_ERROR_BAD_DESCRIPTOR,
-  CH_PLUGIN_ERROR_DUPLICATE,     /* registered twice */
+  CH_PLUGIN_ERROR_DUPLICATE, /* registered twice */
   CH_PLUGIN_ERROR_MISSING_INTERFACE,
-  CH_PLUGIN_ERROR_STATE,         /* not possible in its present state */
+  CH_PLUGIN_ERROR_STATE, /* not possible in its present state */
   CH_PLUGIN_ERROR_QUARANTINED,
-  CH_PLUGIN_ERROR_CRASHED,       /* crashed in the scanner */
+  CH_PLUGIN_ERROR_CRASHED, /* crashed in the scanner */
 } ChPluginError;
 
 /**
@@ -49,11 +49,11 @@ typedef enum {
 GQuark ch_store_error_quark (void);
 typedef enum {
   CH_STORE_ERROR_FAILED = 0,
-  CH_STORE_ERROR_BUSY,          /* queue in front of the pool is full: retry later */
-  CH_STORE_ERROR_UNAVAILABLE,   /* no connection, database is gone or read-only */
-  CH_STORE_ERROR_TIMEOUT,       /* deadline passed; outcome unknown for writes in flight */
-  CH_STORE_ERROR_GUARD,         /* a row count did not hold: rolled back */
-  CH_STORE_ERROR_UNIQUE,        /* unique violation: rolled back */
+  CH_STORE_ERROR_BUSY,        /* queue in front of the pool is full: retry later */
+  CH_STORE_ERROR_UNAVAILABLE, /* no connection, database is gone or read-only */
+  CH_STORE_ERROR_TIMEOUT,     /* deadline passed; outcome unknown for writes in flight */
+  CH_STORE_ERROR_GUARD,       /* a row count did not hold: rolled back */
+  CH_STORE_ERROR_UNIQUE,      /* unique violation: rolled back */
   CH_STORE_ERROR_FOREIGN_KEY,
   CH_STORE_ERROR_CHECK,         /* check or not-null constraint */
   CH_STORE_ERROR_SERIALIZATION, /* may be retried as a whole */
@@ -61,9 +61,9 @@ typedef enum {
   CH_STORE_ERROR_LOCKED,        /* lock time-out, or another process holds the database */
   CH_STORE_ERROR_DISK_FULL,
   CH_STORE_ERROR_CORRUPT,
-  CH_STORE_ERROR_MIGRATION,     /* changed checksum, newer version, gap */
-  CH_STORE_ERROR_USAGE,         /* unknown statement, parameter not bound, … */
-  CH_STORE_ERROR_CANCELLED,     /* its owner stopped */
+  CH_STORE_ERROR_MIGRATION, /* changed checksum, newer version, gap */
+  CH_STORE_ERROR_USAGE,     /* unknown statement, parameter not bound, … */
+  CH_STORE_ERROR_CANCELLED, /* its owner stopped */
 } ChStoreError;
 
 /**
@@ -75,9 +75,9 @@ GQuark ch_kv_error_quark (void);
 typedef enum {
   CH_KV_ERROR_FAILED = 0,
   CH_KV_ERROR_UNAVAILABLE, /* not executed: no connection, no primary, loading */
-  CH_KV_ERROR_BUSY,    /* not executed: queue full, a long script, out of memory */
+  CH_KV_ERROR_BUSY,        /* not executed: queue full, a long script, out of memory */
   CH_KV_ERROR_TIMEOUT,
-  CH_KV_ERROR_SERVER,  /* the reply was an error; text as Redis words it */
+  CH_KV_ERROR_SERVER, /* the reply was an error; text as Redis words it */
   CH_KV_ERROR_USAGE,
   CH_KV_ERROR_CANCELLED,
   CH_KV_ERROR_OUTCOME_UNKNOWN, /* sent, then the connection was lost: done or not */

@@ -49,8 +49,8 @@ typedef enum {
  *
  * Returns: whether its frames should be handled
  */
-ChOnline ch_device_online (ChPlugin *self, ChConn conn, const char *device, ChFactDone done,
-                           gpointer user_data);
+ChOnline ch_device_online (ChPlugin *self, ChConn conn, const char *device,
+                           ChFactDone done, gpointer user_data);
 
 typedef struct {
   const char *iccid;
@@ -64,7 +64,7 @@ void ch_device_registered (ChPlugin *self, ChConn conn, const char *device,
                            const ChRegistered *fact);
 
 typedef struct {
-  gint64 temp_dc;    /* 0.1 °C */
+  gint64 temp_dc; /* 0.1 °C */
   gint64 rssi_dbm;
   gint64 voltage_mv;
 } ChHeartbeat;
@@ -111,11 +111,15 @@ typedef struct {
   gint64 occurred_at_ms; /* wall clock of the device when credible, else CH_UNSET */
 } ChPortUpdate;
 #define CH_PORT_UPDATE_INIT                                                              \
-  { .raw_status = CH_UNSET, .no_load = CH_UNSET, .plugged = CH_UNSET, .reserved = CH_UNSET, \
-    .out_of_service = CH_UNSET, .power_mw = CH_UNSET, .current_ma = CH_UNSET,            \
-    .voltage_mv = CH_UNSET, .temp_dc = CH_UNSET, .business_no = CH_UNSET,                \
-    .energy_wh = CH_UNSET, .duration_s = CH_UNSET, .occurred_at_ms = CH_UNSET }
-void ch_port_update (ChPlugin *self, ChConn conn, const char *device, const ChPortUpdate *fact);
+  {                                                                                      \
+    .raw_status = CH_UNSET, .no_load = CH_UNSET, .plugged = CH_UNSET,                    \
+    .reserved = CH_UNSET, .out_of_service = CH_UNSET, .power_mw = CH_UNSET,              \
+    .current_ma = CH_UNSET, .voltage_mv = CH_UNSET, .temp_dc = CH_UNSET,                 \
+    .business_no = CH_UNSET, .energy_wh = CH_UNSET, .duration_s = CH_UNSET,              \
+    .occurred_at_ms = CH_UNSET                                                           \
+  }
+void ch_port_update (ChPlugin *self, ChConn conn, const char *device,
+                     const ChPortUpdate *fact);
 
 typedef struct {
   gint socket_no;
@@ -132,8 +136,10 @@ typedef struct {
   const json_t *metadata;
 } ChOrderStarted;
 #define CH_ORDER_STARTED_INIT                                                            \
-  { .business_no = CH_UNSET, .charge_mode = CH_UNSET, .target_duration_s = CH_UNSET,     \
-    .target_energy_wh = CH_UNSET, .started_at_ms = CH_UNSET, .meter_start_wh = CH_UNSET }
+  {                                                                                      \
+    .business_no = CH_UNSET, .charge_mode = CH_UNSET, .target_duration_s = CH_UNSET,     \
+    .target_energy_wh = CH_UNSET, .started_at_ms = CH_UNSET, .meter_start_wh = CH_UNSET  \
+  }
 void ch_order_started (ChPlugin *self, ChConn conn, const char *device,
                        const ChOrderStarted *fact, ChFactDone done, gpointer user_data);
 
@@ -153,9 +159,12 @@ typedef struct {
   gint64 raw_status;
 } ChOrderProgress;
 #define CH_ORDER_PROGRESS_INIT                                                           \
-  { .business_no = CH_UNSET, .energy_wh = CH_UNSET, .duration_s = CH_UNSET,              \
+  {                                                                                      \
+    .business_no = CH_UNSET, .energy_wh = CH_UNSET, .duration_s = CH_UNSET,              \
     .power_mw = CH_UNSET, .voltage_mv = CH_UNSET, .current_ma = CH_UNSET,                \
-    .temp_dc = CH_UNSET, .soc = CH_UNSET, .amount_cent = CH_UNSET, .raw_status = CH_UNSET }
+    .temp_dc = CH_UNSET, .soc = CH_UNSET, .amount_cent = CH_UNSET,                       \
+    .raw_status = CH_UNSET                                                               \
+  }
 void ch_order_progress (ChPlugin *self, ChConn conn, const char *device,
                         const ChOrderProgress *fact);
 
@@ -216,9 +225,11 @@ typedef struct {
   ChTx *statements;
 } ChOrderEnded;
 #define CH_ORDER_ENDED_INIT                                                              \
-  { .business_no = CH_UNSET, .raw_reason = CH_UNSET, .raw_status = CH_UNSET,             \
+  {                                                                                      \
+    .business_no = CH_UNSET, .raw_reason = CH_UNSET, .raw_status = CH_UNSET,             \
     .power_mw = CH_UNSET, .amount_cent = CH_UNSET, .next_port_status = CH_UNSET,         \
-    .occurred_at_ms = CH_UNSET }
+    .occurred_at_ms = CH_UNSET                                                           \
+  }
 void ch_order_ended (ChPlugin *self, ChConn conn, const char *device,
                      const ChOrderEnded *fact, ChFactDone done, gpointer user_data);
 
@@ -240,7 +251,8 @@ typedef struct {
   ChAlarmLevel level;
   const json_t *metadata;
 } ChAlarm;
-void ch_alarm_raised (ChPlugin *self, ChConn conn, const char *device, const ChAlarm *fact);
+void ch_alarm_raised (ChPlugin *self, ChConn conn, const char *device,
+                      const ChAlarm *fact);
 void ch_alarm_cleared (ChPlugin *self, ChConn conn, const char *device, gint socket_no,
                        gint port_no, const char *code);
 
@@ -253,7 +265,8 @@ typedef struct {
   gint64 channel;
 } ChSocketSeen;
 /* A socket behind a gateway was seen (gateway 1.3). */
-void ch_socket_seen (ChPlugin *self, ChConn conn, const char *device, const ChSocketSeen *fact);
+void ch_socket_seen (ChPlugin *self, ChConn conn, const char *device,
+                     const ChSocketSeen *fact);
 
 typedef struct {
   const char *action; /* refresh, add, delete, list */
@@ -267,7 +280,7 @@ void ch_network_topology (ChPlugin *self, ChConn conn, const char *device,
 
 typedef struct {
   guint32 msg_id;
-  gint64 cmd;            /* opcode on the wire */
+  gint64 cmd; /* opcode on the wire */
   gboolean up;
   gboolean success;
   gboolean is_heartbeat; /* sampled */
@@ -275,7 +288,8 @@ typedef struct {
   gsize payload_size;
 } ChFrameLog;
 /* One row of the command log; batched, never waited for (gateway 6.2). */
-void ch_frame_log (ChPlugin *self, ChConn conn, const char *device, const ChFrameLog *fact);
+void ch_frame_log (ChPlugin *self, ChConn conn, const char *device,
+                   const ChFrameLog *fact);
 
 /**
  * ch_device_sockets:
@@ -321,6 +335,7 @@ gboolean ch_port_order (ChPlugin *self, const char *device, gint socket_no, gint
  * Asks the core to queue a command, as a protocol does after a connect (bkv 6.3).
  */
 void ch_command_request (ChPlugin *self, const char *device, ChCommandType type,
-                         gint socket_no, gint port_no, guint priority, const json_t *payload);
+                         gint socket_no, gint port_no, guint priority,
+                         const json_t *payload);
 
 G_END_DECLS

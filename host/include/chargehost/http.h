@@ -20,7 +20,7 @@ typedef enum {
 typedef enum {
   CH_PARAM_PATH = 1, /* {name} of the path */
   CH_PARAM_QUERY,
-  CH_PARAM_BODY,     /* member of the JSON body */
+  CH_PARAM_BODY, /* member of the JSON body */
 } ChParamPlace;
 
 typedef enum {
@@ -29,7 +29,7 @@ typedef enum {
   CH_PARAM_BOOL,
   CH_PARAM_STRING, /* @min and @max count characters */
   CH_PARAM_OBJECT,
-  CH_PARAM_ARRAY,  /* @min and @max count items */
+  CH_PARAM_ARRAY, /* @min and @max count items */
   CH_PARAM_ANY,
 } ChParamKind;
 
@@ -89,7 +89,8 @@ typedef struct {
   ChHttpHandler handler;
 } ChRoute;
 
-/* Returns: whether all routes were taken; a second route with a method and path is an error */
+/* Returns: whether all routes were taken; a second route with a method and path is an
+ * error */
 gboolean ch_http_add_routes (ChPlugin *self, const ChRoute *routes, GError **error);
 
 /* Path parameter, percent-decoded. */
@@ -120,14 +121,15 @@ void ch_reply_data (ChPlugin *self, ChReply reply, guint status, const char *mes
  * @message: what is wrong
  * @data: (transfer full) (nullable): data
  */
-void ch_reply_error (ChPlugin *self, ChReply reply, gint code, const char *message, json_t *data);
+void ch_reply_error (ChPlugin *self, ChReply reply, gint code, const char *message,
+                     json_t *data);
 
 /* Answers with a %CH_CORE_ERROR, %CH_STORE_ERROR or %CH_KV_ERROR. */
 void ch_reply_gerror (ChPlugin *self, ChReply reply, const GError *error);
 
 /* Answers with other bytes: metrics, documents. */
-void ch_reply_bytes (ChPlugin *self, ChReply reply, guint status, const char *content_type,
-                     const void *bytes, gsize size);
+void ch_reply_bytes (ChPlugin *self, ChReply reply, guint status,
+                     const char *content_type, const void *bytes, gsize size);
 
 /* ---- health ---------------------------------------------------------------------- */
 

@@ -74,8 +74,8 @@ void ch_kv_command (ChPlugin *self, ChKvDone done, gpointer user_data,
                     const char *const *argv, const gsize *sizes, gsize argc);
 
 /* The same with a NULL-terminated list of strings. */
-void ch_kv_commandv (ChPlugin *self, ChKvDone done, gpointer user_data, ...)
-  G_GNUC_NULL_TERMINATED;
+void ch_kv_commandv (ChPlugin *self, ChKvDone done, gpointer user_data,
+                     ...) G_GNUC_NULL_TERMINATED;
 
 /**
  * ch_kv_library:
@@ -97,7 +97,8 @@ gboolean ch_kv_library (ChPlugin *self, const char *lua, GError **error);
  * FCALL.
  */
 void ch_kv_call (ChPlugin *self, ChKvDone done, gpointer user_data, const char *function,
-                 const char *const *keys, gsize n_keys, const char *const *args, gsize n_args);
+                 const char *const *keys, gsize n_keys, const char *const *args,
+                 gsize n_args);
 
 typedef void (*ChKvMessage) (ChPlugin *self, const char *channel, const char *message,
                              gsize size, gpointer user_data);
@@ -131,7 +132,8 @@ void ch_kv_set_slotted (ChPlugin *self, gboolean slotted);
 /* Returns: whether the kv answers at the moment */
 gboolean ch_kv_is_up (ChPlugin *self);
 
-/* Returns: (transfer none): what is put before keys and channels, for texts that name one */
+/* Returns: (transfer none): what is put before keys and channels, for texts that name one
+ */
 const char *ch_kv_prefix (ChPlugin *self);
 
 /* ---- the driver's side ------------------------------------------------------------ */
@@ -141,7 +143,8 @@ typedef struct _ChKvRun ChKvRun;
 gsize ch_kv_run_argc (const ChKvRun *run);
 const char *ch_kv_run_arg (const ChKvRun *run, gsize index, gsize *size);
 gint64 ch_kv_run_deadline_us (const ChKvRun *run);
-/* Whether it may wait for data (BLMOVE and its like), so needs a connection of its own. */
+/* Whether it may wait for data (BLMOVE and its like), so needs a connection of its own.
+ */
 gboolean ch_kv_run_blocks (const ChKvRun *run);
 /* What the caller said with ch_kv_set_slotted(). */
 gboolean ch_kv_run_is_slotted (const ChKvRun *run);

@@ -13,10 +13,10 @@ G_BEGIN_DECLS
 typedef enum {
   CH_LOG_ERROR = 0, /* something is lost or refused that should not be */
   CH_LOG_WARNING,
-  CH_LOG_NOTICE,    /* start, stop, state of plugins */
+  CH_LOG_NOTICE, /* start, stop, state of plugins */
   CH_LOG_INFO,
   CH_LOG_DEBUG,
-  CH_LOG_TRACE,     /* one line per frame */
+  CH_LOG_TRACE, /* one line per frame */
 } ChLogLevel;
 
 /* The most detailed level that anything listens to. Read by the macros only. */
@@ -31,7 +31,8 @@ extern int ch_log_level_max;
  * @format: printf-like message without closing newline
  */
 void ch_log_full (ChPlugin *self, ChLogLevel level, const char *file, int line,
-                  const char *const *fields, const char *format, ...) G_GNUC_PRINTF (6, 7);
+                  const char *const *fields, const char *format, ...)
+    G_GNUC_PRINTF (6, 7);
 
 /**
  * ch_log_mask:
@@ -42,7 +43,7 @@ void ch_log_full (ChPlugin *self, ChLogLevel level, const char *file, int line,
  */
 const char *ch_log_mask (const char *text, char masked[16]);
 
-#define CH_LOG_FIELDS(...) ((const char *const[]) { __VA_ARGS__, NULL })
+#define CH_LOG_FIELDS(...) ((const char *const[]) {__VA_ARGS__, NULL})
 
 #define ch_log(self, level, fields, ...)                                                 \
   G_STMT_START                                                                           \

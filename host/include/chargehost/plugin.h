@@ -89,15 +89,22 @@ typedef struct {
  *   written in place: `.requires = (const char *const[]) { "store", NULL }`
  */
 #define CH_PLUGIN_DEFINE(ident, ...)                                                     \
-  __attribute__ ((used, section (".note.chargehost"), aligned (4)))                      \
-  static const ChPluginNote ch_plugin_##ident##_note = {                                 \
-    sizeof (CH_PLUGIN_NOTE_NAME), 12, CH_PLUGIN_NOTE_TYPE, CH_PLUGIN_NOTE_NAME,          \
-    CH_PLUGIN_MAGIC, sizeof (ChPluginInfo), CH_PLUGIN_ABI_MAJOR, CH_PLUGIN_ABI_MINOR     \
-  };                                                                                     \
-  static const ChPluginInfo ch_plugin_##ident##_info = {                                 \
-    .magic = CH_PLUGIN_MAGIC, .size = sizeof (ChPluginInfo),                             \
-    .abi_major = CH_PLUGIN_ABI_MAJOR, .abi_minor = CH_PLUGIN_ABI_MINOR, __VA_ARGS__      \
-  };                                                                                     \
+  __attribute__ ((used, section (".note.chargehost"),                                    \
+                  aligned (4))) static const ChPluginNote ch_plugin_##ident##_note       \
+      = {sizeof (CH_PLUGIN_NOTE_NAME),                                                   \
+         12,                                                                             \
+         CH_PLUGIN_NOTE_TYPE,                                                            \
+         CH_PLUGIN_NOTE_NAME,                                                            \
+         CH_PLUGIN_MAGIC,                                                                \
+         sizeof (ChPluginInfo),                                                          \
+         CH_PLUGIN_ABI_MAJOR,                                                            \
+         CH_PLUGIN_ABI_MINOR};                                                           \
+  static const ChPluginInfo ch_plugin_##ident##_info                                     \
+      = {.magic = CH_PLUGIN_MAGIC,                                                       \
+         .size = sizeof (ChPluginInfo),                                                  \
+         .abi_major = CH_PLUGIN_ABI_MAJOR,                                               \
+         .abi_minor = CH_PLUGIN_ABI_MINOR,                                               \
+         __VA_ARGS__};                                                                   \
   __attribute__ ((visibility ("default")))                                               \
   const ChPluginInfo *ch_plugin_##ident##_query (void);                                  \
   const ChPluginInfo *ch_plugin_##ident##_query (void)                                   \

@@ -51,7 +51,8 @@ typedef enum {
  */
 typedef struct {
   guint32 heartbeat_s;
-  guint32 offline_after_s; /* 0 = ceil (2.5 × heartbeat), at least sessions.min_timeout_s */
+  guint32
+      offline_after_s; /* 0 = ceil (2.5 × heartbeat), at least sessions.min_timeout_s */
   guint32 offline_grace_s;
   guint32 bind_timeout_s; /* 0 = none */
   guint32 idle_timeout_s; /* 0 = none */
@@ -133,7 +134,8 @@ typedef struct {
   ChSniff (*sniff) (const guint8 *p, gsize n);
   gssize (*frame) (const guint8 *p, gsize n, gsize max, const char **error);
   gpointer (*opened) (ChPlugin *self, ChConn conn, const ChPeer *peer);
-  void (*input) (ChPlugin *self, gpointer session, ChConn conn, const guint8 *frame, gsize n);
+  void (*input) (ChPlugin *self, gpointer session, ChConn conn, const guint8 *frame,
+                 gsize n);
   ChCommandState (*command) (ChPlugin *self, gpointer session, ChConn conn,
                              const ChCommand *command);
   void (*closed) (ChPlugin *self, gpointer session, ChConn conn, ChCloseReason reason);

@@ -164,8 +164,8 @@ double ch_tx_result_double (const ChTxResult *r, guint st, guint row, const char
 gboolean ch_tx_result_bool (const ChTxResult *r, guint st, guint row, const char *col);
 gint64 ch_tx_result_time (const ChTxResult *r, guint st, guint row, const char *col);
 const char *ch_tx_result_text (const ChTxResult *r, guint st, guint row, const char *col);
-const guint8 *ch_tx_result_blob (const ChTxResult *r, guint st, guint row, const char *col,
-                                 gsize *size);
+const guint8 *ch_tx_result_blob (const ChTxResult *r, guint st, guint row,
+                                 const char *col, gsize *size);
 
 /**
  * ch_store_bulk_insert:
@@ -215,7 +215,8 @@ void ch_store_partitions (ChPlugin *self, const char *table, const char *column,
                           ChPartitionUnit unit, guint ahead, guint keep,
                           ChPartitionsOld old);
 
-/* ---- notifications ------------------------------------------------------------------ */
+/* ---- notifications ------------------------------------------------------------------
+ */
 
 /**
  * ChStoreNotified:
@@ -395,7 +396,8 @@ typedef struct {
   gboolean (*script) (ChPlugin *self, const char *sql, GError **error);
   void (*run_now) (ChPlugin *self, ChTxRun *run);
   void (*submit) (ChPlugin *self, ChTxRun *run);
-  void (*bulk) (ChPlugin *self, const char *table, const char *const *columns, ChTxRun *run);
+  void (*bulk) (ChPlugin *self, const char *table, const char *const *columns,
+                ChTxRun *run);
   gboolean (*lock) (ChPlugin *self, GError **error);
   void (*unlock) (ChPlugin *self);
   void (*stats) (ChPlugin *self, ChStoreStats *stats);

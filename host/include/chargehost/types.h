@@ -37,14 +37,14 @@ typedef guint64 ChSubscription;
 #define CH_UNSET_DOUBLE ((double) NAN)
 
 /* Longest identifiers with their closing NUL (gateway 0.2). */
-#define CH_DEVICE_ID_SIZE 72   /* 64 characters */
-#define CH_ORDER_NO_SIZE 40    /* 32 characters */
-#define CH_WIRE_ORDER_SIZE 72  /* 64 characters */
-#define CH_COMMAND_ID_SIZE 32  /* "cmd_" and 26 characters */
-#define CH_EVENT_ID_SIZE 32    /* "evt_" and 26 characters */
-#define CH_SERVER_ID_SIZE 72   /* 64 characters */
-#define CH_CARD_NO_SIZE 256    /* 255 characters */
-#define CH_ADDRESS_SIZE 64     /* "[ipv6]:port" */
+#define CH_DEVICE_ID_SIZE 72  /* 64 characters */
+#define CH_ORDER_NO_SIZE 40   /* 32 characters */
+#define CH_WIRE_ORDER_SIZE 72 /* 64 characters */
+#define CH_COMMAND_ID_SIZE 32 /* "cmd_" and 26 characters */
+#define CH_EVENT_ID_SIZE 32   /* "evt_" and 26 characters */
+#define CH_SERVER_ID_SIZE 72  /* 64 characters */
+#define CH_CARD_NO_SIZE 256   /* 255 characters */
+#define CH_ADDRESS_SIZE 64    /* "[ipv6]:port" */
 
 /* ABI of the SDK. A plugin needs the same major and at most the host's minor. */
 #define CH_ABI_MAJOR 1

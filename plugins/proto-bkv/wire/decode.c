@@ -20,11 +20,11 @@ static guint count_fields (const BkvField *fields)
 static void get_entry (const BkvList *list, const guint8 *p, guint8 *entry)
 {
   if (list->fields == NULL) {
-    *(guint16 *)(gpointer)entry = bkv_get16 (p);
+    *(guint16 *) (gpointer) entry = bkv_get16 (p);
     return;
   }
   if (list->masked)
-    *(guint64 *)(gpointer)entry
+    *(guint64 *) (gpointer) entry
         = (G_GUINT64_CONSTANT (1) << count_fields (list->fields)) - 1;
   for (const BkvField *field = list->fields; field->name != NULL; field++) {
     bkv_field_get (field, p, entry);
@@ -46,10 +46,10 @@ static gboolean get_list (const BkvField *field, gpointer record, Rest *rest)
     skip = 1;
   }
   n = MIN (n, list->max);
-  *bkv_count (record, list) = (guint16)n;
+  *bkv_count (record, list) = (guint16) n;
   for (gsize i = 0; i < n; i++)
     get_entry (list, rest->p + skip + i * list->wire_size,
-               (guint8 *)record + field->offset + i * list->size);
+               (guint8 *) record + field->offset + i * list->size);
   rest->p += skip + n * list->wire_size;
   rest->n -= skip + n * list->wire_size;
   return TRUE;
@@ -58,9 +58,9 @@ static gboolean get_list (const BkvField *field, gpointer record, Rest *rest)
 /* Firmware of the heartbeat: all bytes between the SIM number and the signal. */
 static gboolean get_firmware (const BkvField *field, gpointer record, Rest *rest)
 {
-  char *fw = (char *)record + field->offset;
+  char *fw = (char *) record + field->offset;
   gsize size = rest->n - (rest->n > 0);
-  gsize kept = MIN (size, sizeof (((BkvHeartbeat *)NULL)->fw) - 1);
+  gsize kept = MIN (size, sizeof (((BkvHeartbeat *) NULL)->fw) - 1);
 
   memcpy (fw, rest->p, kept);
   fw[kept] = 0;
@@ -93,12 +93,12 @@ static gboolean get_one (const BkvField *field, gpointer record, Rest *rest)
 
 static void decode_fixed (BkvFrame *frame, const BkvLayout *layout, Rest rest)
 {
-  gpointer record = (guint8 *)frame + layout->offset;
+  gpointer record = (guint8 *) frame + layout->offset;
   const guint8 *end = frame->payload + frame->payload_size;
 
   memset (record, 0, layout->clear);
   if (layout->masked)
-    *(guint64 *)record = (G_GUINT64_CONSTANT (1) << count_fields (layout->fields)) - 1;
+    *(guint64 *) record = (G_GUINT64_CONSTANT (1) << count_fields (layout->fields)) - 1;
   for (const BkvField *field = layout->fields; field->name != NULL; field++) {
     if (field->steps_only && frame->card_charge.mode != 3)
       continue;
@@ -110,7 +110,7 @@ static void decode_fixed (BkvFrame *frame, const BkvLayout *layout, Rest rest)
   }
   /* Bytes after the last field, and those behind the inner length, are one piece. */
   frame->extra = rest.p;
-  frame->extra_size = (gsize)(end - rest.p);
+  frame->extra_size = (gsize) (end - rest.p);
 }
 
 static void decode_inner (BkvFrame *frame)
@@ -150,7 +150,7 @@ static void decode_plain (BkvFrame *frame)
 gboolean bkv_decode (const guint8 *p, gsize n, BkvFrame *frame)
 {
   if (n < BKV_MIN_LENGTH + 4 || p[0] != 0xFC || (p[1] != 0xFE && p[1] != 0xFF)
-      || (gsize)bkv_get16 (p + 2) + 4 != n)
+      || (gsize) bkv_get16 (p + 2) + 4 != n)
     return FALSE;
   memset (frame, 0, G_STRUCT_OFFSET (BkvFrame, heartbeat));
   frame->up = p[1] == 0xFE;

@@ -20,7 +20,7 @@ static guint8 *reserve (Out *out, gsize size)
 static void put_entry (const BkvList *list, const guint8 *entry, guint8 *p)
 {
   if (list->fields == NULL) {
-    bkv_put16 (p, *(const guint16 *)(gconstpointer)entry);
+    bkv_put16 (p, *(const guint16 *) (gconstpointer) entry);
     return;
   }
   for (const BkvField *field = list->fields; field->name != NULL; field++) {
@@ -39,16 +39,16 @@ static gboolean put_list (const BkvField *field, gpointer record, Out *out)
       || (p = reserve (out, (list->counted ? 1 : 0) + n * list->wire_size)) == NULL)
     return FALSE;
   if (list->counted)
-    *p++ = (guint8)n;
+    *p++ = (guint8) n;
   for (gsize i = 0; i < n; i++)
-    put_entry (list, (const guint8 *)record + field->offset + i * list->size,
+    put_entry (list, (const guint8 *) record + field->offset + i * list->size,
                p + i * list->wire_size);
   return TRUE;
 }
 
 static gboolean encode_fixed (const BkvFrame *frame, const BkvLayout *layout, Out *out)
 {
-  gpointer record = (guint8 *)(guintptr)frame + layout->offset;
+  gpointer record = (guint8 *) (guintptr) frame + layout->offset;
 
   for (const BkvField *field = layout->fields; field->name != NULL; field++) {
     guint8 *p;
@@ -74,7 +74,7 @@ static gboolean encode_inner (const BkvFrame *frame, const BkvLayout *layout, Ou
 
   if (p == NULL || !encode_fixed (frame, layout, out))
     return FALSE;
-  bkv_put16 (p, (guint)(out->n - 3));
+  bkv_put16 (p, (guint) (out->n - 3));
   p[2] = frame->sub;
   return TRUE;
 }
@@ -90,7 +90,7 @@ gsize bkv_wrap (const BkvFrame *frame, const guint8 *payload, gsize size, guint8
     memmove (out + 18, payload, size);
   out[0] = 0xFC;
   out[1] = frame->up ? 0xFE : 0xFF;
-  bkv_put16 (out + 2, (guint)length);
+  bkv_put16 (out + 2, (guint) length);
   bkv_put16 (out + 4, frame->cmd);
   bkv_put32 (out + 6, frame->msg_id);
   out[10] = frame->dir;
@@ -109,7 +109,7 @@ gsize bkv_encode (const BkvFrame *frame, guint8 *out, gsize max)
 
   if (max < 21)
     return 0;
-  switch ((BkvForm)layout->form) {
+  switch ((BkvForm) layout->form) {
   case BKV_FORM_INNER:
     done = encode_inner (frame, layout, &payload);
     break;
@@ -142,7 +142,7 @@ void bkv_init (BkvFrame *frame, BkvKind kind, const guint8 gateway[BKV_GATEWAY_S
   bkv_gateway_text (gateway, frame->gateway_id);
   if (layout->form == BKV_FORM_INNER) {
     frame->has_sub = TRUE;
-    frame->sub = (guint8)layout->sub;
+    frame->sub = (guint8) layout->sub;
   } else if (layout->form == BKV_FORM_ITEMS) {
     frame->has_bkv_cmd = frame->has_bkv_seq = frame->has_bkv_gateway = TRUE;
     frame->bkv_cmd = layout->sub;

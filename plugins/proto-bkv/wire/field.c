@@ -4,7 +4,7 @@
 
 void bkv_field_get (const BkvField *field, const guint8 *p, gpointer record)
 {
-  guint8 *member = (guint8 *)record + field->offset;
+  guint8 *member = (guint8 *) record + field->offset;
 
   switch (field->type) {
   case BKV_TYPE_U8:
@@ -12,10 +12,10 @@ void bkv_field_get (const BkvField *field, const guint8 *p, gpointer record)
     *member = *p;
     break;
   case BKV_TYPE_U16:
-    *(guint16 *)(gpointer)member = bkv_get16 (p);
+    *(guint16 *) (gpointer) member = bkv_get16 (p);
     break;
   case BKV_TYPE_U32:
-    *(guint32 *)(gpointer)member = bkv_get32 (p);
+    *(guint32 *) (gpointer) member = bkv_get32 (p);
     break;
   case BKV_TYPE_ASCII:
     memcpy (member, p, field->size);
@@ -29,7 +29,7 @@ void bkv_field_get (const BkvField *field, const guint8 *p, gpointer record)
 
 void bkv_field_put (const BkvField *field, gconstpointer record, guint8 *p)
 {
-  const guint8 *member = (const guint8 *)record + field->offset;
+  const guint8 *member = (const guint8 *) record + field->offset;
 
   switch (field->type) {
   case BKV_TYPE_U8:
@@ -37,15 +37,15 @@ void bkv_field_put (const BkvField *field, gconstpointer record, guint8 *p)
     *p = *member;
     break;
   case BKV_TYPE_U16:
-    bkv_put16 (p, *(const guint16 *)(gconstpointer)member);
+    bkv_put16 (p, *(const guint16 *) (gconstpointer) member);
     break;
   case BKV_TYPE_U32:
-    bkv_put32 (p, *(const guint32 *)(gconstpointer)member);
+    bkv_put32 (p, *(const guint32 *) (gconstpointer) member);
     break;
   case BKV_TYPE_ASCII:
   case BKV_TYPE_FW:
     memset (p, 0, field->size);
-    memcpy (p, member, strnlen ((const char *)member, field->size));
+    memcpy (p, member, strnlen ((const char *) member, field->size));
     break;
   default:
     memcpy (p, member, field->size);
@@ -83,20 +83,20 @@ static json_t *dt7_json (const guint8 *p)
 
 json_t *bkv_field_json (const BkvField *field, gconstpointer record)
 {
-  const guint8 *member = (const guint8 *)record + field->offset;
+  const guint8 *member = (const guint8 *) record + field->offset;
 
   switch (field->type) {
   case BKV_TYPE_U8:
     return json_integer (*member);
   case BKV_TYPE_S8:
-    return json_integer ((gint8)*member);
+    return json_integer ((gint8) *member);
   case BKV_TYPE_U16:
-    return json_integer (*(const guint16 *)(gconstpointer)member);
+    return json_integer (*(const guint16 *) (gconstpointer) member);
   case BKV_TYPE_U32:
-    return json_integer (*(const guint32 *)(gconstpointer)member);
+    return json_integer (*(const guint32 *) (gconstpointer) member);
   case BKV_TYPE_ASCII:
   case BKV_TYPE_FW:
-    return text_json ((const char *)member);
+    return text_json ((const char *) member);
   case BKV_TYPE_DT7:
     return dt7_json (member);
   case BKV_TYPE_IP4:
@@ -122,13 +122,13 @@ static gboolean parse_dt7 (const char *text, guint8 *p)
   for (guint i = 0; i < 14; i++) {
     if (!g_ascii_isdigit (text[i]))
       return FALSE;
-    digits[i] = (guint)(text[i] - '0');
+    digits[i] = (guint) (text[i] - '0');
   }
   if (text[14] != 0)
     return FALSE;
   bkv_put16 (p, digits[0] * 1000 + digits[1] * 100 + digits[2] * 10 + digits[3]);
   for (guint i = 0; i < 5; i++)
-    p[2 + i] = (guint8)(digits[4 + 2 * i] * 10 + digits[5 + 2 * i]);
+    p[2 + i] = (guint8) (digits[4 + 2 * i] * 10 + digits[5 + 2 * i]);
   return TRUE;
 }
 
@@ -142,7 +142,7 @@ static gboolean parse_ip4 (const char *text, guint8 *p)
   for (guint i = 0; i < 4; i++) {
     if (!g_ascii_string_to_unsigned (parts[i], 10, 0, 255, &number, NULL))
       return FALSE;
-    p[i] = (guint8)number;
+    p[i] = (guint8) number;
   }
   return TRUE;
 }
@@ -162,7 +162,7 @@ static gboolean parse_text (const BkvField *field, const char *text, guint8 *mem
 
 gboolean bkv_field_parse (const BkvField *field, const json_t *value, gpointer record)
 {
-  guint8 *member = (guint8 *)record + field->offset;
+  guint8 *member = (guint8 *) record + field->offset;
   const char *text = json_string_value (value);
   json_int_t number;
 
@@ -170,22 +170,22 @@ gboolean bkv_field_parse (const BkvField *field, const json_t *value, gpointer r
   case BKV_TYPE_U8:
     if (!parse_integer (value, 0, G_MAXUINT8, &number))
       return FALSE;
-    *member = (guint8)number;
+    *member = (guint8) number;
     return TRUE;
   case BKV_TYPE_S8:
     if (!parse_integer (value, G_MININT8, G_MAXINT8, &number))
       return FALSE;
-    *member = (guint8)(gint8)number;
+    *member = (guint8) (gint8) number;
     return TRUE;
   case BKV_TYPE_U16:
     if (!parse_integer (value, 0, G_MAXUINT16, &number))
       return FALSE;
-    *(guint16 *)(gpointer)member = (guint16)number;
+    *(guint16 *) (gpointer) member = (guint16) number;
     return TRUE;
   case BKV_TYPE_U32:
     if (!parse_integer (value, 0, G_MAXUINT32, &number))
       return FALSE;
-    *(guint32 *)(gpointer)member = (guint32)number;
+    *(guint32 *) (gpointer) member = (guint32) number;
     return TRUE;
   case BKV_TYPE_ASCII:
   case BKV_TYPE_FW:

@@ -18,12 +18,12 @@ guint8 bkv_checksum (const guint8 *p, gsize n)
       memcpy (&word, p, 8);
       lanes += (word & even) + ((word >> 8) & even);
     }
-    sum += (guint32)(lanes & 0xFFFF) + (guint32)(lanes >> 16 & 0xFFFF)
-           + (guint32)(lanes >> 32 & 0xFFFF) + (guint32)(lanes >> 48);
+    sum += (guint32) (lanes & 0xFFFF) + (guint32) (lanes >> 16 & 0xFFFF)
+           + (guint32) (lanes >> 32 & 0xFFFF) + (guint32) (lanes >> 48);
   }
   for (gsize i = 0; i < n; i++)
     sum += p[i];
-  return (guint8)sum;
+  return (guint8) sum;
 }
 
 static inline gboolean may_begin (const guint8 *p, gsize n)
@@ -38,7 +38,7 @@ static gssize skip (const guint8 *p, gsize n)
 
   while (i < n && !may_begin (p + i, n - i))
     i++;
-  return -(gssize)i;
+  return -(gssize) i;
 }
 
 gssize bkv_frame (const guint8 *p, gsize n, gsize max, const char **error)
@@ -69,7 +69,7 @@ gssize bkv_frame (const guint8 *p, gsize n, gsize max, const char **error)
     *error = "bad_checksum";
     return skip (p, n);
   }
-  return (gssize)size;
+  return (gssize) size;
 }
 
 ChSniff bkv_sniff (const guint8 *p, gsize n)

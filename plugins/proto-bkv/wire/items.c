@@ -10,7 +10,7 @@ enum { HEADER_TYPE = 1 };
 
 const BkvField *bkv_item_field (const BkvRecord *record, const guint8 *item)
 {
-  gsize size = (gsize)item[0] - 2;
+  gsize size = (gsize) item[0] - 2;
   const BkvField *field;
 
   if (item[1] != HEADER_TYPE || record->by_tag[item[2]] == 0)
@@ -28,20 +28,20 @@ const BkvField *bkv_item_field (const BkvRecord *record, const guint8 *item)
 
 static inline void mark (gpointer record, const BkvRecord *table, const BkvField *field)
 {
-  *(guint64 *)record |= G_GUINT64_CONSTANT (1) << (field - table->fields);
+  *(guint64 *) record |= G_GUINT64_CONSTANT (1) << (field - table->fields);
 }
 
 static void get_entries (const BkvField *field, const guint8 *p, gsize size,
                          gpointer record)
 {
   const BkvList *list = field->list;
-  guint8 *entry = (guint8 *)record + field->offset;
+  guint8 *entry = (guint8 *) record + field->offset;
   gsize n = size / list->wire_size;
 
   for (gsize i = 0; i < n; i++, entry += list->size)
     for (const BkvField *f = list->fields; f->name != NULL; p += f->size, f++)
       bkv_field_get (f, p, entry);
-  *bkv_count (record, list) = (guint16)n;
+  *bkv_count (record, list) = (guint16) n;
 }
 
 /* The items of an outlet. FALSE: broken inside. */
@@ -101,7 +101,7 @@ static gboolean read_header (BkvFrame *frame, const guint8 *p)
   if (p[1] != HEADER_TYPE)
     return FALSE;
   if (p[2] == TAG_SEQ && p[0] == 10 && !frame->has_bkv_seq) {
-    frame->bkv_seq = (guint64)bkv_get32 (p + 3) << 32 | bkv_get32 (p + 7);
+    frame->bkv_seq = (guint64) bkv_get32 (p + 3) << 32 | bkv_get32 (p + 7);
     frame->has_bkv_seq = TRUE;
     return TRUE;
   }
@@ -170,7 +170,7 @@ void bkv_items_decode (BkvFrame *frame)
       break;
     }
   }
-  frame->unknown_tags = (guint16)unknown;
+  frame->unknown_tags = (guint16) unknown;
 }
 
 /* ---- writing ---------------------------------------------------------------------- */
@@ -189,7 +189,7 @@ static guint8 *put_item (Out *out, guint8 tag, gsize size)
     out->failed = TRUE;
     return NULL;
   }
-  p[0] = (guint8)(size + 2);
+  p[0] = (guint8) (size + 2);
   p[1] = HEADER_TYPE;
   p[2] = tag;
   out->n += size + 3;
@@ -220,14 +220,14 @@ static void put_container (Out *out, const BkvField *field, const guint64 *entry
     out->failed = TRUE;
     return;
   }
-  out->p[start] = (guint8)(size + 2);
+  out->p[start] = (guint8) (size + 2);
 }
 
 static void put_list (Out *out, const BkvField *field, gconstpointer record)
 {
   const BkvList *list = field->list;
-  const guint8 *entry = (const guint8 *)record + field->offset;
-  gsize n = *bkv_count ((gpointer)(guintptr)record, list);
+  const guint8 *entry = (const guint8 *) record + field->offset;
+  gsize n = *bkv_count ((gpointer) (guintptr) record, list);
   guint8 *p;
 
   if (n > list->max) {
@@ -236,7 +236,7 @@ static void put_list (Out *out, const BkvField *field, gconstpointer record)
   }
   if (list->wire_size == 0) {
     for (gsize i = 0; i < n; i++, entry += list->size)
-      put_container (out, field, (const guint64 *)(gconstpointer)entry);
+      put_container (out, field, (const guint64 *) (gconstpointer) entry);
     return;
   }
   p = put_item (out, field->tag, n * list->wire_size);
@@ -273,14 +273,14 @@ gsize bkv_items_encode (const BkvFrame *frame, guint8 *out, gsize max)
   if ((p = put_item (&o, TAG_CMD, 2)) != NULL)
     bkv_put16 (p, frame->bkv_cmd);
   if (frame->has_bkv_seq && (p = put_item (&o, TAG_SEQ, 8)) != NULL) {
-    bkv_put32 (p, (guint32)(frame->bkv_seq >> 32));
-    bkv_put32 (p + 4, (guint32)frame->bkv_seq);
+    bkv_put32 (p, (guint32) (frame->bkv_seq >> 32));
+    bkv_put32 (p + 4, (guint32) frame->bkv_seq);
   }
   if (frame->has_bkv_gateway
       && (p = put_item (&o, TAG_GATEWAY, BKV_GATEWAY_SIZE)) != NULL)
     memcpy (p, frame->bkv_gateway, BKV_GATEWAY_SIZE);
   for (const char *tag = layout->order; tag != NULL && *tag != 0; tag++) {
-    guint number = bkv_item_record.by_tag[(guint8)*tag] - 1u;
+    guint number = bkv_item_record.by_tag[(guint8) *tag] - 1u;
 
     if (left >> number & 1) {
       put_one (&o, &bkv_item_record.fields[number], &frame->items);

@@ -16,14 +16,14 @@ static json_t *record_json (const BkvField *fields, gconstpointer record, gboole
 static json_t *list_json (const BkvField *field, gconstpointer record)
 {
   const BkvList *list = field->list;
-  const guint8 *entry = (const guint8 *)record + field->offset;
-  gsize n = *bkv_count ((gpointer)(guintptr)record, list);
+  const guint8 *entry = (const guint8 *) record + field->offset;
+  gsize n = *bkv_count ((gpointer) (guintptr) record, list);
   json_t *array = json_array ();
 
   for (gsize i = 0; i < n; i++, entry += list->size) {
     if (list->fields == NULL)
       json_array_append_new (array,
-                             json_integer (*(const guint16 *)(gconstpointer)entry));
+                             json_integer (*(const guint16 *) (gconstpointer) entry));
     else
       json_array_append_new (array,
                              record_json (list->fields, entry, list->masked, TRUE));
@@ -34,7 +34,7 @@ static json_t *list_json (const BkvField *field, gconstpointer record)
 static json_t *record_json (const BkvField *fields, gconstpointer record, gboolean masked,
                             gboolean steps)
 {
-  guint64 has = masked ? *(const guint64 *)record : ~G_GUINT64_CONSTANT (0);
+  guint64 has = masked ? *(const guint64 *) record : ~G_GUINT64_CONSTANT (0);
   json_t *object = json_object ();
 
   for (const BkvField *field = fields; field->name != NULL; field++) {
@@ -52,7 +52,7 @@ static json_t *fields_json (const BkvFrame *frame)
   const BkvLayout *layout
       = bkv_layout (frame->has_bkv_cmd ? BKV_STATUS_REPORT : frame->kind);
 
-  return record_json (layout->fields, (const guint8 *)frame + layout->offset,
+  return record_json (layout->fields, (const guint8 *) frame + layout->offset,
                       layout->masked,
                       frame->kind != BKV_CARD_CHARGE || frame->card_charge.mode == 3);
 }
@@ -156,11 +156,11 @@ static json_t *payload_error (const BkvFrame *frame)
 {
   if (frame->missing != NULL)
     return json_sprintf ("payload of %u bytes ends before field %s",
-                         frame->has_sub ? frame->inner_len : (guint)frame->payload_size,
+                         frame->has_sub ? frame->inner_len : (guint) frame->payload_size,
                          frame->missing);
   if (frame->has_sub)
     return json_sprintf ("inner length %u, %u bytes present", frame->inner_len,
-                         (guint)frame->payload_size - 3);
+                         (guint) frame->payload_size - 3);
   return json_string (bkv_form (frame->cmd) == BKV_FORM_ITEMS
                           ? "first item is not tag 01"
                           : "payload ends before the sub-command");
@@ -205,10 +205,10 @@ json_t *bkv_frame_json (const guint8 *p, gsize n)
   if (!bkv_decode (p, n, frame))
     return json_null ();
   object = json_pack ("{s:s, s:s, s:i, s:o, s:I, s:i, s:s, s:i}", "kind", "bkv", "header",
-                      frame->up ? "fcfe" : "fcff", "length", (int)frame->length, "cmd",
+                      frame->up ? "fcfe" : "fcff", "length", (int) frame->length, "cmd",
                       json_sprintf ("0x%04X", frame->cmd), "msg_id",
-                      (json_int_t)frame->msg_id, "dir", (int)frame->dir, "gateway_id",
-                      frame->gateway_id, "checksum", (int)frame->checksum);
+                      (json_int_t) frame->msg_id, "dir", (int) frame->dir, "gateway_id",
+                      frame->gateway_id, "checksum", (int) frame->checksum);
   error = bkv_error_name (frame->error);
   if (error != NULL)
     json_object_set_new (object, "error", json_string (error));
@@ -236,14 +236,14 @@ json_t *bkv_decode_json (const guint8 *p, gsize n)
     if (size == 0)
       break;
     if (size > 0) {
-      json_array_append_new (items, bkv_frame_json (p + at, (gsize)size));
-      at += (gsize)size;
+      json_array_append_new (items, bkv_frame_json (p + at, (gsize) size));
+      at += (gsize) size;
       continue;
     }
     if (first == NULL)
       first = error;
-    discarded += (gsize)-size;
-    at += (gsize)-size;
+    discarded += (gsize) -size;
+    at += (gsize) -size;
   }
   if (json_array_size (items) == 1 && discarded == 0 && at == n) {
     object = json_incref (json_array_get (items, 0));
@@ -256,7 +256,7 @@ json_t *bkv_decode_json (const guint8 *p, gsize n)
     first = json_string_value (json_object_get (json_array_get (items, i), "error"));
   object
       = json_pack ("{s:s, s:O, s:I, s:I}", "kind", "stream", "items", items, "discarded",
-                   (json_int_t)discarded, "pending", (json_int_t)(n - at));
+                   (json_int_t) discarded, "pending", (json_int_t) (n - at));
   if (first != NULL)
     json_object_set_new (object, "error", json_string (first));
   json_decref (items);

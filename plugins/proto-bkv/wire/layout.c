@@ -458,7 +458,7 @@ static const struct {
 
 const BkvLayout *bkv_layout (BkvKind kind)
 {
-  return &layouts[(guint)kind < BKV_KIND_N ? kind : BKV_UNKNOWN];
+  return &layouts[(guint) kind < BKV_KIND_N ? kind : BKV_UNKNOWN];
 }
 
 const char *bkv_kind_name (BkvKind kind)
@@ -470,7 +470,7 @@ BkvKind bkv_kind_parse (const char *name)
 {
   for (guint i = 1; i < BKV_KIND_N; i++)
     if (strcmp (layouts[i].name, name) == 0)
-      return (BkvKind)i;
+      return (BkvKind) i;
   return BKV_UNKNOWN;
 }
 
@@ -494,7 +494,7 @@ BkvKind bkv_kind_of (guint16 cmd, guint16 sub, gboolean up)
 {
   for (guint i = 1; i < BKV_KIND_N; i++)
     if (layouts[i].cmd == cmd && layouts[i].sub == sub && layouts[i].up == (up != FALSE))
-      return (BkvKind)i;
+      return (BkvKind) i;
   for (guint i = 0; i < G_N_ELEMENTS (aliases); i++)
     if (aliases[i].cmd == cmd && aliases[i].sub == sub && aliases[i].up == (up != FALSE))
       return aliases[i].kind;

@@ -81,18 +81,18 @@ BkvForm bkv_form (guint16 cmd);
 
 static inline guint16 bkv_get16 (const guint8 *p)
 {
-  return (guint16)(p[0] << 8 | p[1]);
+  return (guint16) (p[0] << 8 | p[1]);
 }
 
 static inline guint32 bkv_get32 (const guint8 *p)
 {
-  return (guint32)p[0] << 24 | (guint32)p[1] << 16 | (guint32)p[2] << 8 | p[3];
+  return (guint32) p[0] << 24 | (guint32) p[1] << 16 | (guint32) p[2] << 8 | p[3];
 }
 
 static inline void bkv_put16 (guint8 *p, guint v)
 {
-  p[0] = (guint8)(v >> 8);
-  p[1] = (guint8)v;
+  p[0] = (guint8) (v >> 8);
+  p[1] = (guint8) v;
 }
 
 static inline void bkv_put32 (guint8 *p, guint32 v)
@@ -103,7 +103,7 @@ static inline void bkv_put32 (guint8 *p, guint32 v)
 
 static inline guint16 *bkv_count (gpointer record, const BkvList *list)
 {
-  return (guint16 *)(gpointer)((guint8 *)record + list->count_offset);
+  return (guint16 *) (gpointer) ((guint8 *) record + list->count_offset);
 }
 
 /* One field between wire and record. */
@@ -122,7 +122,7 @@ void bkv_items_json (const BkvFrame *frame, json_t *object);
 /* One item at @p: its size with the length byte, 0 when it is broken. */
 static inline gsize bkv_item_size (const guint8 *p, gsize n)
 {
-  return n < 3 || p[0] < 2 || (gsize)p[0] + 1 > n ? 0 : (gsize)p[0] + 1;
+  return n < 3 || p[0] < 2 || (gsize) p[0] + 1 > n ? 0 : (gsize) p[0] + 1;
 }
 
 /*

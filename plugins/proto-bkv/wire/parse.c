@@ -9,7 +9,7 @@ static gboolean parse_list (const BkvField *field, const json_t *array, gpointer
                             const char **error)
 {
   const BkvList *list = field->list;
-  guint8 *entry = (guint8 *)record + field->offset;
+  guint8 *entry = (guint8 *) record + field->offset;
   gsize n = json_array_size (array);
 
   *error = field->name;
@@ -23,12 +23,12 @@ static gboolean parse_list (const BkvField *field, const json_t *array, gpointer
 
       if (!json_is_integer (value) || number < 0 || number > G_MAXUINT16)
         return FALSE;
-      *(guint16 *)(gpointer)entry = (guint16)number;
+      *(guint16 *) (gpointer) entry = (guint16) number;
     } else if (!parse_record (list->fields, value, entry, list->masked, error)) {
       return FALSE;
     }
   }
-  *bkv_count (record, list) = (guint16)n;
+  *bkv_count (record, list) = (guint16) n;
   return TRUE;
 }
 
@@ -48,7 +48,7 @@ static gboolean parse_record (const BkvField *fields, const json_t *object,
 
   if (!json_is_object (object))
     return FALSE;
-  json_object_foreach ((json_t *)(guintptr)object, name, value)
+  json_object_foreach ((json_t *) (guintptr) object, name, value)
   {
     const BkvField *field = find_field (fields, name);
 
@@ -64,7 +64,7 @@ static gboolean parse_record (const BkvField *fields, const json_t *object,
       return FALSE;
     }
     if (masked)
-      *(guint64 *)record |= G_GUINT64_CONSTANT (1) << (field - fields);
+      *(guint64 *) record |= G_GUINT64_CONSTANT (1) << (field - fields);
   }
   return TRUE;
 }
@@ -78,9 +78,9 @@ static gboolean parse_number (const json_t *object, const char *name, guint64 ma
   if (json_is_integer (value)) {
     json_int_t number = json_integer_value (value);
 
-    if (number < 0 || (guint64)number > max)
+    if (number < 0 || (guint64) number > max)
       return FALSE;
-    *out = (guint64)number;
+    *out = (guint64) number;
     return TRUE;
   }
   if (text == NULL)
@@ -113,17 +113,17 @@ gboolean bkv_from_json (const json_t *decoded, BkvFrame *frame, const char **err
   if (json_object_get (decoded, "msg_id") != NULL
       && !parse_number (decoded, "msg_id", G_MAXUINT32, &number))
     return FALSE;
-  bkv_init (frame, bkv_kind_parse (name), gateway, (guint32)number);
+  bkv_init (frame, bkv_kind_parse (name), gateway, (guint32) number);
   if (parse_number (decoded, "cmd", G_MAXUINT16, &number))
-    frame->cmd = (guint16)number;
+    frame->cmd = (guint16) number;
   if (parse_number (decoded, "sub", G_MAXUINT8, &number) && frame->has_sub)
-    frame->sub = (guint8)number;
+    frame->sub = (guint8) number;
   if (parse_number (decoded, "bkv_seq", G_MAXUINT64, &number) && frame->has_bkv_cmd)
     frame->bkv_seq = number;
   *error = "fields";
   if (fields == NULL)
     return TRUE;
-  return parse_record (layout->fields, fields, (guint8 *)frame + layout->offset,
+  return parse_record (layout->fields, fields, (guint8 *) frame + layout->offset,
                        layout->masked, error);
 }
 
@@ -155,9 +155,9 @@ static gboolean put_tlv (const json_t *item, guint depth, guint8 *out, gsize max
   }
   if (inside > 253)
     return FALSE;
-  out[0] = (guint8)(inside + 2);
-  out[1] = json_is_integer (type) ? (guint8)json_integer_value (type) : 1;
-  out[2] = (guint8)number;
+  out[0] = (guint8) (inside + 2);
+  out[1] = json_is_integer (type) ? (guint8) json_integer_value (type) : 1;
+  out[2] = (guint8) number;
   *size = inside + 3;
   return TRUE;
 }

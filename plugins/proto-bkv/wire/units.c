@@ -31,7 +31,7 @@ guint bkv_fault_bits (guint8 status, guint8 meter_fault_mask)
 
 gint64 bkv_signal_dbm (guint8 signal)
 {
-  return signal > 31 ? CH_UNSET : 2 * (gint64)signal - 113;
+  return signal > 31 ? CH_UNSET : 2 * (gint64) signal - 113;
 }
 
 static const char digits[] = "0123456789ABCDEF";
@@ -52,7 +52,7 @@ gboolean bkv_hex_parse (const char *text, guint8 *bytes, gsize size)
 
     if (digit < 0)
       return FALSE;
-    bytes[i / 2] = (guint8)(i % 2 == 0 ? digit << 4 : (bytes[i / 2] | digit));
+    bytes[i / 2] = (guint8) (i % 2 == 0 ? digit << 4 : (bytes[i / 2] | digit));
   }
   return text[2 * size] == 0;
 }
@@ -71,8 +71,8 @@ gboolean bkv_gateway_parse (const char *text, guint8 gateway[BKV_GATEWAY_SIZE])
 void bkv_wire_order (guint socket, guint port, guint16 business_no,
                      char text[BKV_WIRE_ORDER_SIZE])
 {
-  const guint8 bytes[4]
-      = {(guint8)socket, (guint8)port, (guint8)(business_no >> 8), (guint8)business_no};
+  const guint8 bytes[4] = {(guint8) socket, (guint8) port, (guint8) (business_no >> 8),
+                           (guint8) business_no};
 
   bkv_hex (bytes, sizeof bytes, text);
 }
@@ -104,23 +104,23 @@ static void civil_from_days (gint64 days, Civil *civil)
   gint64 doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
   gint64 mp = (5 * doy + 2) / 153;
 
-  civil->day = (int)(doy - (153 * mp + 2) / 5 + 1);
-  civil->month = (int)(mp < 10 ? mp + 3 : mp - 9);
-  civil->year = (int)(yoe + era * 400 + (civil->month <= 2));
+  civil->day = (int) (doy - (153 * mp + 2) / 5 + 1);
+  civil->month = (int) (mp < 10 ? mp + 3 : mp - 9);
+  civil->year = (int) (yoe + era * 400 + (civil->month <= 2));
 }
 
 static void to_civil (gint64 wall_ms, int offset_min, Civil *civil)
 {
-  gint64 seconds = wall_ms / 1000 + (gint64)offset_min * 60;
+  gint64 seconds = wall_ms / 1000 + (gint64) offset_min * 60;
   gint64 days, rest;
 
   seconds = CLAMP (seconds, 0, G_GINT64_CONSTANT (253402300799)); /* year 9999 */
   days = seconds / 86400;
   rest = seconds % 86400;
   civil_from_days (days, civil);
-  civil->hour = (int)(rest / 3600);
-  civil->minute = (int)(rest / 60 % 60);
-  civil->second = (int)(rest % 60);
+  civil->hour = (int) (rest / 3600);
+  civil->minute = (int) (rest / 60 % 60);
+  civil->second = (int) (rest % 60);
 }
 
 static gboolean from_civil (const Civil *c, int offset_min, gint64 *wall_ms)
@@ -136,14 +136,14 @@ static gboolean from_civil (const Civil *c, int offset_min, gint64 *wall_ms)
     return FALSE;
   *wall_ms = ((days_from_civil (c->year, c->month, c->day) * 86400 + c->hour * 3600
                + c->minute * 60 + c->second)
-              - (gint64)offset_min * 60)
+              - (gint64) offset_min * 60)
              * 1000;
   return TRUE;
 }
 
 static guint8 to_bcd (int value)
 {
-  return (guint8)(value / 10 << 4 | value % 10);
+  return (guint8) (value / 10 << 4 | value % 10);
 }
 
 static int from_bcd (guint8 byte)
@@ -170,12 +170,12 @@ void bkv_time_to_dt7 (gint64 wall_ms, int offset_min, guint8 dt7[7])
   Civil c;
 
   to_civil (wall_ms, offset_min, &c);
-  bkv_put16 (dt7, (guint)c.year);
-  dt7[2] = (guint8)c.month;
-  dt7[3] = (guint8)c.day;
-  dt7[4] = (guint8)c.hour;
-  dt7[5] = (guint8)c.minute;
-  dt7[6] = (guint8)c.second;
+  bkv_put16 (dt7, (guint) c.year);
+  dt7[2] = (guint8) c.month;
+  dt7[3] = (guint8) c.day;
+  dt7[4] = (guint8) c.hour;
+  dt7[5] = (guint8) c.minute;
+  dt7[6] = (guint8) c.second;
 }
 
 gboolean bkv_time_from_bcd (const guint8 bcd[7], int offset_min, gint64 *wall_ms)

@@ -24,19 +24,19 @@ gint64 bkv_signal_dbm (guint8 signal);
 
 static inline gint64 bkv_mv (guint16 raw)
 {
-  return (gint64)raw * 100;
+  return (gint64) raw * 100;
 }
 static inline gint64 bkv_mw (guint16 raw)
 {
-  return (gint64)raw * 100;
+  return (gint64) raw * 100;
 }
 static inline gint64 bkv_seconds (guint16 minutes)
 {
-  return (gint64)minutes * 60;
+  return (gint64) minutes * 60;
 }
 static inline gint64 bkv_temp_dc (gint8 raw)
 {
-  return (gint64)raw * 10;
+  return (gint64) raw * 10;
 }
 
 /* Local times; @offset_min is that of the installation. */
