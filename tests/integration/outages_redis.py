@@ -156,10 +156,12 @@ class Slow(Outage):
         self.heal('paused', time.monotonic())
 
     def test_read_only(self):
-        """A replica: reads work, writes are refused."""
+        """A replica: reads work, writes are refused. Its primary does not let us in."""
         self.site()
         master = Redis()
         self.ends.append(master.free)
+        master.ask('CONFIG', 'SET', 'requirepass', 'theirs')
+        self.redis.ask('CONFIG', 'SET', 'masterauth', 'theirs')
         self.redis.ask('REPLICAOF', '127.0.0.1', str(master.port))
         wait_for(lambda: 'master_link_status:up' in self.redis.ask('INFO', 'replication'),
                  'the replica')
