@@ -102,6 +102,7 @@ CONF
   [ -z "$SERVER_USER" ] || chown "$SERVER_USER:" "$folder/redis.conf"
   # redis-check-rdb of redis-tools, run under the name of the server, is the server.
   local server
+  # itself, not the link in the checkout, which its user may not be able to reach
   server=$(readlink -f "$(command -v redis-server || command -v redis-check-rdb)")
   cd "$folder"
   # shellcheck disable=SC2016  # for the inner shell

@@ -457,6 +457,7 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
     ch_order_read (order, result, 0, row);
     gboolean active = ch_order_status_is_active ((ChOrderStatus) order->d.status);
     if (active && is_restated_for_another (p)) {
+      p->lookup_source = "business_no";
       end_order (p, order);
       return;
     }
