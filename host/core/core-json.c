@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sockets, statistics and definitions as JSON (gateway 7.4); no store is asked. */
-#include "core/device-json.h"
-#include "core/order.h"
-#include "core/outbound.h"
-#include "core/session.h"
+#include "core/device/device-json.h"
+#include "core/order/order.h"
+#include "core/outbound/outbound.h"
+#include "core/session/session.h"
 #include <chargehost/clock.h>
 #include <chargehost/json.h>
 

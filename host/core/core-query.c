@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reading orders: active ones from memory, the others from the store. */
-#include "core/order-conflict.h"
-#include "core/order-home.h"
-#include "core/order-store.h"
-#include "core/orders.h"
+#include "core/order/order-conflict.h"
+#include "core/order/order-home.h"
+#include "core/order/order-store.h"
+#include "core/order/orders.h"
 #include <chargehost/error.h>
 #include <chargehost/json.h>
 

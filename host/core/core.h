@@ -2,14 +2,14 @@
 /*
  * The core: devices, ports, orders, commands, sessions. One object that ties its parts
  * together; each part is a file with its own header. Who may touch what:
- *   device.h    records of devices, ports and sockets in memory, and their rows
- *   session.h   which connection a device has, presence
- *   facts.h     what protocols state, in order per device
- *   orders.h    the life of orders: state machine, timers, settlement
- *   outbound.h  the command queue
- *   frame-log.h the command log
- *   order-home.h, peer.h, shared.h  many instances: whose orders are in memory, requests
- *               to the instance that holds a device, events of the others
+ *   device/    records of devices, ports and sockets in memory, and their rows; bans
+ *   session/   which connection a device has, presence, leases of servers
+ *   fact/      what protocols state, in order per device; the journal
+ *   order/     the life of orders: state machine, timers, settlement; order-home.h says
+ *              whose orders are in memory here
+ *   outbound/  the command queue
+ *   peer/      requests to the instance that holds a device, events of the others
+ *   frame-log.h, topics.h, metrics.h   the command log, bus topics, counters
  */
 #pragma once
 

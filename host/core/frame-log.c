@@ -2,8 +2,8 @@
 /* The command log: frames of both directions, written in batches; the store looks after
    their age. */
 #include "core/frame-log.h"
-#include "core/outbound-private.h"
-#include "core/session-private.h"
+#include "core/outbound/outbound-private.h"
+#include "core/session/session-private.h"
 #include <chargehost/clock.h>
 #include <chargehost/config.h>
 #include <chargehost/log.h>

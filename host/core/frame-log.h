@@ -3,7 +3,7 @@
  * retention. */
 #pragma once
 
-#include "core/device.h"
+#include "core/device/device.h"
 
 ChFrameLogs *ch_frame_logs_new (ChCore *core);
 void ch_frame_logs_free (ChFrameLogs *logs);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/metrics.h"
-#include "core/device.h"
-#include "core/order.h"
+#include "core/device/device.h"
+#include "core/order/order.h"
 
 #define LABELS(...) ((const char *const[]) {__VA_ARGS__, NULL})
 

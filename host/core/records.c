@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Events of the outbox and parameters of devices, as they are stored. */
 #include "core/core-admin.h"
-#include "core/device.h"
+#include "core/device/device.h"
 #include <chargehost/json.h>
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All that is kept of one order, merged by time (gateway 7.7). */
 #include "core/core-admin.h"
-#include "core/device.h"
-#include "core/order-machine.h"
+#include "core/device/device.h"
+#include "core/order/order-machine.h"
 #include <chargehost/clock.h>
 #include <chargehost/json.h>
 

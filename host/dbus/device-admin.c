@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Registering, changing and retiring devices: what REST's administration does. */
 #include "core/core-admin.h"
-#include "core/device.h"
+#include "core/device/device.h"
 #include "dbus/dbus-private.h"
-#include "http/device-wish.h"
+#include "http/routes/device-wish.h"
 #include <chargehost/json.h>
 
 #include <string.h>

@@ -2,7 +2,7 @@
 /* Methods of org.chargehost.Device1: the same requests, with the same limits, as REST's.
  */
 #include "core/core-admin.h"
-#include "core/device.h"
+#include "core/device/device.h"
 #include "dbus/dbus-private.h"
 #include <chargehost/conn.h>
 #include <chargehost/json.h>

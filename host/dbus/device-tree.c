@@ -4,8 +4,8 @@
  * when somebody calls. Fleets above 256 are not enumerated (a tree of 10,000 nodes would
  * cost the loop seconds), but every device is reached.
  */
-#include "core/device.h"
-#include "core/session.h"
+#include "core/device/device.h"
+#include "core/session/session.h"
 #include "dbus/dbus-private.h"
 
 #include <string.h>

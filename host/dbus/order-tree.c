@@ -4,8 +4,8 @@
  * is in them, is for the daemon's group only: nothing is enumerated.
  */
 #include "core/core-admin.h"
-#include "core/order.h"
-#include "core/orders.h"
+#include "core/order/order.h"
+#include "core/order/orders.h"
 #include "dbus/dbus-private.h"
 #include <chargehost/id.h>
 #include <chargehost/json.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the inside looks like, for administrators; off unless `http.debug.enable`. */
-#include "http/api.h"
+#include "http/routes/api.h"
 #include "net/gateway.h"
 #include "plugin/plugins.h"
 

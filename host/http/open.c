@@ -2,10 +2,10 @@
 /* What the server serves in a whole host: rows, keys, the core's routes, health. */
 #include "base/config-tables.h"
 #include "core/core.h"
-#include "core/journal.h"
-#include "core/outbound.h"
-#include "http/api.h"
-#include "http/health.h"
+#include "core/fact/journal.h"
+#include "core/outbound/outbound.h"
+#include "http/routes/api.h"
+#include "http/routes/health.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * New orders of which the store did not say whether it has them: what memory, the port
  * and the device get to know of them.
  */
-#include "core/orders.h"
+#include "core/order/orders.h"
 #include "queue-fixture.h"
 #include <chargehost/chargehost.h>
 

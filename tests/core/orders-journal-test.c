@@ -3,7 +3,7 @@
  * The store is away, and devices go on: what they report of charges is answered when the
  * journal has it, and stored once the store is back, in order, once.
  */
-#include "core/journal.h"
+#include "core/fact/journal.h"
 #include "site.h"
 
 #include <glib/gstdio.h>

@@ -4,7 +4,7 @@
  * (as bkv does), and what it did in the meantime is only told by its end report. No such
  * report may become a charge that nobody ordered.
  */
-#include "core/orders.h"
+#include "core/order/orders.h"
 #include "queue-fixture.h"
 #include <chargehost/chargehost.h>
 

@@ -3,7 +3,7 @@
  * A long mixed life: devices come and go, answer or not, the kv fails, people take
  * commands back. In the end every command has had exactly one result and nothing is left.
  */
-#include "core/outbound-private.h"
+#include "core/outbound/outbound-private.h"
 #include "queue-fixture.h"
 #include <chargehost/chargehost.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "queue-fixture.h"
-#include "core/bans.h"
-#include "core/journal.h"
-#include "core/orders.h"
+#include "core/device/bans.h"
+#include "core/fact/journal.h"
+#include "core/order/orders.h"
 #include <chargehost/chargehost.h>
 
 #include <fcntl.h>

@@ -18,8 +18,8 @@
 #include "base/owner.h"
 #include "base/reply.h"
 #include "bus/bus.h"
-#include "core/outbound.h"
-#include "core/session-private.h"
+#include "core/outbound/outbound.h"
+#include "core/session/session-private.h"
 #include "kv/kv.h"
 #include "store/store.h"
 

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "core/orders.h"
+#include "core/order/orders.h"
 #include "queue-fixture.h"
 #include <chargehost/chargehost.h>
 

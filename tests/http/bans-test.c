@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who may not connect: devices and addresses, by hand and by flapping. */
-#include "core/bans.h"
+#include "core/device/bans.h"
 #include "http-fixture.h"
 #include "net/gateway.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Every route of the host: what it takes is declared, checked and documented. */
 #include "http-fixture.h"
-#include "http/openapi.h"
+#include "http/routes/openapi.h"
 
 #include <string.h>
 
