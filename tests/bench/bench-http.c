@@ -9,7 +9,7 @@
 #include "base/config-private.h"
 #include "base/metrics-private.h"
 #include "bus/bus.h"
-#include "core/device.h"
+#include "core/device/device.h"
 #include "http/http-private.h"
 #include "kv/kv.h"
 #include "net/gateway.h"
