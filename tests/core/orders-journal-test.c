@@ -69,8 +69,7 @@ static void test_end (void)
   ADVANCE (2);
   ASSERT_ORDER ("A", "3 0 40 -");
   ASSERT_PORT (CH_PORT_IDLE, NULL);
-  ASSERT_EVENTS ("A", "order.created order.confirmed charging.started charging.ended"
-                      " order.completed");
+  ASSERT_EVENTS ("A", RUNNING " charging.ended order.completed");
   ROWS ("1");
   assert_empty (&site);
   g_assert_cmpuint (health (&site), ==, CH_HEALTH_HEALTHY);
@@ -148,8 +147,7 @@ static void test_twice (void)
   site_come (&site);
   ADVANCE (2);
   ASSERT_ORDER ("A", "3 0 40 -");
-  ASSERT_EVENTS ("A", "order.created order.confirmed charging.started charging.ended"
-                      " order.completed");
+  ASSERT_EVENTS ("A", RUNNING " charging.ended order.completed");
   ROWS ("1");
   assert_empty (&site);
   site_close (&site);

@@ -26,8 +26,7 @@ static void test_charge (void)
   queue_expect (site.queue, site.fd, "stored 0\n");
   ASSERT_ORDER ("A", "3 0 1250 -");
   CHECK_SQL ("SELECT amount_cent || ' ' || duration_s FROM orders", "66 3600");
-  ASSERT_EVENTS ("A", "order.created order.confirmed charging.started charging.ended "
-                      "order.completed");
+  ASSERT_EVENTS ("A", RUNNING " charging.ended order.completed");
   for (guint i = 0; i < 5; i++) {
     SAY ("@end " DEV " 0 w1 1250 3600 0");
     queue_expect (site.queue, site.fd, "stored 0\n");
@@ -100,9 +99,7 @@ static void test_counter_restart (void)
   SAY ("@prog " DEV " 0 w1 200 1200");
   ADVANCE (3);
   CHECK_SQL ("SELECT energy_wh FROM orders", "700");
-  site_go (&site);
-  queue_restart (site.queue);
-  site_come (&site);
+  site_restart (&site);
   SAY ("@port " DEV " 0 2 w1");
   SAY ("@prog " DEV " 0 w1 210 1300");
   SAY ("@end " DEV " 0 w1 220 1400 0");
@@ -365,9 +362,7 @@ static void test_restart_before_ack (void)
   Site site = SITE ("proto-lines.ack_means_on=true");
   site_start (&site, "A", "pending");
   site_heard (&site);
-  site_go (&site);
-  queue_restart (site.queue);
-  site_come (&site);
+  site_restart (&site);
   ASSERT_STATUS ("A", "0");
   SAY ("@end " DEV " 0 w1 30 60 0");
   ASSERT_ORDER ("A", "3 0 30 -");

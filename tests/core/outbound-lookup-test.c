@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#define OPTIONS "proto-lines.ack_means_on=true", "proto-lines.order_key=device"
 #define FLIGHT "outbound:processing:" DEV
 
 static char *state (Site *site, const char *id)
@@ -51,7 +50,7 @@ static void leave_in_flight (Site *site, const char *id)
 /* The start of A was written; the daemon that wrote it is dead, and its row is gone. */
 static Site only_kv_knows (void)
 {
-  Site site = SITE (OPTIONS);
+  Site site = SITE (DEVICE_NUMBERS);
   site_start (&site, "A", "pending");
   EXPECT ("StartCharge");
   site_go (&site);
@@ -82,7 +81,7 @@ static void test_wanted (void)
 /* The daemon died between settling the order and telling the kv. */
 static void test_settled (void)
 {
-  Site site = CHARGING (OPTIONS);
+  Site site = CHARGING (DEVICE_NUMBERS);
   SAY ("@end " DEV " 0 w1 40 60 0");
   ASSERT_ORDER ("A", "3 0 40 -");
   site_go (&site);
@@ -116,7 +115,7 @@ static void test_cancelling (void)
 /* The same by the server that has died for good, while the device is here. */
 static void test_reaped (void)
 {
-  Site site = CHARGING (OPTIONS);
+  Site site = CHARGING (DEVICE_NUMBERS);
   SAY ("@end " DEV " 0 w1 40 60 0");
   leave_in_flight (&site, "cmd_1");
   kv (&site, "ZADD servers 1 ", "gw-9", "");
@@ -129,7 +128,7 @@ static void test_reaped (void)
 /* It waits in the queue: its order ended while no server was there to take it back. */
 static void test_queued (void)
 {
-  Site site = CHARGING (OPTIONS);
+  Site site = CHARGING (DEVICE_NUMBERS);
   SAY ("@end " DEV " 0 w1 40 60 0");
   site_go (&site);
   queue_restart (site.queue);
@@ -145,7 +144,7 @@ static void test_queued (void)
 /* The row tells the end; only the kv was not told any more. */
 static void row_ended (const char *result, const char *wanted)
 {
-  Site site = SITE (OPTIONS);
+  Site site = SITE (DEVICE_NUMBERS);
   site_start (&site, "A", "pending");
   EXPECT ("StartCharge");
   g_autofree char *id = queue_sql (site.queue, "SELECT command_id FROM outbound_queue");
@@ -209,7 +208,7 @@ static void test_store_away (void)
 /* The port is idle as its charge has ended: the end report is being stored. */
 static Site idle_again (void)
 {
-  Site site = SITE (OPTIONS);
+  Site site = SITE (DEVICE_NUMBERS);
   site_start (&site, "A", "pending");
   EXPECT ("StartCharge");
   site_go (&site);

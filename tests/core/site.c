@@ -18,6 +18,13 @@ void site_go (Site *site)
   queue_settle (site->queue);
 }
 
+void site_restart (Site *site)
+{
+  site_go (site);
+  queue_restart (site->queue);
+  site_come (site);
+}
+
 Site site_open (const char *const *options)
 {
   g_autoptr (GStrvBuilder) all = g_strv_builder_new ();
@@ -125,6 +132,14 @@ guint site_heard (Site *site)
   return queue_number (text);
 }
 
+guint site_heard_type (Site *site, const char *type)
+{
+  queue_advance (site->queue, 1000);
+  g_autofree char *text = queue_heard (site->queue, site->fd);
+  const char *last = g_strrstr (text, type);
+  return last == NULL ? 0 : (guint) g_ascii_strtoull (last + strlen (type), NULL, 10);
+}
+
 void site_expect (Site *site, const char *types)
 {
   queue_advance (site->queue, 1000);
@@ -152,6 +167,15 @@ Site site_charging (const char *const *options)
   queue_expect (site.queue, site.fd, "stored 0\n");
   SAY ("@port " DEV " 0 2 w1");
   ASSERT_STATUS ("A", "2");
+  return site;
+}
+
+Site site_running (const char *const *options)
+{
+  Site site = site_charging (options);
+  SAY ("@prog " DEV " 0 w1 620 1800");
+  ADVANCE (3);
+  g_free (queue_heard (site.queue, site.fd));
   return site;
 }
 

@@ -9,6 +9,10 @@
 #include <chargehost/chargehost.h>
 
 #define DEV "82241218000382"
+/* Options of a device that begins when it acknowledges, and that numbers its charges. */
+#define DEVICE_NUMBERS "proto-lines.ack_means_on=true", "proto-lines.order_key=device"
+/* The events of a charge that runs. */
+#define RUNNING "order.created order.confirmed charging.started"
 
 typedef struct {
   Queue *queue;
@@ -19,10 +23,14 @@ typedef struct {
 /* The device connects, or its connection goes. */
 void site_come (Site *site);
 void site_go (Site *site);
+/* The same around a death of the process. */
+void site_restart (Site *site);
 /* A device that reports its port 0 as idle. @options as in queue_new_orders(). */
 Site site_open (const char *const *options);
 /* A charge of order A that runs under the wire order w1, all commands heard. */
 Site site_charging (const char *const *options);
+/* The same, with 620 Wh in 30 minutes reported and stored. */
+Site site_running (const char *const *options);
 void site_close (Site *site);
 
 void site_start (Site *site, const char *order_no, const char *expected);
@@ -38,6 +46,8 @@ void site_answered (ChPlugin *self, const json_t *data, const GError *error,
 
 /* Number of the newest command in what the device heard. */
 guint site_heard (Site *site);
+/* Number of the newest command of a type, 0 when it heard none. */
+guint site_heard_type (Site *site, const char *type);
 /* Asserts that it heard these commands, "StartCharge QueryPortStatus", within a second.
  */
 void site_expect (Site *site, const char *types);
@@ -49,6 +59,7 @@ void site_live (Site *site, guint seconds);
 
 #define SITE(...) site_open ((const char *const[]) {__VA_ARGS__, NULL})
 #define CHARGING(...) site_charging ((const char *const[]) {__VA_ARGS__, NULL})
+#define RUNNING_WITH(...) site_running ((const char *const[]) {__VA_ARGS__, NULL})
 #define SAY(...) queue_say (site.queue, site.fd, __VA_ARGS__)
 #define ADVANCE(s) queue_advance (site.queue, (gint64) (s) *1000)
 #define CHECK_SQL(sql, text)                                                             \

@@ -7,18 +7,6 @@
 
 #include <string.h>
 
-#define RUNNING "order.created order.confirmed charging.started"
-
-/* An hour is paid; 620 Wh in 30 minutes are reported and stored. */
-static Site running (const char *const *options)
-{
-  Site site = site_charging (options);
-  SAY ("@prog " DEV " 0 w1 620 1800");
-  ADVANCE (3);
-  g_free (queue_heard (site.queue, site.fd));
-  return site;
-}
-
 static void assert_amount (Site *s, const char *text)
 {
   Site site = *s;
@@ -50,7 +38,7 @@ static void late_report (Site *s, const char *events)
 
 static Site stopping (const char *const *options)
 {
-  Site site = running (options);
+  Site site = site_running (options);
   site_stop (&site, "A", "stopping");
   return site;
 }
@@ -77,7 +65,7 @@ static void test_t9 (void)
 /* Who asked, and why. */
 static void test_t9_by (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   const ChOrigin admin = {.by = "admin"};
   const ChStopRequest request = {.order_no = "A",
                                  .socket_no = CH_UNSET,
@@ -104,7 +92,7 @@ static void test_t10_t11 (void)
       {9, "7 0 1250 -", "66 63 3 3600 9", "order.stopped"},
   };
   for (guint i = 0; i < G_N_ELEMENTS (ends); i++) {
-    Site site = running (NULL);
+    Site site = site_running (NULL);
     SAY ("@end " DEV " 0 w1 1250 3600 %u", ends[i].reason);
     ASSERT_ORDER ("A", ends[i].order);
     assert_amount (&site, ends[i].amount);
@@ -122,7 +110,7 @@ static void test_t10_t11 (void)
 
 static void test_t12 (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   SAY ("@port " DEV " 0 3 w1");
   site_live (&site, 28);
   ASSERT_STATUS ("A", "2");
@@ -141,7 +129,7 @@ static void test_t12 (void)
 /* A fault that goes again, or whose report comes in time, is none. */
 static void test_t12_not (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   SAY ("@port " DEV " 0 3 w1");
   ADVANCE (20);
   SAY ("@port " DEV " 0 2 w1");
@@ -237,7 +225,7 @@ static void test_t23 (void)
 
 static void test_t13_t14 (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_go (&site);
   ASSERT_ORDER ("A", "10 0 620 -");
   ASSERT_HISTORY ("A", "2 device started, 10 device session_lost");
@@ -261,7 +249,7 @@ static void test_t13_t14 (void)
 
 static void test_t14_unkeyed (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_go (&site);
   site_come (&site);
   SAY ("@port " DEV " 0 2"); /* a protocol that reports no numbers */
@@ -271,7 +259,7 @@ static void test_t14_unkeyed (void)
 
 static void test_t15 (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_go (&site);
   ADVANCE (60);
   site_come (&site);
@@ -286,7 +274,7 @@ static void test_t16 (void)
 {
   static const guint status[] = {1, 3};
   for (guint i = 0; i < G_N_ELEMENTS (status); i++) {
-    Site site = running (NULL);
+    Site site = site_running (NULL);
     site_go (&site);
     site_come (&site);
     ADVANCE (5);
@@ -305,7 +293,7 @@ static void test_t16 (void)
 
 static void test_t17 (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_go (&site);
   ADVANCE (298);
   ASSERT_STATUS ("A", "10");
@@ -322,7 +310,7 @@ static void test_t17 (void)
 /* It goes on without us: half an hour of the paid time is left, and five minutes. */
 static void test_t17_offline (void)
 {
-  Site site = running ((const char *const[]) {"proto-lines.charges_offline=true", NULL});
+  Site site = RUNNING_WITH ("proto-lines.charges_offline=true");
   site_go (&site);
   ADVANCE (2095);
   ASSERT_STATUS ("A", "10");
@@ -334,7 +322,7 @@ static void test_t17_offline (void)
 /* Each loss begins the deadline anew. */
 static void test_t17_again (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   for (guint i = 0; i < 3; i++) {
     site_go (&site);
     ADVANCE (200);
@@ -348,7 +336,7 @@ static void test_t17_again (void)
 
 static void test_r4 (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_go (&site);
   site_come (&site);
   site_start (&site, "B", NULL); /* nothing fresh is known: it waits for that */

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RUNNING "order.created order.confirmed charging.started"
-
 /* ---- snapshots (1.5.3, check 6) ---- */
 
 /* Nothing was reported since the bind: the port is asked, and the start waits. */
@@ -158,9 +156,7 @@ static void test_auto_end (void)
   Site site = auto_site ("proto-lines.ack_means_on=true");
   start_any (&site, "A", "pending");
   SAY ("@ack " DEV " %u", site_heard (&site));
-  site_go (&site);
-  queue_restart (site.queue);
-  site_come (&site);
+  site_restart (&site);
   SAY ("@end " DEV " 1 w9 300 20 0");
   ASSERT_ORDER ("A", "3 0 300 -");
   assert_place (&site, "1 3");

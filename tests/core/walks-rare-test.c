@@ -8,20 +8,7 @@
 
 #include <string.h>
 
-#define RUNNING "order.created order.confirmed charging.started"
 #define OTHERS "FROM orders WHERE order_no != 'A'"
-
-/* 620 Wh in 30 minutes are reported and stored. */
-static Site running (const char *const *options)
-{
-  Site site = site_charging (options);
-  SAY ("@prog " DEV " 0 w1 620 1800");
-  ADVANCE (3);
-  g_free (queue_heard (site.queue, site.fd));
-  return site;
-}
-
-#define RUNNING_WITH(...) running ((const char *const[]) {__VA_ARGS__, NULL})
 
 /* ---- T28: only within its window ---- */
 
@@ -75,7 +62,7 @@ static void test_t29_refused (void)
 
 static Site stopped_away (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_go (&site);
   site_stop (&site, "A", "stopping");
   ASSERT_ORDER ("A", "10 0 620 -");
@@ -111,7 +98,7 @@ static void test_t30_t17 (void)
 /* T13 from 9, T14 to 9. */
 static void test_t13_stopping (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_stop (&site, "A", "stopping");
   site_go (&site);
   ASSERT_STATUS ("A", "10");
@@ -176,7 +163,7 @@ static void test_t31 (void)
 
 static void test_t32 (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_go (&site);
   ADVANCE (301);
   ASSERT_ORDER ("A", "6 1 620 device_offline_timeout");
@@ -197,7 +184,7 @@ static void test_t32 (void)
 /* The port was sold again: C4. */
 static void test_t32_sold (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_go (&site);
   site_come (&site);
   SAY ("@port " DEV " 0 1");
@@ -314,7 +301,7 @@ static void test_limit_amount (void)
 
 static void test_stale (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   site_live (&site, 570);
   EXPECT ("");
   site_live (&site, 60);
@@ -336,7 +323,7 @@ static void test_stale (void)
 
 static void test_c7 (void)
 {
-  Site site = running (NULL);
+  Site site = site_running (NULL);
   SAY ("@start " DEV " 0 w2");
   ASSERT_ORDER ("A", "6 1 620 duplicate");
   ASSERT_HISTORY ("A", "2 device started, 6 device duplicate");
