@@ -8,15 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEV "82241218000382"
-
-static int device_on (Queue *queue)
-{
-  int fd = queue_connect (queue);
-  queue_say (queue, fd, "@on " DEV);
-  return fd;
-}
-
 static ChOutboundRequest order_command (Queue *queue, ChCommandType type)
 {
   return (ChOutboundRequest) {.type = type,
@@ -28,7 +19,7 @@ static ChOutboundRequest order_command (Queue *queue, ChCommandType type)
 /* A start that is on its way; the row says so. */
 static int start_sent (Queue *queue, char *id)
 {
-  int fd = device_on (queue);
+  int fd = queue_device_on (queue, DEV);
   ChOutboundRequest r = order_command (queue, CH_COMMAND_START_CHARGE);
   queue_send (queue, &r, id);
   g_autofree char *heard = queue_heard (queue, fd);
@@ -52,8 +43,8 @@ static void expect_type (Queue *queue, int fd, const char *type, const char *att
 
 static void lost_stop_goes_again (void)
 {
-  Queue *queue = queue_new (NULL);
-  int fd = device_on (queue);
+  int fd;
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE];
 
   ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
@@ -62,17 +53,16 @@ static void lost_stop_goes_again (void)
   close (fd);
   queue_settle (queue);
   g_assert_cmpstr (queue_state (queue, id), ==, "queued");
-  fd = device_on (queue);
+  fd = queue_device_on (queue, DEV);
   expect_type (queue, fd, "StopCharge", "2");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 /* The kernel never had all of it: as if it had not been sent. */
 static void lost_in_our_queue (void)
 {
-  Queue *queue = queue_new (NULL);
-  int fd = device_on (queue);
+  int fd;
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE];
 
   queue->padding = 60000;
@@ -84,10 +74,9 @@ static void lost_in_our_queue (void)
   g_assert_cmpstr (queue_state (queue, id), ==, "queued");
   g_assert_false (ch_outbound_was_sent (queue->services.core->outbound, id));
   queue->padding = 0;
-  fd = device_on (queue);
+  fd = queue_device_on (queue, DEV);
   expect_type (queue, fd, "StartCharge", "1");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 static void lost_start_asks_first (void)
@@ -100,15 +89,14 @@ static void lost_start_asks_first (void)
   queue_settle (queue);
   ASSERT_KV ("ZCARD outbound:inflight:gw-1", "0");
   ASSERT_KV ("HLEN outbound:processing:" DEV, "1"); /* kept */
-  fd = device_on (queue);
+  fd = queue_device_on (queue, DEV);
   expect_type (queue, fd, "QueryPortStatus", "1");
   queue_advance (queue, 1000);
   queue_expect (queue, fd, "");
   queue_say (queue, fd, "@port " DEV " 0 2 77");
   g_assert_cmpstr (queue_state (queue, id), ==, "acked");
   ASSERT_LINES (queue->views, "sent QueryPortStatus 1; finished StartCharge acked 1");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 static void lost_start_again_when_idle (void)
@@ -118,7 +106,7 @@ static void lost_start_again_when_idle (void)
   int fd = start_sent (queue, id);
 
   close (fd);
-  fd = device_on (queue);
+  fd = queue_device_on (queue, DEV);
   g_autofree char *heard = queue_heard (queue, fd);
   queue_say (queue, fd, "@port " DEV " 1 1"); /* another port says nothing */
   queue_expect (queue, fd, "");
@@ -126,8 +114,7 @@ static void lost_start_again_when_idle (void)
   queue_say (queue, fd, "@ack " DEV " %u", queue_number (heard));
   queue_advance (queue, 500);
   expect_type (queue, fd, "StartCharge", "2");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 static void lost_start_expires (void)
@@ -139,13 +126,12 @@ static void lost_start_expires (void)
   close (fd);
   queue_advance (queue, 19000);
   ASSERT_LINES (queue->views, "finished StartCharge no_ack 1");
-  fd = device_on (queue);
+  fd = queue_device_on (queue, DEV);
   queue_expect (queue, fd, "");
   queue_say (queue, fd, "@port " DEV " 0 1");
   queue_advance (queue, 2000);
   queue_expect (queue, fd, ""); /* never late */
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 /* bkv 9.4: a report of the charge takes the place of the answer. */
@@ -160,15 +146,14 @@ static void report_instead_of_answer (void)
   queue_advance (queue, 5000);
   queue_expect (queue, fd, "");
   g_assert_cmpstr (queue_state (queue, id), ==, "acked");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 static void charge_of_another (void)
 {
   Queue *queue = queue_new (NULL);
   char id[CH_COMMAND_ID_SIZE];
-  int fd = device_on (queue);
+  int fd = queue_device_on (queue, DEV);
   ChOutboundRequest r = order_command (queue, CH_COMMAND_START_CHARGE);
 
   r.business_no = 9;
@@ -177,8 +162,7 @@ static void charge_of_another (void)
   queue_say (queue, fd, "@port " DEV " 0 2 77");
   queue_advance (queue, 5000);
   expect_type (queue, fd, "StartCharge", "2");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 /* ---- restarts ---- */
@@ -186,8 +170,8 @@ static void charge_of_another (void)
 /* F24: committed and never pushed. */
 static void committed_only (gint64 away_ms, gboolean late)
 {
-  Queue *queue = queue_new (NULL);
-  int fd = device_on (queue);
+  int fd;
+  Queue *queue = queue_with_device (&fd);
   ChOutboundRequest r = order_command (queue, CH_COMMAND_START_CHARGE);
   char id[CH_COMMAND_ID_SIZE];
   gboolean merged;
@@ -207,7 +191,7 @@ static void committed_only (gint64 away_ms, gboolean late)
     queue_advance (queue, 100);
     ASSERT_SQL ("SELECT 1 FROM outbound_queue WHERE status = 3", "1");
   }
-  fd = device_on (queue);
+  fd = queue_device_on (queue, DEV);
   if (!late) {
     g_autofree char *heard = queue_heard (queue, fd);
     g_assert_true (g_str_has_prefix (heard, "QueryPortStatus "));
@@ -220,8 +204,7 @@ static void committed_only (gint64 away_ms, gboolean late)
     queue_advance (queue, 2000);
     queue_expect (queue, fd, "");
   }
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 static void committed_in_time (void)
@@ -245,7 +228,7 @@ static void killed_after_sending (void)
   queue_restart (queue);
   g_free (queue_lines (queue->views));
   g_assert_true (ch_outbound_was_sent (queue->services.core->outbound, id));
-  fd = device_on (queue);
+  fd = queue_device_on (queue, DEV);
   expect_type (queue, fd, "QueryPortStatus", "1");
   queue_say (queue, fd, "@port " DEV " 0 2 77");
   ASSERT_LINES (queue->views, "sent QueryPortStatus 1; finished StartCharge acked 1");
@@ -253,14 +236,13 @@ static void killed_after_sending (void)
   ASSERT_SQL ("SELECT status FROM outbound_queue", "2");
   ASSERT_SQL ("SELECT json_extract (result, '$.result.state') FROM outbound_queue",
               "acked");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 static void stop_survives_restart (void)
 {
-  Queue *queue = queue_new (NULL);
-  int fd = device_on (queue);
+  int fd;
+  Queue *queue = queue_with_device (&fd);
   ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
 
   queue_send (queue, &r, NULL);
@@ -268,10 +250,9 @@ static void stop_survives_restart (void)
   queue_advance (queue, 100);
   close (fd);
   queue_restart (queue);
-  fd = device_on (queue);
+  fd = queue_device_on (queue, DEV);
   expect_type (queue, fd, "StopCharge", "2");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 static void got (ChPlugin *self, const json_t *data, const GError *error,
@@ -283,8 +264,8 @@ static void got (ChPlugin *self, const json_t *data, const GError *error,
 
 static void result_from_row (void)
 {
-  Queue *queue = queue_new (NULL);
-  int fd = device_on (queue);
+  int fd;
+  Queue *queue = queue_with_device (&fd);
   ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
   char id[CH_COMMAND_ID_SIZE];
   g_autoptr (GString) text = g_string_new (NULL);
@@ -301,15 +282,14 @@ static void result_from_row (void)
   ch_core_get_command (queue->caller, "cmd_NONE", got, text);
   queue_settle (queue);
   g_assert_cmpstr (text->str, ==, "no command cmd_NONE");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 /* Rows of finished commands go after their time. */
 static void retention (void)
 {
-  Queue *queue = queue_new (NULL);
-  int fd = device_on (queue);
+  int fd;
+  Queue *queue = queue_with_device (&fd);
   ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
 
   queue_send (queue, &r, NULL);
@@ -344,8 +324,8 @@ static char *message (Queue *queue, const char *id, const char *type, const char
 /* A command that another server accepted for a device of ours. */
 static void accepted_elsewhere (void)
 {
-  Queue *queue = queue_new (NULL);
-  int fd = device_on (queue);
+  int fd;
+  Queue *queue = queue_with_device (&fd);
   g_autofree char *text = message (queue, "cmd_1", "ReadParams", DEV);
   g_autofree char *set = g_strconcat ("SET outbound:msg:cmd_1 ", text, NULL);
 
@@ -362,8 +342,7 @@ static void accepted_elsewhere (void)
   queue_say (queue, fd, "@ack " DEV " %u", queue_number (heard));
   ASSERT_KV ("EXISTS outbound:result:cmd_1", "1");
   ASSERT_KV ("ZCARD outbound:inflight:gw-1", "0");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 static void waits_for_its_bind (void)
@@ -374,10 +353,9 @@ static void waits_for_its_bind (void)
 
   ASSERT_KV (set, "OK");
   ASSERT_KV ("ZADD outbound:dev:" DEV " 21704528000123 cmd_1", "1");
-  int fd = device_on (queue);
+  int fd = queue_device_on (queue, DEV);
   expect_type (queue, fd, "ReadParams", "1");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 /* A device of another server: the command goes to that server's list. */
@@ -426,8 +404,8 @@ static void handed_over (void)
 /* F30, F31: the kv knows another owner; nothing is sent from here. */
 static void not_ours_any_more (void)
 {
-  Queue *queue = queue_new (NULL);
-  int fd = device_on (queue);
+  int fd;
+  Queue *queue = queue_with_device (&fd);
   ChOutboundRequest r = order_command (queue, CH_COMMAND_STOP_CHARGE);
 
   ASSERT_KV ("SET session:device:" DEV " {\"conn_id\":\"01X\",\"server_id\":\"gw-2\"}",
@@ -436,14 +414,13 @@ static void not_ours_any_more (void)
   g_assert_true (queue_is_closed (queue, fd));
   ASSERT_KV ("ZCARD outbound:dev:" DEV, "1");
   ASSERT_KV ("ZRANGE outbound:ready:gw-2 0 -1", DEV);
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 static void dead_server (void)
 {
-  Queue *queue = queue_new (NULL);
-  int fd = device_on (queue);
+  int fd;
+  Queue *queue = queue_with_device (&fd);
   g_autofree char *start = message (queue, "cmd_1", "StartCharge", DEV);
   g_autofree char *set = g_strconcat ("SET outbound:msg:cmd_1 ", start, NULL);
 
@@ -456,8 +433,7 @@ static void dead_server (void)
   queue_say (queue, fd, "@port " DEV " 0 2 77");
   ASSERT_LINES (queue->views, "sent QueryPortStatus 1; finished StartCharge acked 1");
   ASSERT_KV ("HEXISTS outbound:processing:" DEV " cmd_1", "0");
-  close (fd);
-  queue_free (queue);
+  queue_finish (queue, fd);
 }
 
 int main (int argc, char **argv)

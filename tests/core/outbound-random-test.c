@@ -42,9 +42,8 @@ static void come (World *world, Device *device)
 {
   if (device->fd >= 0)
     close (device->fd);
-  device->fd = queue_connect (world->queue);
   device->number = 0;
-  queue_say (world->queue, device->fd, "@on %s", device->id);
+  device->fd = queue_device_on (world->queue, device->id);
 }
 
 static void leave (World *world, Device *device)

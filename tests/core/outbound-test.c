@@ -7,41 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEV "82241218000382"
-
-static Queue *with_device (int *fd)
-{
-  Queue *queue = queue_new (NULL);
-  *fd = queue_connect (queue);
-  queue_say (queue, *fd, "@on " DEV);
-  return queue;
-}
-
-static void finish (Queue *queue, int fd)
-{
-  close (fd);
-  queue_free (queue);
-}
-
-static ChOutboundRequest request (Queue *queue, ChCommandType type)
-{
-  return (ChOutboundRequest) {.type = type, .device = queue_device (queue, DEV)};
-}
-
-static void send_type (Queue *queue, ChCommandType type, gint port_no, char *id)
-{
-  ChOutboundRequest r = request (queue, type);
-  r.port_no = port_no;
-  queue_send (queue, &r, id);
-}
-
 static void acked (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE];
 
-  send_type (queue, CH_COMMAND_READ_PARAMS, 1, id);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 1, id);
   g_autofree char *heard = queue_heard (queue, fd);
   g_assert_true (g_str_has_prefix (heard, "ReadParams "));
   g_assert_true (g_str_has_suffix (heard, " 1 0 1 \n"));
@@ -59,29 +31,29 @@ static void acked (void)
   g_autofree char *key = g_strconcat ("TTL outbound:result:", id, NULL);
   ASSERT_KV (key, "86400");
   g_assert_null (queue_device (queue, DEV)->outbound); /* idle: costs nothing */
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void refused_by_device (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE];
 
-  send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
   g_autofree char *heard = queue_heard (queue, fd);
   queue_say (queue, fd, "@no " DEV " %u 7", queue_number (heard));
   g_assert_cmpstr (queue_state (queue, id), ==, "rejected");
   queue_advance (queue, 60000);
   queue_expect (queue, fd, ""); /* no retry */
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void unsupported (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
-  ChOutboundRequest r = request (queue, CH_COMMAND_REBOOT);
+  Queue *queue = queue_with_device (&fd);
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_REBOOT);
   char id[CH_COMMAND_ID_SIZE];
   gboolean merged;
   g_autoptr (GError) error = NULL;
@@ -90,21 +62,21 @@ static void unsupported (void)
       ch_outbound_send (queue->services.core->outbound, &r, id, &merged, &error));
   g_assert_error (error, CH_CORE_ERROR, CH_CORE_ERROR_UNSUPPORTED_BY_DEVICE);
   queue->next_state = CH_COMMAND_UNSUPPORTED; /* by its payload, say */
-  send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
   g_assert_cmpstr (queue_state (queue, id), ==, "unsupported");
   ASSERT_LINES (queue->views, "finished ReadParams unsupported 0");
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 /* 17: priority inside the device, spacing, one in flight and a stop beyond. */
 static void priority_and_window (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE];
 
   for (gint port = 0; port < 12; port++) {
-    ChOutboundRequest r = request (queue, CH_COMMAND_SYNC_TIME);
+    ChOutboundRequest r = queue_request (queue, CH_COMMAND_SYNC_TIME);
     r.port_no = port;
     r.priority = 5;
     queue_send (queue, &r, NULL);
@@ -112,7 +84,7 @@ static void priority_and_window (void)
   g_autofree char *first = queue_heard (queue, fd);
   g_assert_true (g_str_has_prefix (first, "SyncTime "));
   ASSERT_KV ("ZCARD outbound:queue", "11");
-  send_type (queue, CH_COMMAND_STOP_CHARGE, 3, id);
+  queue_send_type (queue, CH_COMMAND_STOP_CHARGE, 3, id);
   queue_expect (queue, fd, ""); /* the spacing is kept */
   queue_advance (queue, 500);
   g_autofree char *stop = queue_heard (queue, fd);
@@ -125,18 +97,17 @@ static void priority_and_window (void)
   queue_say (queue, fd, "@ack " DEV " %u", queue_number (first));
   g_autofree char *next = queue_heard (queue, fd);
   g_assert_true (g_str_has_prefix (next, "SyncTime "));
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void other_devices_do_not_wait (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
-  int other = queue_connect (queue);
+  Queue *queue = queue_with_device (&fd);
 
-  queue_say (queue, other, "@on OTHER");
+  int other = queue_device_on (queue, "OTHER");
   for (gint port = 0; port < 10; port++)
-    send_type (queue, CH_COMMAND_READ_PARAMS, port, NULL);
+    queue_send_type (queue, CH_COMMAND_READ_PARAMS, port, NULL);
   g_free (queue_heard (queue, fd));
   ChOutboundRequest r
       = {.type = CH_COMMAND_READ_PARAMS, .device = queue_device (queue, "OTHER")};
@@ -144,18 +115,18 @@ static void other_devices_do_not_wait (void)
   g_autofree char *heard = queue_heard (queue, other);
   g_assert_true (g_str_has_prefix (heard, "ReadParams "));
   close (other);
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 /* No answer: a stop goes again at once, five times, with the same number. */
 static void stop_repeats (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE];
   guint number = 0;
 
-  ChOutboundRequest r = request (queue, CH_COMMAND_STOP_CHARGE);
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_STOP_CHARGE);
   r.durable = TRUE;
   queue_send (queue, &r, id);
   for (guint attempt = 1; attempt <= 5; attempt++) {
@@ -187,17 +158,17 @@ static void stop_repeats (void)
   g_assert_cmpstr (queue_state (queue, id), ==, "acked");
   queue_say (queue, fd, "@ack " DEV " %u", number);
   ASSERT_LINES (queue->views, "");
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 /* Others wait 1 s, 2 s, 4 s … ± 20 %. */
 static void retry_is_delayed (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE];
 
-  send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
   g_free (queue_heard (queue, fd));
   queue_advance (queue, 5050);
   queue_expect (queue, fd, "");
@@ -215,15 +186,15 @@ static void retry_is_delayed (void)
   g_assert_cmpint (
       ch_session_presence (queue_device (queue, DEV), ch_now_ms (queue->caller)), ==,
       CH_PRESENCE_UNSTABLE);
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void duplicates (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   ChOutbound *outbound = queue->services.core->outbound;
-  ChOutboundRequest r = request (queue, CH_COMMAND_STOP_CHARGE);
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_STOP_CHARGE);
   char first[CH_COMMAND_ID_SIZE], second[CH_COMMAND_ID_SIZE];
   gboolean merged;
   g_autoptr (GError) error = NULL;
@@ -243,22 +214,22 @@ static void duplicates (void)
   r.order_no = "ORD1";
   g_assert_true (ch_outbound_send (outbound, &r, second, &merged, &error));
   g_assert_false (merged); /* the first one is over */
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 /* Newer parameters of the same set replace waiting ones; a stop a waiting start. */
 static void superseded (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   char old[CH_COMMAND_ID_SIZE], fresh[CH_COMMAND_ID_SIZE], start[CH_COMMAND_ID_SIZE];
   g_autoptr (json_t) a
       = json_loads ("{\"params\":[{\"id\":1,\"value\":\"x\"}]}", 0, NULL);
   g_autoptr (json_t) b
       = json_loads ("{\"params\":[{\"id\":1,\"value\":\"y\"}]}", 0, NULL);
 
-  send_type (queue, CH_COMMAND_SYNC_TIME, 0, NULL); /* keeps the window busy */
-  ChOutboundRequest r = request (queue, CH_COMMAND_SET_PARAMS);
+  queue_send_type (queue, CH_COMMAND_SYNC_TIME, 0, NULL); /* keeps the window busy */
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_SET_PARAMS);
   r.payload = a;
   queue_send (queue, &r, old);
   r.payload = b;
@@ -266,23 +237,23 @@ static void superseded (void)
   g_assert_cmpstr (queue_state (queue, old), ==, "cancelled");
   g_assert_cmpstr (queue_state (queue, fresh), ==, "queued");
 
-  r = request (queue, CH_COMMAND_START_CHARGE);
+  r = queue_request (queue, CH_COMMAND_START_CHARGE);
   r.order_no = "ORD1";
   queue_send (queue, &r, start);
   r.type = CH_COMMAND_STOP_CHARGE;
   queue_send (queue, &r, NULL);
   g_assert_cmpstr (queue_state (queue, start), ==, "cancelled");
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void cancelled (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   ChOutbound *outbound = queue->services.core->outbound;
   char busy[CH_COMMAND_ID_SIZE], waiting[CH_COMMAND_ID_SIZE];
 
-  ChOutboundRequest r = request (queue, CH_COMMAND_START_CHARGE);
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_START_CHARGE);
   r.order_no = "ORD1";
   queue_send (queue, &r, busy);
   r.order_no = "ORD2";
@@ -300,7 +271,7 @@ static void cancelled (void)
   queue_expect (queue, fd, "");
   g_assert_cmpstr (queue_state (queue, busy), ==, "no_ack");
   ASSERT_KV ("ZCARD outbound:queue", "0");
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void absent_device (void)
@@ -312,18 +283,17 @@ static void absent_device (void)
   g_autoptr (GError) error = NULL;
 
   ch_device_add (queue->services.core, DEV);
-  ChOutboundRequest r = request (queue, CH_COMMAND_START_CHARGE);
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_START_CHARGE);
   g_assert_false (ch_outbound_send (outbound, &r, id, &merged, &error));
   g_assert_error (error, CH_CORE_ERROR, CH_CORE_ERROR_DEVICE_OFFLINE);
   r.type = CH_COMMAND_SET_PARAMS;
   queue_send (queue, &r, id);
   queue_advance (queue, 3000);
   g_assert_cmpstr (queue_state (queue, id), ==, "queued");
-  int fd = queue_connect (queue);
-  queue_say (queue, fd, "@on " DEV);
+  int fd = queue_device_on (queue, DEV);
   g_autofree char *heard = queue_heard (queue, fd);
   g_assert_true (g_str_has_prefix (heard, "SetParams "));
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void expires_waiting (void)
@@ -332,7 +302,7 @@ static void expires_waiting (void)
   char id[CH_COMMAND_ID_SIZE];
 
   ch_device_add (queue->services.core, DEV);
-  ChOutboundRequest r = request (queue, CH_COMMAND_SET_PARAMS);
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_SET_PARAMS);
   r.expires_ms = 5000;
   queue_send (queue, &r, id);
   queue_advance (queue, 4900);
@@ -347,11 +317,11 @@ static void expires_waiting (void)
 static void not_written (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE];
 
   queue->next_state = CH_COMMAND_NOT_SENT;
-  send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
   g_assert_cmpstr (queue_state (queue, id), ==, "queued");
   queue_advance (queue, 900);
   queue->next_state = CH_COMMAND_SENT;
@@ -359,7 +329,7 @@ static void not_written (void)
   queue_advance (queue, 200);
   g_autofree char *heard = queue_heard (queue, fd);
   g_assert_nonnull (strstr (heard, " 1 0 0")); /* still the first attempt */
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 int main (int argc, char **argv)

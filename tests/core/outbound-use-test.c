@@ -7,34 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEV "82241218000382"
-
-static Queue *with_device (int *fd)
-{
-  Queue *queue = queue_new (NULL);
-  *fd = queue_connect (queue);
-  queue_say (queue, *fd, "@on " DEV);
-  return queue;
-}
-
-static void finish (Queue *queue, int fd)
-{
-  close (fd);
-  queue_free (queue);
-}
-
-static ChOutboundRequest request (Queue *queue, ChCommandType type)
-{
-  return (ChOutboundRequest) {.type = type, .device = queue_device (queue, DEV)};
-}
-
-static void send_type (Queue *queue, ChCommandType type, gint port_no, char *id)
-{
-  ChOutboundRequest r = request (queue, type);
-  r.port_no = port_no;
-  queue_send (queue, &r, id);
-}
-
 static void overload (void)
 {
   const char *const options[]
@@ -43,12 +15,11 @@ static void overload (void)
   Queue *queue = queue_new (options);
   ChOutbound *outbound = queue->services.core->outbound;
   static const guint accepted[6] = {0, 40, 7, 5, 5, 3};
-  int fd = queue_connect (queue);
+  int fd = queue_device_on (queue, DEV);
   gboolean merged;
 
-  queue_say (queue, fd, "@on " DEV);
-  send_type (queue, CH_COMMAND_READ_PARAMS, 0, NULL); /* keeps the window busy */
-  ChOutboundRequest r = request (queue, CH_COMMAND_SYNC_TIME);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 0, NULL); /* keeps the window busy */
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_SYNC_TIME);
   for (guint priority = 5; priority >= 1; priority--) {
     g_autoptr (GError) error = NULL;
     char id[CH_COMMAND_ID_SIZE];
@@ -65,7 +36,7 @@ static void overload (void)
       = ch_outbound_refusal_json (outbound, queue_device (queue, DEV), 5);
   g_assert_cmpint (ch_json_get_int (data, "depth", 0), ==, 41);
   queue_settle (queue);
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void waited_once (ChCore *core, const ChCommandView *view, gpointer user_data)
@@ -77,13 +48,13 @@ static void waited_once (ChCore *core, const ChCommandView *view, gpointer user_
 static void waiting (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   ChOutbound *outbound = queue->services.core->outbound;
   g_autoptr (GString) early = g_string_new (NULL);
   g_autoptr (GString) final = g_string_new (NULL);
   char id[CH_COMMAND_ID_SIZE];
 
-  send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
   ch_outbound_wait (outbound, id, 1000, waited_once, early);
   ch_outbound_wait (outbound, id, 10000, waited_once, final);
   queue_advance (queue, 1100);
@@ -93,7 +64,7 @@ static void waiting (void)
   g_assert_cmpstr (final->str, ==, "acked");
   queue_advance (queue, 11000);
   g_assert_cmpstr (final->str, ==, "acked");
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 /* TCP-31: a device that does not read is left alone until its connection has room. */
@@ -102,20 +73,19 @@ static void back_pressure (void)
   const char *const options[]
       = {"proto-lines.window=20", "proto-lines.min_spacing_ms=0", NULL};
   Queue *queue = queue_new (options);
-  int fd = queue_connect (queue);
+  int fd = queue_device_on (queue, DEV);
   guint before = 0;
 
-  queue_say (queue, fd, "@on " DEV);
   queue->padding = 50000;
   for (gint port = 0; port < 10; port++)
-    send_type (queue, CH_COMMAND_READ_PARAMS, port, NULL);
+    queue_send_type (queue, CH_COMMAND_READ_PARAMS, port, NULL);
   before = queue_device (queue, DEV)->in_flight;
   g_assert_cmpuint (before, >, 2);
   g_assert_cmpuint (before, <, 8);
   for (guint i = 0; i < 300; i++)
     g_free (queue_heard (queue, fd));
   g_assert_cmpuint (queue_device (queue, DEV)->in_flight, ==, 10);
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void drained (gpointer data)
@@ -126,15 +96,15 @@ static void drained (gpointer data)
 static void draining (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   ChOutbound *outbound = queue->services.core->outbound;
-  ChOutboundRequest r = request (queue, CH_COMMAND_SYNC_TIME);
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_SYNC_TIME);
   char id[CH_COMMAND_ID_SIZE];
   guint done = 0;
   gboolean merged;
   g_autoptr (GError) error = NULL;
 
-  send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
   g_autofree char *heard = queue_heard (queue, fd);
   ch_outbound_drain (outbound, 8000, drained, &done);
   g_assert_false (ch_outbound_send (outbound, &r, id, &merged, &error));
@@ -146,19 +116,19 @@ static void draining (void)
   g_assert_cmpuint (done, ==, 1);
   queue_advance (queue, 10000);
   g_assert_cmpuint (done, ==, 1);
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 /* F2: the kv is away; local devices go on, and the kv is told when it is back. */
 static void kv_outage (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE], second[CH_COMMAND_ID_SIZE];
 
   ch_kv_set_up (queue->kv_driver, FALSE);
-  send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
-  send_type (queue, CH_COMMAND_READ_PARAMS, 1, second);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 0, id);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 1, second);
   g_autofree char *heard = queue_heard (queue, fd);
   g_assert_true (g_str_has_prefix (heard, "ReadParams "));
   queue_say (queue, fd, "@ack " DEV " %u", queue_number (heard));
@@ -169,7 +139,7 @@ static void kv_outage (void)
   g_autofree char *key = g_strconcat ("EXISTS outbound:result:", id, NULL);
   ASSERT_KV (key, "1");
   ASSERT_KV ("EXISTS session:device:" DEV, "1");
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static void core_send_done (ChPlugin *self, const json_t *data, const GError *error,
@@ -182,7 +152,7 @@ static void core_send_done (ChPlugin *self, const json_t *data, const GError *er
 static void sdk (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (GString) got = g_string_new (NULL);
   const ChOrigin origin = {"api", "k_main", "req-1"};
@@ -204,7 +174,7 @@ static void sdk (void)
   g_assert_cmpstr (ch_json_get_string (json_object_get (state, "result"), "state", ""),
                    ==, "acked");
   g_assert_cmpuint (json_array_size (json_object_get (state, "attempts")), ==, 1);
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 static char *asked (Queue *queue, GString *text)
@@ -220,13 +190,13 @@ static char *asked (Queue *queue, GString *text)
 static void operators (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   ChOutbound *outbound = queue->services.core->outbound;
   g_autoptr (GString) text = g_string_new (NULL);
   char first[CH_COMMAND_ID_SIZE], second[CH_COMMAND_ID_SIZE];
 
-  send_type (queue, CH_COMMAND_SYNC_TIME, 0, first);
-  send_type (queue, CH_COMMAND_READ_PARAMS, 0, second);
+  queue_send_type (queue, CH_COMMAND_SYNC_TIME, 0, first);
+  queue_send_type (queue, CH_COMMAND_READ_PARAMS, 0, second);
   g_autoptr (json_t) all = ch_outbound_queue_json (outbound, NULL, 10);
   const json_t *items = json_object_get (all, "queue");
   g_assert_cmpuint (json_array_size (items), ==, 2);
@@ -258,17 +228,17 @@ static void operators (void)
   ch_outbound_dead_resend (outbound, queue->caller, 1, NULL, core_send_done, text);
   g_autofree char *none = asked (queue, text);
   g_assert_cmpstr (none, ==, "no dead letter");
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 /* The answer of the command that the log tells of. */
 static void frame_log (void)
 {
   int fd;
-  Queue *queue = with_device (&fd);
+  Queue *queue = queue_with_device (&fd);
   char id[CH_COMMAND_ID_SIZE];
 
-  ChOutboundRequest r = request (queue, CH_COMMAND_STOP_CHARGE);
+  ChOutboundRequest r = queue_request (queue, CH_COMMAND_STOP_CHARGE);
   r.order_no = "ORD1";
   queue_advance (queue, 100); /* the device has its row */
   queue_send (queue, &r, id);
@@ -277,7 +247,7 @@ static void frame_log (void)
       queue, "SELECT command_id || direction || order_no || protocol FROM cmd_log");
   g_autofree char *wanted = g_strconcat (id, "1ORD1lines", NULL);
   g_assert_cmpstr (row, ==, wanted);
-  finish (queue, fd);
+  queue_finish (queue, fd);
 }
 
 int main (int argc, char **argv)

@@ -23,6 +23,8 @@
 #include "kv/kv.h"
 #include "store/store.h"
 
+#define DEV "82241218000382"
+
 typedef struct {
   ChServices services;
   ChProtocol protocol; /* a test may change it before the first connection */
@@ -62,8 +64,13 @@ void queue_settle (Queue *queue);
 /* The clock goes on in steps of at most 100 ms. */
 void queue_advance (Queue *queue, gint64 ms);
 
-/* A connection; returns the device's end. */
+/* queue-device.c: a connection; returns the device's end. */
 int queue_connect (Queue *queue);
+/* The same, and the device says who it is. */
+int queue_device_on (Queue *queue, const char *id);
+/* queue_new() with DEV on line; and the end of both. */
+Queue *queue_with_device (int *fd);
+void queue_finish (Queue *queue, int fd);
 /* The device says a line; the loop runs. */
 void queue_say (Queue *queue, int fd, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* What the server wrote since the last call, "" for nothing. (transfer full) */
@@ -78,8 +85,12 @@ guint queue_number (const char *text);
 ChDevice *queue_device (Queue *queue, const char *id);
 /* Asserts that it was accepted; fills @id when not NULL. */
 void queue_send (Queue *queue, const ChOutboundRequest *request, char *id);
+/* A request of this type to DEV, with nothing else said. */
+ChOutboundRequest queue_request (Queue *queue, ChCommandType type);
+void queue_send_type (Queue *queue, ChCommandType type, gint port_no, char *id);
 const char *queue_state (Queue *queue, const char *id);
-/* A command of the kv, answered as text; words are divided by blanks. (transfer full) */
+/* queue-fixture.c: a command of the kv, answered as text; words are divided by blanks.
+ * (transfer full) */
 char *queue_kv (Queue *queue, const char *line);
 /* queue-store.c: what the front of the store talks to. */
 void queue_store_layer (Queue *queue, const ChStoreDriver *driver);

@@ -7,13 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int device_on (Queue *queue, const char *id)
-{
-  int fd = queue_connect (queue);
-  queue_say (queue, fd, "@on %s", id);
-  return fd;
-}
-
 static ChPresence presence (Queue *queue, const char *id)
 {
   return ch_session_presence (queue_device (queue, id), ch_now_ms (queue->caller));
@@ -30,7 +23,7 @@ static json_t *session_of (Queue *queue, const char *id)
 static void life (void)
 {
   Queue *queue = queue_new (NULL);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
 
   ASSERT_LINES (queue->events, "device.online A ");
   g_assert_cmpint (presence (queue, "A"), ==, CH_PRESENCE_ONLINE);
@@ -59,7 +52,7 @@ static void life (void)
   ASSERT_KV (conn_key, "nil");
 
   queue_advance (queue, 30000);
-  fd = device_on (queue, "A"); /* within the grace time: nobody hears of it */
+  fd = queue_device_on (queue, "A"); /* within the grace time: nobody hears of it */
   ASSERT_LINES (queue->events, "");
   close (fd);
   queue_advance (queue, 59000);
@@ -67,7 +60,7 @@ static void life (void)
   queue_advance (queue, 2000);
   ASSERT_LINES (queue->events, "device.offline A peer");
   g_assert_cmpint (presence (queue, "A"), ==, CH_PRESENCE_OFFLINE);
-  fd = device_on (queue, "A");
+  fd = queue_device_on (queue, "A");
   ASSERT_LINES (queue->events, "device.online A ");
   g_autoptr (json_t) again = session_of (queue, "A");
   g_assert_cmpint (ch_json_get_int (again, "gen", 0), ==, 3);
@@ -81,10 +74,10 @@ static void newest_wins (void)
   const char *const options[]
       = {"tcp.flapping.enabled=false", "proto-lines.takeover_limit=10000", NULL};
   Queue *queue = queue_new (options);
-  int old = device_on (queue, "A");
+  int old = queue_device_on (queue, "A");
 
   for (guint i = 0; i < 1000; i++) {
-    int fresh = device_on (queue, "A");
+    int fresh = queue_device_on (queue, "A");
     g_assert_true (queue_is_closed (queue, old));
     close (old);
     old = fresh;
@@ -112,9 +105,9 @@ static void ping_pong (void)
   int fds[7];
 
   for (guint i = 0; i < 6; i++)
-    fds[i] = device_on (queue, "A");
+    fds[i] = queue_device_on (queue, "A");
   ASSERT_LINES (queue->events, "device.online A ");
-  fds[6] = device_on (queue, "A");
+  fds[6] = queue_device_on (queue, "A");
   g_autofree char *events = queue_lines (queue->events);
   g_assert_nonnull (strstr (events, "alarm.reported A duplicate_identity"));
   g_assert_nonnull (strstr (events, "device.refused A"));
@@ -122,7 +115,7 @@ static void ping_pong (void)
   g_assert_false (queue_is_closed (queue, fds[5]));
   queue_say (queue, fds[5], "@hb A");
   queue_advance (queue, 61000);
-  int late = device_on (queue, "A");
+  int late = queue_device_on (queue, "A");
   g_assert_false (queue_is_closed (queue, late));
   g_assert_true (queue_is_closed (queue, fds[5]));
   for (guint i = 0; i < 7; i++)
@@ -139,19 +132,19 @@ static void flapping (void)
   int fd = -1;
 
   for (guint i = 0; i < 3; i++) {
-    fd = device_on (queue, "A");
+    fd = queue_device_on (queue, "A");
     close (fd);
     queue_settle (queue);
   }
-  fd = device_on (queue, "A");
+  fd = queue_device_on (queue, "A");
   g_assert_true (queue_is_closed (queue, fd));
   close (fd);
   queue_advance (queue, 90000);
-  fd = device_on (queue, "A");
+  fd = queue_device_on (queue, "A");
   g_assert_true (queue_is_closed (queue, fd));
   close (fd);
   queue_advance (queue, 11000);
-  fd = device_on (queue, "A");
+  fd = queue_device_on (queue, "A");
   g_assert_false (queue_is_closed (queue, fd));
   close (fd);
   queue_free (queue);
@@ -161,7 +154,7 @@ static void oldest_policy (void)
 {
   const char *const options[] = {"devices.bind_policy=oldest", NULL};
   Queue *queue = queue_new (options);
-  int old = device_on (queue, "A"), fresh = device_on (queue, "A");
+  int old = queue_device_on (queue, "A"), fresh = queue_device_on (queue, "A");
 
   g_assert_true (queue_is_closed (queue, fresh));
   g_assert_false (queue_is_closed (queue, old));
@@ -175,7 +168,7 @@ static void shared_connection (void)
 {
   const char *const options[] = {"proto-lines.multi_device=true", NULL};
   Queue *queue = queue_new (options);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
 
   queue_say (queue, fd, "@on B");
   ASSERT_LINES (queue->events, "device.online A ; device.online B ");
@@ -207,11 +200,11 @@ static void moved_from_shared (void)
       = {"proto-lines.multi_device=true",
          "proto-lines.takeover_closes=if_empty_or_same_modem", NULL};
   Queue *queue = queue_new (options);
-  int old = device_on (queue, "A");
+  int old = queue_device_on (queue, "A");
 
   queue_say (queue, old, "@on B");
   queue_say (queue, old, "@sim A 8986001");
-  int fresh = device_on (queue, "A");
+  int fresh = queue_device_on (queue, "A");
   g_assert_false (queue_is_closed (queue, old));
   g_assert_cmpuint (ch_sessions_connected (queue->services.core->sessions), ==, 2);
   queue_say (queue, fresh, "@sim A 8986001"); /* the same modem: the old one is dead */
@@ -225,7 +218,7 @@ static void moved_from_shared (void)
 static void several_devices_alarm (void)
 {
   Queue *queue = queue_new (NULL);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
 
   queue_say (queue, fd, "@on B");
   g_autofree char *events = queue_lines (queue->events);
@@ -238,7 +231,7 @@ static void several_devices_alarm (void)
 static void silence_closes (void)
 {
   Queue *queue = queue_new (NULL);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
 
   queue_advance (queue, 149000);
   queue_say (queue, fd, "@hb A");
@@ -258,7 +251,7 @@ static void silence_of_one (void)
       = {"proto-lines.multi_device=true", "proto-lines.silence_closes=false",
          "proto-lines.idle_timeout_s=0", NULL};
   Queue *queue = queue_new (options);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
 
   queue_say (queue, fd, "@on B");
   g_ptr_array_set_size (queue->events, 0);
@@ -279,7 +272,7 @@ static void silence_of_one (void)
 static void touches (void)
 {
   Queue *queue = queue_new (NULL);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
   char text[CH_TIME_TEXT_SIZE];
 
   g_autoptr (json_t) before = session_of (queue, "A");
@@ -304,7 +297,7 @@ static void touches (void)
 static void kv_lost_its_memory (void)
 {
   Queue *queue = queue_new (NULL);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
 
   ASSERT_KV ("FLUSHALL", "OK");
   queue_advance (queue, 6000);
@@ -332,7 +325,7 @@ static void taken_from_another (void)
       "SET session:device:A {\"conn_id\":\"01X\",\"server_id\":\"gw-2\",\"gen\":7}",
       "OK");
   ASSERT_KV ("SET session:gen:A 7", "OK");
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
   g_assert_cmpstr (text->str, ==, "{\"phy_id\":\"A\",\"conn_id\":\"01X\"}");
   g_autoptr (json_t) session = session_of (queue, "A");
   g_assert_cmpint (ch_json_get_int (session, "gen", 0), ==, 8);
@@ -345,7 +338,7 @@ static void taken_from_another (void)
 static void evicted (void)
 {
   Queue *queue = queue_new (NULL);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
   g_autoptr (json_t) session = session_of (queue, "A");
   g_autofree char *wrong = g_strdup (
       "PUBLISH session:evict:gw-1 {\"phy_id\":\"A\",\"conn_id\":\"01OTHER\"}");
@@ -365,7 +358,7 @@ static void evicted (void)
 static void stale (void)
 {
   Queue *queue = queue_new (NULL);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
 
   ASSERT_KV ("SET session:device:A {\"conn_id\":\"01OTHER\",\"server_id\":\"gw-2\"}",
              "OK");
@@ -400,7 +393,7 @@ static void reaper (void)
 static void released (void)
 {
   Queue *queue = queue_new (NULL);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
 
   ch_sessions_release (queue->services.core->sessions);
   queue_settle (queue);
@@ -415,7 +408,7 @@ static void released (void)
 static void shown (void)
 {
   Queue *queue = queue_new (NULL);
-  int fd = device_on (queue, "A");
+  int fd = queue_device_on (queue, "A");
   g_autoptr (json_t) s = ch_core_session_json (queue->caller, "A");
 
   g_assert_true (ch_json_get_bool (s, "online", FALSE));
@@ -431,13 +424,14 @@ static void shown (void)
   g_autoptr (json_t) later = ch_core_session_json (queue->caller, "A");
   g_assert_false (ch_json_get_bool (later, "online", TRUE));
 
-  fd = device_on (queue, "A"); /* back: on line at once, of less worth for a while */
+  fd = queue_device_on (queue,
+                        "A"); /* back: on line at once, of less worth for a while */
   g_autoptr (json_t) back = ch_core_session_json (queue->caller, "A");
   g_assert_true (ch_json_get_bool (back, "online", FALSE));
   g_assert_cmpfloat (ch_json_get_double (back, "score", 0), ==, 1);
   close (fd);
   queue_settle (queue);
-  fd = device_on (queue, "A");
+  fd = queue_device_on (queue, "A");
   g_autoptr (json_t) again = ch_core_session_json (queue->caller, "A");
   g_assert_true (ch_json_get_bool (again, "online", FALSE));
   g_assert_cmpfloat (ch_json_get_double (again, "score", 0), ==, 0.5);

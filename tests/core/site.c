@@ -8,8 +8,7 @@
 void site_come (Site *site)
 {
   site->queue->send_buffer = 1 << 18; /* it reads late, but is not cut off for that */
-  site->fd = queue_connect (site->queue);
-  queue_say (site->queue, site->fd, "@on " DEV);
+  site->fd = queue_device_on (site->queue, DEV);
 }
 
 void site_go (Site *site)

@@ -8,7 +8,6 @@
 #include "queue-fixture.h"
 #include <chargehost/chargehost.h>
 
-#define DEV "82241218000382"
 /* Options of a device that begins when it acknowledges, and that numbers its charges. */
 #define DEVICE_NUMBERS "proto-lines.ack_means_on=true", "proto-lines.order_key=device"
 /* The events of a charge that runs. */
