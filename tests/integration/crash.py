@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', '
 from chargehost import main  # noqa: E402
 from fleet import Fleet  # noqa: E402
 
-KILLS = int(os.environ.get('CHARGEHOST_TEST_KILLS', '25'))
+KILLS = int(os.environ.get('CHARGEHOST_TEST_KILLS', '50'))
 
 
 class Crash(Fleet):
