@@ -143,6 +143,148 @@ static void test_end (void)
   site_close (&site);
 }
 
+/* ---- changes and reports ---- */
+
+/* A charge of order A that runs under the wire order w1. */
+static Site charging (void)
+{
+  Site site = open_site ();
+  start (&site, "A", "pending");
+  heard (&site, "StartCharge");
+  SAY ("@start " DEV " 0 w1 A");
+  ASSERT_ORDER ("A", "2 -");
+  return site;
+}
+
+/* The stop is stored and nobody hears of it: memory follows when the store is back. */
+static void test_change_stored (void)
+{
+  Site site = charging ();
+  queue_hold (site.queue);
+  stop (&site, "A", NULL);
+  ADVANCE (6);
+  g_assert_cmpstr (site.answer, ==, "charging"); /* told the device, not stored */
+  g_assert_cmpuint (heard (&site, "StopCharge"), !=, 0);
+  queue_release (site.queue, FALSE);
+  ADVANCE (2);
+  ASSERT_ORDER ("A", "9 -");
+  g_assert_cmpuint (in_memory (&site, "A")->d.status, ==, CH_ORDER_STOPPING);
+  CHECK_SQL ("SELECT count(*) FROM events WHERE event_type = 'order.stopping'", "1");
+  SAY ("@end " DEV " 0 w1 40 60 9");
+  ASSERT_ORDER ("A", "7 -");
+  ADVANCE (60);
+  CHECK_SQL ("SELECT count(*) FROM outbound_queue WHERE status IN (0, 1)", "0");
+  close_site (&site);
+}
+
+static void test_change_not_stored (void)
+{
+  Site site = charging ();
+  queue_hold (site.queue);
+  stop (&site, "A", NULL);
+  ADVANCE (6);
+  queue_release (site.queue, TRUE);
+  ADVANCE (12);
+  ASSERT_ORDER ("A", "2 -");
+  g_assert_cmpuint (in_memory (&site, "A")->d.status, ==, CH_ORDER_CHARGING);
+  stop (&site, "A", "stopping");
+  close_site (&site);
+}
+
+/* Ended by hand, unheard: the port is free, and its device is told to stop. */
+static void test_end_stored (void)
+{
+  const ChForceRequest request = {.order_no = "A",
+                                  .energy_wh = CH_UNSET,
+                                  .duration_s = CH_UNSET,
+                                  .end_reason = CH_UNSET,
+                                  .comment = "cable was cut"};
+  Site site = charging ();
+  queue_hold (site.queue);
+  ch_core_force_order (site.queue->caller, &request, NULL, answered, &site.answer);
+  ADVANCE (6);
+  g_assert_cmpstr (site.answer, ==, "50305");
+  queue_release (site.queue, FALSE);
+  ADVANCE (2);
+  ASSERT_ORDER ("A", "6 admin_forced");
+  g_assert_null (in_memory (&site, "A"));
+  g_assert_cmpuint (heard (&site, "StopCharge"), !=, 0);
+  SAY ("@port " DEV " 0 1");
+  start (&site, "B", "pending");
+  close_site (&site);
+}
+
+/* T32 unheard: the order is active again, in memory as in the store. */
+static void test_revival_stored (void)
+{
+  Site site = charging ();
+  go (&site);
+  ADVANCE (301);
+  ASSERT_ORDER ("A", "6 device_offline_timeout");
+  come (&site);
+  queue_hold (site.queue);
+  SAY ("@port " DEV " 0 2 w1");
+  ADVANCE (6);
+  g_assert_null (in_memory (&site, "A"));
+  queue_release (site.queue, FALSE);
+  ADVANCE (2);
+  ASSERT_ORDER ("A", "2 -");
+  g_assert_nonnull (in_memory (&site, "A"));
+  start (&site, "B", "40901");
+  SAY ("@end " DEV " 0 w1 40 400 0");
+  ASSERT_ORDER ("A", "3 -");
+  CHECK_SQL ("SELECT count(*) FROM orders", "1");
+  close_site (&site);
+}
+
+/* The end of a charge that nobody ordered, stored unheard, and said again. */
+static void local_end (const char *number)
+{
+  Site site = open_site ();
+  queue_hold (site.queue);
+  SAY ("@end " DEV " 0 %s 40 60 0", number);
+  ADVANCE (6);
+  SAY ("@end " DEV " 0 %s 40 60 0", number);
+  ADVANCE (6);
+  queue_release (site.queue, FALSE);
+  ADVANCE (4);
+  SAY ("@end " DEV " 0 %s 40 60 0", number);
+  ADVANCE (4);
+  CHECK_SQL ("SELECT count(*) || ' ' || sum (energy_wh) FROM orders", "1 40");
+  SAY ("@end " DEV " 0 %s 50 60 0", number); /* of the same number: a contradiction */
+  CHECK_SQL ("SELECT count(*) FROM orders", *number == 'w' ? "1" : "2");
+  close_site (&site);
+}
+
+static void test_local_end (void)
+{
+  local_end ("w7");
+}
+
+static void test_local_end_unnumbered (void)
+{
+  local_end ("0");
+}
+
+/* A copy of a report without number finds the next charge on its port. */
+static void test_copy_unnumbered (void)
+{
+  Site site = charging ();
+  ADVANCE (60);
+  SAY ("@end " DEV " 0 0 40 60 0");
+  ASSERT_ORDER ("A", "3 -");
+  start (&site, "B", "pending");
+  heard (&site, "StartCharge");
+  SAY ("@start " DEV " 0 w2 B");
+  SAY ("@end " DEV " 0 0 40 60 0");
+  ASSERT_ORDER ("B", "2 -");
+  ADVANCE (60);
+  SAY ("@end " DEV " 0 0 40 60 0"); /* equal figures, and they can be its own by now */
+  ASSERT_ORDER ("B", "3 -");
+  CHECK_SQL ("SELECT count(*) FROM orders", "2");
+  close_site (&site);
+}
+
 int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
@@ -156,5 +298,12 @@ int main (int argc, char **argv)
   ADD ("restart", test_restart);
   ADD ("stop", test_stop);
   ADD ("end", test_end);
+  ADD ("change-stored", test_change_stored);
+  ADD ("change-not-stored", test_change_not_stored);
+  ADD ("end-stored", test_end_stored);
+  ADD ("revival-stored", test_revival_stored);
+  ADD ("local-end", test_local_end);
+  ADD ("local-end-unnumbered", test_local_end_unnumbered);
+  ADD ("copy-unnumbered", test_copy_unnumbered);
   return g_test_run ();
 }

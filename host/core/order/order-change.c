@@ -2,6 +2,7 @@
 #include "core/order/order-change.h"
 #include "core/fact/facts.h"
 #include "core/metrics.h"
+#include "core/order/order-doubt.h"
 #include "core/order/order-flow.h"
 #include "core/order/order-store.h"
 #include "core/order/tariff.h"
@@ -187,36 +188,6 @@ void ch_change_add_stop (ChChange *change, const char *reason)
   json_decref (payload);
 }
 
-/*
- * Another instance (or a repair by hand) changed the row, or a change was stored although
- * its answer was lost: take it as it is. Part of the job, as nobody may hold the order.
- */
-static void reloaded (ChPlugin *self, const ChTxResult *result, const GError *error,
-                      gpointer data)
-{
-  ChOrder *order = data;
-  ChDevice *device = order->device;
-  if (error == NULL && ch_tx_result_rows (result, 0) > 0) {
-    ch_order_read (order, result, 0, 0);
-    if (!ch_order_status_is_active ((ChOrderStatus) order->d.status))
-      ch_orders_remove_active (device->core->orders, order);
-    else
-      ch_order_arm (order);
-  }
-  ch_fact_finish (device);
-}
-
-static void reload (ChOrder *order)
-{
-  ChPlugin *self = order->device->core->self;
-  ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("order_no", order->d.order_no),
-          "order was changed elsewhere, reading it again");
-  ChTx *tx = ch_tx_new (self);
-  ch_tx_add (tx, self, "orders.by_no");
-  ch_tx_bind_text (tx, "order_no", order->d.order_no);
-  ch_tx_submit (tx, 0, reloaded, order);
-}
-
 static void count (ChChange *change)
 {
   ChOrder *order = change->order;
@@ -255,14 +226,13 @@ void ch_order_port_on (const ChOrder *order)
   ch_port_set_status (device, port, CH_PORT_CHARGING, "start_ack");
 }
 
-static void enter_state (ChChange *change)
+static void enter_state (ChOrder *order, gint event)
 {
-  ChOrder *order = change->order;
   ChDevice *device = order->device;
   gint64 now_ms = ch_now_ms (device->core->self);
 
   order->state_ms = now_ms;
-  if (change->event == CH_ORDER_EVENT_STARTED) {
+  if (event == CH_ORDER_EVENT_STARTED) {
     order->progress_ms = order->duration_ms = now_ms;
     ch_order_port_on (order);
   }
@@ -272,7 +242,7 @@ static void enter_state (ChChange *change)
     order->stop_rounds = 0;
     order->stop_alarmed = FALSE;
   }
-  if (change->event == CH_ORDER_EVENT_LOST) {
+  if (event == CH_ORDER_EVENT_LOST) {
     order->idle_ms = order->fault_ms = 0;
     order->bound_ms = device->conn != 0 ? now_ms : 0;
     if (device->conn != 0) /* back before the loss was stored: R1 */
@@ -303,20 +273,20 @@ static void apply (ChChange *change)
   if (was_active && placed)
     hold_port (order);
   if (change->from != order->d.status)
-    enter_state (change);
+    enter_state (order, (gint) change->event);
   if (ch_order_status_is_active ((ChOrderStatus) order->d.status) && !was_active)
     ch_orders_add_active (orders, order);
 }
 
-static void publish (ChChange *change)
+static void publish (const ChOrder *order, gint from, gint event, guint transition,
+                     const char *by, gboolean first_end)
 {
-  ChOrder *order = change->order;
-  if (change->cell->transition == 0)
+  if (transition == 0)
     return;
-  ch_order_publish_changed (order, change->from, change->cell->transition, change->by);
-  if (change->event == CH_ORDER_EVENT_STARTED || change->cell->transition == 27)
+  ch_order_publish_changed (order, from, transition, by);
+  if (event == CH_ORDER_EVENT_STARTED || transition == 27)
     ch_order_publish_started (order);
-  if (change->first_end)
+  if (first_end)
     ch_order_publish_ended (order);
 }
 
@@ -324,12 +294,11 @@ static void publish (ChChange *change)
  * What an ended order still has in the queue: its start must never be sent again, and its
  * stop would end the next charge of the port.
  */
-static void take_back_commands (ChChange *change)
+static void take_back_commands (const ChOrder *order, gint event)
 {
-  const ChOrderData *d = &change->order->d;
-  ChOutbound *outbound = change->order->device->core->outbound;
-  gboolean reported = change->event == CH_ORDER_EVENT_END
-                      || change->event == CH_ORDER_EVENT_END_STOPPED;
+  const ChOrderData *d = &order->d;
+  ChOutbound *outbound = order->device->core->outbound;
+  gboolean reported = event == CH_ORDER_EVENT_END || event == CH_ORDER_EVENT_END_STOPPED;
 
   if (ch_order_status_is_active ((ChOrderStatus) d->status))
     return;
@@ -337,6 +306,129 @@ static void take_back_commands (ChChange *change)
     ch_outbound_cancel (outbound, d->start_command_id);
   if (reported && d->stop_command_id[0] != '\0')
     ch_outbound_cancel (outbound, d->stop_command_id);
+}
+
+/* ---- when memory and the store differ ---- */
+
+/* What the device has told since is in memory only. */
+static void keep_figures (ChOrderData *d, const ChOrderData *memory)
+{
+  d->energy_wh = MAX (d->energy_wh, memory->energy_wh);
+  d->base_energy_wh = MAX (d->base_energy_wh, memory->base_energy_wh);
+  d->duration_s = MAX (d->duration_s, memory->duration_s);
+  if (d->sent_at == CH_UNSET)
+    d->sent_at = memory->sent_at;
+}
+
+/* @order has the state that a change unheard gave it. */
+static void follow_unsure (ChOrder *order, gint from)
+{
+  const ChOrderData *d = &order->d;
+
+  if (from != d->status)
+    enter_state (order, order->unsure.event);
+  take_back_commands (order, order->unsure.event);
+  if (order->unsure.had_stop)
+    ch_order_compensate (order->device, d->socket_no, d->port_no, d->order_no,
+                         d->business_no, d->wire_order, "stop_request");
+  publish (order, from, order->unsure.event, order->unsure.transition, order->unsure.by,
+           order->unsure.first_end);
+}
+
+void ch_order_take_row (ChOrder *order, const ChOrder *row)
+{
+  ChDevice *device = order->device;
+  gint from = order->d.status;
+  gboolean placed = order->d.port_no < 0 && row->d.port_no >= 0;
+  ChOrderData next = row->d;
+
+  if (ch_order_status_is_active ((ChOrderStatus) next.status))
+    keep_figures (&next, &order->d);
+  order->d = next;
+  if (placed)
+    hold_port (order);
+  if (order->unsure.version == next.version)
+    follow_unsure (order, from);
+  else if (from != next.status)
+    order->state_ms = ch_now_ms (device->core->self);
+  order->unsure.version = 0;
+  if (ch_order_status_is_active ((ChOrderStatus) next.status))
+    ch_order_arm (order);
+  else
+    ch_orders_remove_active (device->core->orders, order);
+}
+
+/*
+ * Another instance (or a repair by hand) changed the row, or a change was stored although
+ * its answer was lost: take it as it is. Part of the job, as nobody may hold the order.
+ */
+static void reloaded (ChPlugin *self, const ChTxResult *result, const GError *error,
+                      gpointer data)
+{
+  ChOrder *order = data;
+  ChDevice *device = order->device;
+  if (error == NULL && ch_tx_result_rows (result, 0) > 0) {
+    ChOrder *row = ch_order_new (device);
+    ch_order_read (row, result, 0, 0);
+    ch_order_take_row (order, row);
+    ch_order_free (row);
+  }
+  ch_fact_finish (device);
+}
+
+static void reload (ChOrder *order)
+{
+  ChPlugin *self = order->device->core->self;
+  ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("order_no", order->d.order_no),
+          "order was changed elsewhere, reading it again");
+  ChTx *tx = ch_tx_new (self);
+  ch_tx_add (tx, self, "orders.by_no");
+  ch_tx_bind_text (tx, "order_no", order->d.order_no);
+  ch_tx_submit (tx, 0, reloaded, order);
+}
+
+/* Nobody said whether it was stored: memory stays as it is until the row was read. */
+static void remember (const ChChange *change, ChOrder *order)
+{
+  order->unsure.version = change->next.version;
+  order->unsure.event = (gint) change->event;
+  order->unsure.transition = change->cell->transition;
+  order->unsure.by = change->by;
+  order->unsure.first_end = change->first_end;
+  order->unsure.had_stop = change->stop_prepared;
+}
+
+/* Takes @change. */
+static void not_committed (ChChange *change, const GError *error)
+{
+  ChOrder *order = change->order;
+  ChDevice *device = order->device;
+  ChCore *core = device->core;
+  gboolean doubtful = ch_order_is_doubtful (error);
+  gboolean in_memory = ch_orders_find (core->orders, order->d.order_no) == order;
+  gboolean guarded = g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD);
+
+  if (change->stop_prepared && doubtful) /* its row may be there */
+    ch_outbound_cancel (core->outbound, change->next.stop_command_id);
+  else if (change->stop_prepared)
+    ch_outbound_discard (core->outbound, change->next.stop_command_id);
+  ch_log (core->self, device->fact_said_ms != 0 ? CH_LOG_DEBUG : CH_LOG_WARNING,
+          CH_LOG_FIELDS ("order_no", order->d.order_no, "device", device->id),
+          "%s not stored: %s", ch_order_event_name (change->event), error->message);
+  change->done (change, error, change->data);
+  if (doubtful)
+    remember (change, order);
+  gboolean revived = ch_order_status_is_active ((ChOrderStatus) change->next.status);
+  g_free (change);
+  if (in_memory && guarded) {
+    reload (order);
+    return;
+  }
+  if (doubtful && (in_memory || revived))
+    ch_order_doubt_change (device, order->d.order_no, in_memory ? NULL : order);
+  else if (!in_memory)
+    ch_order_free (order);
+  ch_fact_finish (device);
 }
 
 static void committed (ChPlugin *self, const ChTxResult *result, const GError *error,
@@ -348,31 +440,17 @@ static void committed (ChPlugin *self, const ChTxResult *result, const GError *e
   ChCore *core = device->core;
 
   if (error != NULL) {
-    if (change->stop_prepared)
-      ch_outbound_discard (core->outbound, change->next.stop_command_id);
-    ch_log (self, device->fact_said_ms != 0 ? CH_LOG_DEBUG : CH_LOG_WARNING,
-            CH_LOG_FIELDS ("order_no", order->d.order_no, "device", order->device->id),
-            "%s not stored: %s", ch_order_event_name (change->event), error->message);
-    gboolean in_memory = ch_orders_find (core->orders, order->d.order_no) == order;
-    change->done (change, error, change->data);
-    g_free (change);
-    if (in_memory && g_error_matches (error, CH_STORE_ERROR, CH_STORE_ERROR_GUARD)) {
-      reload (order);
-      return;
-    }
-    if (!in_memory)
-      ch_order_free (order);
-    ch_fact_finish (device);
+    not_committed (change, error);
     return;
   }
-
   apply (change);
   count (change);
   if (change->stop_prepared)
     ch_outbound_push (core->outbound, order->d.stop_command_id);
-  take_back_commands (change);
+  take_back_commands (order, (gint) change->event);
   change->done (change, NULL, change->data);
-  publish (change);
+  publish (order, change->from, (gint) change->event, change->cell->transition,
+           change->by, change->first_end);
   if (ch_order_status_is_active ((ChOrderStatus) order->d.status))
     ch_order_arm (order);
   else if (ch_orders_find (core->orders, order->d.order_no) == order)

@@ -69,6 +69,11 @@ void ch_orders_add_active (ChOrders *orders, ChOrder *order);
 void ch_orders_remove_active (ChOrders *orders, ChOrder *order); /* frees it */
 /* Of an order just read: when its start and its stop may have been written. */
 void ch_order_recall_writes (ChOrder *order);
+/*
+ * The row of @order is not what memory has: it is taken, and what follows of a change
+ * that was stored unheard is done. Frees @order when it has ended. Within a job.
+ */
+void ch_order_take_row (ChOrder *order, const ChOrder *row);
 /* Its start was acknowledged: the port charges. */
 void ch_order_port_on (const ChOrder *order);
 /* order-timer.c: (re)arms the order's timer for its state. */

@@ -28,12 +28,23 @@ const ChStatement ch_order_report_statements[] = {
 typedef struct {
   ChOrder *order;
   const ChOrderEnded *fact; /* lives until the job is finished */
+  ChKeptReason why;
   ChFactNext next;
   gpointer data;
 } Kept;
 
 static void tell (const Kept *kept)
 {
+  static const struct {
+    const char *code, *title;
+    ChAlarmLevel level;
+  } alarms[] = {
+      [CH_KEPT_CONFLICT]
+      = {"end_report_conflict", "An ended charge was reported again with other figures",
+         CH_ALARM_MAJOR},
+      [CH_KEPT_RAN_TWICE]
+      = {"start_executed_twice", "A repeated start was executed twice", CH_ALARM_WARNING},
+  };
   const ChOrder *order = kept->order;
   const ChOrderEnded *fact = kept->fact;
   g_autoptr (json_t) metadata = json_object ();
@@ -44,8 +55,8 @@ static void tell (const Kept *kept)
   json_object_set_new_nocheck (metadata, "stored_energy_wh",
                                json_integer (order->d.energy_wh));
   ch_core_alarm (order->device->core, order->device->id, fact->socket_no, fact->port_no,
-                 "end_report_conflict", CH_ALARM_MAJOR, TRUE,
-                 "An ended charge was reported again with other figures", NULL, metadata);
+                 alarms[kept->why].code, alarms[kept->why].level, TRUE,
+                 alarms[kept->why].title, NULL, metadata);
 }
 
 static void stored (ChPlugin *self, const ChTxResult *result, const GError *error,
@@ -83,14 +94,14 @@ static void bind (const ChOrder *order, const ChOrderEnded *fact, ChTx *tx)
   ch_tx_bind_time (tx, "received_at", ch_wall_ms (order->device->core->self));
 }
 
-void ch_order_keep_report (ChOrder *order, const ChOrderEnded *fact, ChFactNext next,
-                           gpointer data)
+void ch_order_keep_report (ChOrder *order, const ChOrderEnded *fact, ChKeptReason why,
+                           ChFactNext next, gpointer data)
 {
   ChPlugin *self = order->device->core->self;
   ChTx *tx = ch_tx_new (self);
   Kept *kept = g_new0 (Kept, 1);
 
-  *kept = (Kept) {.order = order, .fact = fact, .next = next, .data = data};
+  *kept = (Kept) {.order = order, .fact = fact, .why = why, .next = next, .data = data};
   ch_tx_add (tx, self, "order_reports.insert");
   bind (order, fact, tx);
   if (fact->statements != NULL)

@@ -9,12 +9,15 @@
 #include "core/order/order.h"
 #include "core/order/orders.h"
 
+/* Why a report is kept beside its order: the alarm that tells of it. */
+typedef enum { CH_KEPT_CONFLICT, CH_KEPT_RAN_TWICE } ChKeptReason;
+
 /*
  * Keeps @fact beside @order, which is not in memory (taken). Within the running job,
  * which it finishes after @next: the device is answered when the report is stored.
  */
-void ch_order_keep_report (ChOrder *order, const ChOrderEnded *fact, ChFactNext next,
-                           gpointer data);
+void ch_order_keep_report (ChOrder *order, const ChOrderEnded *fact, ChKeptReason why,
+                           ChFactNext next, gpointer data);
 /* Appends the statement that reads the reports of an order. Returns: its index. */
 guint ch_order_reports_read (ChCore *core, const char *order_no, ChTx *tx);
 /* Adds "end_reports" to the JSON of the order when there are any. */

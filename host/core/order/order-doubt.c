@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * New orders whose insert the store left unanswered: the row may be there or not. Until
- * that is known the port is nobody's, and the start waits unsent. The row is read back
- * behind the insert, in the order of writes, as often as it takes; then memory has the
- * order as it is, or forgets it.
+ * Orders of which the store left a write unanswered: it may have it or not. The row is
+ * read back behind that write, in the order of writes, as often as it takes; then memory
+ * has the order as it is. Until that is known the port of a new order is nobody's, and
+ * its start waits unsent; an order that was changed stays in memory as it was, and what
+ * comes goes on: a change on top of one that was stored fails by its guard.
  */
 #include "core/order/order-doubt.h"
 #include "core/fact/facts.h"
@@ -21,9 +22,13 @@
 #define AGAIN_MAX_MS 10000u
 
 struct _ChDoubt {
-  ChOrder *order; /* as it was to be inserted */
+  ChDevice *device;
+  char order_no[CH_ORDER_NO_SIZE];
+  gboolean is_change;
+  gboolean again; /* one more change was left unanswered */
+  ChOrder *order; /* as it was to be inserted, or one to revive; NULL: it is in memory */
+  ChOrder *row;   /* as read back, NULL: not there */
   gboolean wanted;
-  gboolean is_there; /* as read back */
   char by[16];
   ChTimer timer;
   guint tries;
@@ -51,20 +56,26 @@ gboolean ch_order_is_doubtful (const GError *error)
 
 void ch_doubt_free (ChDoubt *doubt)
 {
-  ch_timer_cancel (doubt->order->device->core->self, &doubt->timer);
+  ch_timer_cancel (doubt->device->core->self, &doubt->timer);
   ch_order_free (doubt->order);
+  ch_order_free (doubt->row);
   g_free (doubt);
+}
+
+static ChDoubt *find (ChOrders *orders, const char *order_no)
+{
+  GPtrArray *doubts = ch_orders_doubts (orders);
+  for (guint i = 0; i < doubts->len; i++) {
+    ChDoubt *doubt = g_ptr_array_index (doubts, i);
+    if (g_str_equal (doubt->order_no, order_no))
+      return doubt;
+  }
+  return NULL;
 }
 
 gboolean ch_doubt_knows (ChOrders *orders, const char *order_no)
 {
-  GPtrArray *doubts = ch_orders_doubts (orders);
-  for (guint i = 0; i < doubts->len; i++) {
-    const ChDoubt *doubt = g_ptr_array_index (doubts, i);
-    if (g_str_equal (doubt->order->d.order_no, order_no))
-      return TRUE;
-  }
-  return FALSE;
+  return find (orders, order_no) != NULL;
 }
 
 gboolean ch_doubt_holds_port (ChDevice *device, gint64 socket_no, gint64 port_no)
@@ -72,7 +83,7 @@ gboolean ch_doubt_holds_port (ChDevice *device, gint64 socket_no, gint64 port_no
   GPtrArray *doubts = ch_orders_doubts (device->core->orders);
   for (guint i = 0; i < doubts->len; i++) {
     const ChOrder *order = ((ChDoubt *) g_ptr_array_index (doubts, i))->order;
-    if (order->device == device && order->d.socket_no == socket_no
+    if (order != NULL && order->device == device && order->d.socket_no == socket_no
         && (order->d.port_no == port_no || order->d.port_no < 0 || port_no < 0))
       return TRUE;
   }
@@ -105,12 +116,13 @@ static void send_or_fail (ChOrder *order, gboolean wanted)
 /* It is there: taken into memory as it is. */
 static void adopt (ChDoubt *doubt)
 {
-  ChDevice *device = doubt->order->device;
+  ChDevice *device = doubt->device;
   ChOrders *orders = device->core->orders;
-  ChOrder *order = ch_orders_find (orders, doubt->order->d.order_no);
+  ChOrder *order = ch_orders_find (orders, doubt->order_no);
 
   if (order == NULL) {
     order = g_steal_pointer (&doubt->order);
+    order->d = doubt->row->d;
     ch_orders_add_active (orders, order);
     ch_order_arm (order);
   }
@@ -130,15 +142,32 @@ static void adopt (ChDoubt *doubt)
 /* Not there, or not this memory's any more: then others find its command in the store. */
 static void dismiss (ChDoubt *doubt)
 {
-  ch_log (doubt->order->device->core->self, CH_LOG_NOTICE,
-          CH_LOG_FIELDS ("order_no", doubt->order->d.order_no, "device",
-                         doubt->order->device->id),
+  ch_log (doubt->device->core->self, CH_LOG_NOTICE,
+          CH_LOG_FIELDS ("order_no", doubt->order_no, "device", doubt->device->id),
           "the order was not stored");
-  ch_outbound_discard (doubt->order->device->core->outbound,
-                       doubt->order->d.start_command_id);
+  ch_outbound_discard (doubt->device->core->outbound, doubt->order->d.start_command_id);
+}
+
+/* The change was stored, or one that another made: memory follows. */
+static void follow (ChDoubt *doubt)
+{
+  ChOrders *orders = doubt->device->core->orders;
+  ChOrder *order = ch_orders_find (orders, doubt->order_no);
+
+  if (doubt->row == NULL || ch_home_is_elsewhere (doubt->device))
+    return;
+  if (order == NULL && doubt->order != NULL
+      && ch_order_status_is_active ((ChOrderStatus) doubt->row->d.status)) {
+    order = g_steal_pointer (&doubt->order); /* T32 */
+    ch_orders_add_active (orders, order);
+  }
+  if (order != NULL && order->d.version < doubt->row->d.version)
+    ch_order_take_row (order, doubt->row);
 }
 
 /* ---- reading it back ---- */
+
+static void look (ChDoubt *doubt);
 
 typedef struct {
   ChFact fact;
@@ -149,14 +178,23 @@ typedef struct {
 static gboolean run_settle (ChDevice *device, ChFact *fact)
 {
   ChDoubt *doubt = ((SettleJob *) fact)->doubt;
+  gboolean is_active
+      = doubt->row != NULL
+        && ch_order_status_is_active ((ChOrderStatus) doubt->row->d.status);
 
+  if (doubt->again) { /* what was read may be older than that */
+    doubt->again = FALSE;
+    look (doubt);
+    return TRUE;
+  }
   g_ptr_array_remove_fast (ch_orders_doubts (device->core->orders), doubt);
-  if (doubt->is_there && !ch_home_is_elsewhere (device))
+  if (doubt->is_change)
+    follow (doubt);
+  else if (is_active && !ch_home_is_elsewhere (device))
     adopt (doubt);
   else
     dismiss (doubt);
-  g_clear_pointer (&doubt->order, ch_order_free);
-  g_free (doubt);
+  ch_doubt_free (doubt);
   return TRUE;
 }
 
@@ -164,8 +202,6 @@ static void free_settle (ChFact *fact)
 {
   g_free (fact);
 }
-
-static void look (ChDoubt *doubt);
 
 static void look_again (ChPlugin *self, gpointer data)
 {
@@ -178,7 +214,7 @@ static void looked (ChPlugin *self, const ChTxResult *result, const GError *erro
                     gpointer data)
 {
   ChDoubt *doubt = data;
-  ChDevice *device = doubt->order->device;
+  ChDevice *device = doubt->device;
 
   if (error != NULL) {
     guint wait_ms = MIN (AGAIN_MS << MIN (doubt->tries, 4), AGAIN_MAX_MS);
@@ -188,8 +224,9 @@ static void looked (ChPlugin *self, const ChTxResult *result, const GError *erro
   }
   if (ch_tx_result_rows (result, 0) > 0
       && g_strcmp0 (ch_tx_result_text (result, 0, 0, "phy_id"), device->id) == 0) {
-    ch_order_read (doubt->order, result, 0, 0);
-    doubt->is_there = ch_order_status_is_active ((ChOrderStatus) doubt->order->d.status);
+    g_clear_pointer (&doubt->row, ch_order_free);
+    doubt->row = ch_order_new (device);
+    ch_order_read (doubt->row, result, 0, 0);
   }
   SettleJob *job = g_new0 (SettleJob, 1);
   job->fact.run = run_settle;
@@ -200,19 +237,42 @@ static void looked (ChPlugin *self, const ChTxResult *result, const GError *erro
 
 static void look (ChDoubt *doubt)
 {
-  ChPlugin *self = doubt->order->device->core->self;
+  ChPlugin *self = doubt->device->core->self;
   ChTx *tx = ch_tx_new (self);
   ch_tx_add (tx, self, "orders.by_no_behind");
-  ch_tx_bind_text (tx, "order_no", doubt->order->d.order_no);
+  ch_tx_bind_text (tx, "order_no", doubt->order_no);
   ch_tx_submit (tx, 0, looked, doubt);
+}
+
+static ChDoubt *doubt_new (ChDevice *device, const char *order_no)
+{
+  ChDoubt *doubt = g_new0 (ChDoubt, 1);
+  doubt->device = device;
+  g_strlcpy (doubt->order_no, order_no, sizeof doubt->order_no);
+  g_ptr_array_add (ch_orders_doubts (device->core->orders), doubt);
+  return doubt;
 }
 
 void ch_order_doubt (ChOrder *order, gboolean wanted, const char *by)
 {
-  ChDoubt *doubt = g_new0 (ChDoubt, 1);
+  ChDoubt *doubt = doubt_new (order->device, order->d.order_no);
   doubt->order = order;
   doubt->wanted = wanted;
   g_strlcpy (doubt->by, by, sizeof doubt->by);
-  g_ptr_array_add (ch_orders_doubts (order->device->core->orders), doubt);
+  look (doubt);
+}
+
+void ch_order_doubt_change (ChDevice *device, const char *order_no, ChOrder *order)
+{
+  ChDoubt *doubt = find (device->core->orders, order_no);
+
+  if (doubt != NULL) {
+    doubt->again = TRUE;
+    ch_order_free (order);
+    return;
+  }
+  doubt = doubt_new (device, order_no);
+  doubt->is_change = TRUE;
+  doubt->order = order;
   look (doubt);
 }

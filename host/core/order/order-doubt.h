@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* New orders of which nobody knows whether they were stored: read back until it is known.
- */
+/* Writes of orders of which nobody knows whether they were stored: read back until it is
+ * known. */
 #pragma once
 
 #include "core/order/orders.h"
@@ -15,7 +15,12 @@ gboolean ch_order_is_doubtful (const GError *error);
  *   by its number; else the order fails
  */
 void ch_order_doubt (ChOrder *order, gboolean wanted, const char *by);
-/* Such an order may hold this port. */
+/*
+ * A change of an order. @order: (transfer full) (nullable): as it was, when it is not in
+ * memory and the change revives it
+ */
+void ch_order_doubt_change (ChDevice *device, const char *order_no, ChOrder *order);
+/* Such a new order may hold this port. */
 gboolean ch_doubt_holds_port (ChDevice *device, gint64 socket_no, gint64 port_no);
 gboolean ch_doubt_knows (ChOrders *orders, const char *order_no);
 void ch_doubt_free (ChDoubt *doubt);

@@ -12,6 +12,7 @@
 #include "core/order/order-auto.h"
 #include "core/order/order-conflict.h"
 #include "core/order/order-doubt.h"
+#include "core/order/order-find.h"
 #include "core/order/order-flow.h"
 #include "core/order/order-home.h"
 #include "core/order/order-local.h"
@@ -23,45 +24,8 @@
 
 #include <string.h>
 
-/* A fact on its way through look-ups and transactions. */
-typedef struct {
-  ChDevice *device;
-  const ChOrderStarted *started; /* one of the two; they live until the job is finished */
-  const ChOrderEnded *ended;
-  ChFactNext next;
-  gpointer data;
-  const char *lookup_source;
-  ChOrder *made; /* local order being inserted */
-} Pending;
-
-static const char *wire_of (const Pending *p)
-{
-  return p->started != NULL ? p->started->wire_order : p->ended->wire_order;
-}
-
-static gint64 number_of (const Pending *p)
-{
-  gint64 number = p->started != NULL ? p->started->business_no : p->ended->business_no;
-  return number == 0 ? CH_UNSET : number;
-}
-
-static gint socket_of (const Pending *p)
-{
-  return p->started != NULL ? p->started->socket_no : p->ended->socket_no;
-}
-
-static gint port_of (const Pending *p)
-{
-  return p->started != NULL ? p->started->port_no : p->ended->port_no;
-}
-
-static gboolean has_key (const Pending *p)
-{
-  return (wire_of (p) != NULL && *wire_of (p) != '\0') || number_of (p) != CH_UNSET;
-}
-
 /* Nothing (more) to store: tell and go on. */
-static void settle_fact (Pending *p, const GError *error)
+static void settle_fact (ChReported *p, const GError *error)
 {
   ChDevice *device = p->device;
   p->next (device, error, p->data);
@@ -72,9 +36,10 @@ static void settle_fact (Pending *p, const GError *error)
 /* ---- what the port shows afterwards ---- */
 
 /* @order: whose charge has ended; a port that another one holds goes on as it is. */
-static void port_is_off (Pending *p, const ChOrder *order)
+static void port_is_off (ChReported *p, const ChOrder *order)
 {
-  ChPort *port = ch_device_port (p->device, socket_of (p), port_of (p), TRUE);
+  ChPort *port
+      = ch_device_port (p->device, ch_reported_socket (p), ch_reported_port (p), TRUE);
   if (port == NULL || (port->order != NULL && port->order != order))
     return;
   port->settle_until_ms = 0;
@@ -89,23 +54,23 @@ static void port_is_off (Pending *p, const ChOrder *order)
 
 static void changed (ChChange *change, const GError *error, gpointer data)
 {
-  Pending *p = data;
+  ChReported *p = data;
   if (error == NULL && p->ended != NULL)
     port_is_off (p, change->order);
   p->next (p->device, error, p->data);
   g_free (p); /* the change finishes the job */
 }
 
-static void take_numbers (const Pending *p, const ChOrder *order, ChOrderData *next)
+static void take_numbers (const ChReported *p, const ChOrder *order, ChOrderData *next)
 {
-  ch_order_place (order, next, port_of (p));
-  if (number_of (p) != CH_UNSET)
-    next->business_no = (guint16) number_of (p);
-  if (wire_of (p) != NULL && *wire_of (p) != '\0')
-    g_strlcpy (next->wire_order, wire_of (p), sizeof next->wire_order);
+  ch_order_place (order, next, ch_reported_port (p));
+  if (ch_reported_number (p) != CH_UNSET)
+    next->business_no = (guint16) ch_reported_number (p);
+  if (ch_reported_wire (p) != NULL && *ch_reported_wire (p) != '\0')
+    g_strlcpy (next->wire_order, ch_reported_wire (p), sizeof next->wire_order);
 }
 
-static void end_order (Pending *p, ChOrder *order)
+static void end_order (ChReported *p, ChOrder *order)
 {
   const ChOrderEnded *fact = p->ended;
   ChCore *core = p->device->core;
@@ -129,7 +94,7 @@ static void end_order (Pending *p, ChOrder *order)
     take_numbers (p, order, &change->next);
   g_strlcpy (change->next.lookup_source, p->lookup_source,
              sizeof change->next.lookup_source);
-  ch_order_place (order, &change->next, port_of (p));
+  ch_order_place (order, &change->next, ch_reported_port (p));
   if (fact->statements != NULL)
     ch_tx_append (change->tx, g_steal_pointer (&((ChOrderEnded *) fact)->statements));
   ch_log (core->self, CH_LOG_INFO,
@@ -142,11 +107,11 @@ static void end_order (Pending *p, ChOrder *order)
 /* A second answer with another number: the last one counts, the first stays known. */
 static const ChOrderCell SAME_STATE = {.transition = 0};
 
-static void amend_number (Pending *p, ChOrder *order)
+static void amend_number (ChReported *p, ChOrder *order)
 {
   ChChange *change = ch_change_amend (order, &SAME_STATE, "device", "number_changed");
-  if (order->d.wire_order[0] != '\0' && wire_of (p) != NULL
-      && !g_str_equal (order->d.wire_order, wire_of (p)))
+  if (order->d.wire_order[0] != '\0' && ch_reported_wire (p) != NULL
+      && !g_str_equal (order->d.wire_order, ch_reported_wire (p)))
     g_strlcpy (change->next.alias_wire_order, order->d.wire_order,
                sizeof change->next.alias_wire_order);
   order->number_is_device = TRUE;
@@ -163,10 +128,10 @@ static void started_while_cancelling (ChChange *change, const GError *error,
   changed (change, error, data);
 }
 
-static void start_order (Pending *p, ChOrder *order)
+static void start_order (ChReported *p, ChOrder *order)
 {
-  gboolean other_number = wire_of (p) != NULL && *wire_of (p) != '\0'
-                          && !g_str_equal (order->d.wire_order, wire_of (p));
+  gboolean other_number = ch_reported_wire (p) != NULL && *ch_reported_wire (p) != '\0'
+                          && !g_str_equal (order->d.wire_order, ch_reported_wire (p));
   switch (order->d.status) {
   case CH_ORDER_PENDING:
   case CH_ORDER_CONFIRMED: {
@@ -175,7 +140,7 @@ static void start_order (Pending *p, ChOrder *order)
     change->next.start_time = ch_order_credible_start (p->device, p->started);
     change->next.ack_at = ch_wall_ms (p->device->core->self);
     take_numbers (p, order, &change->next);
-    if (has_key (p))
+    if (ch_reported_has_key (p))
       order->number_is_device = TRUE;
     ch_change_commit (change, changed, p);
     return;
@@ -190,7 +155,7 @@ static void start_order (Pending *p, ChOrder *order)
     return;
   }
   default:
-    if (other_number || (order->d.port_no < 0 && port_of (p) >= 0))
+    if (other_number || (order->d.port_no < 0 && ch_reported_port (p) >= 0))
       amend_number (p, order);
     else
       settle_fact (p, NULL);
@@ -201,7 +166,7 @@ static void start_order (Pending *p, ChOrder *order)
 /* ---- a charge that no order asked for ---- */
 
 /* The new order is stored. */
-static void tell_local (Pending *p)
+static void tell_local (ChReported *p)
 {
   ChCore *core = p->device->core;
   ChOrder *order = g_steal_pointer (&p->made);
@@ -226,7 +191,7 @@ static void tell_local (Pending *p)
 static void local_inserted (ChPlugin *self, const ChTxResult *result, const GError *error,
                             gpointer data)
 {
-  Pending *p = data;
+  ChReported *p = data;
   ChDevice *device = p->device;
 
   if (error != NULL) {
@@ -243,13 +208,13 @@ static void local_inserted (ChPlugin *self, const ChTxResult *result, const GErr
   ch_fact_finish (device);
 }
 
-static void add_local (Pending *p, ChTx *tx)
+static void add_local (ChReported *p, ChTx *tx)
 {
   p->made = ch_order_local_new (p->device, p->started, p->ended);
   ch_order_local_store (p->made, p->ended, tx);
 }
 
-static void insert_local (Pending *p)
+static void insert_local (ChReported *p)
 {
   ChTx *tx = ch_tx_new (p->device->core->self);
   add_local (p, tx);
@@ -258,73 +223,11 @@ static void insert_local (Pending *p)
 
 /* ---- finding the order ---- */
 
-static ChOrder *active_by_key (Pending *p, const char *order_no)
-{
-  ChDevice *device = p->device;
-  ChOrder *order = ch_orders_find (device->core->orders, order_no);
-  if (order != NULL && order->device == device) {
-    p->lookup_source = "order_no";
-    return order;
-  }
-  for (guint i = 0; has_key (p) && device->orders != NULL && i < device->orders->len;
-       i++) {
-    order = g_ptr_array_index (device->orders, i);
-    if (ch_order_has_key (order, wire_of (p), number_of (p), socket_of (p),
-                          port_of (p))) {
-      p->lookup_source = "business_no";
-      return order;
-    }
-  }
-  return NULL;
-}
-
-static const char *order_no_of (const Pending *p)
-{
-  const char *order_no = p->started != NULL ? p->started->order_no : p->ended->order_no;
-  return order_no != NULL ? order_no : "";
-}
-
-/* The order that it names is none of those in memory: so it is not the port's. */
-static gboolean names_order (const Pending *p)
-{
-  return *order_no_of (p) != '\0';
-}
-
-/* The charge of the port's order, when nothing says that it is another one. */
-static ChOrder *active_by_port (Pending *p)
-{
-  ChDevice *device = p->device;
-  const ChPort *port = ch_device_port (device, socket_of (p), port_of (p), FALSE);
-  ChOrder *order = port != NULL ? port->order : NULL;
-  if (order == NULL) /* the device may have chosen this port for it */
-    order = ch_order_unplaced (device);
-  if (order == NULL || names_order (p) || (order->d.wire_order[0] != '\0' && has_key (p)))
-    return NULL;
-  if (order->d.wire_order[0] == '\0' && has_key (p) && wire_of (p) == NULL)
-    return NULL; /* numbers of the core: another number is another charge */
-  p->lookup_source = "port_fallback";
-  if (p->started != NULL)
-    return order->d.status <= CH_ORDER_CONFIRMED && order->start_written_ms != 0 ? order
-                                                                                 : NULL;
-  gint64 since_s
-      = order->start_written_ms == 0
-            ? -1
-            : (ch_now_ms (device->core->self) - order->start_written_ms) / 1000;
-  return since_s >= 0 && p->ended->duration_s <= since_s + CH_REPORT_SLACK_S ? order
-                                                                             : NULL;
-}
-
 /* C7: a station that begins again without having ended: the newer charge has the port.
  * One transaction for both, as the port has one active order only. */
-static ChOrder *holder_of (Pending *p)
-{
-  const ChPort *port = ch_device_port (p->device, socket_of (p), port_of (p), FALSE);
-  return port != NULL ? port->order : NULL;
-}
-
 static void superseded (ChChange *change, const GError *error, gpointer data)
 {
-  Pending *p = data;
+  ChReported *p = data;
   ChDevice *device = p->device;
 
   if (error != NULL) {
@@ -333,15 +236,15 @@ static void superseded (ChChange *change, const GError *error, gpointer data)
     g_clear_pointer (&p->made, ch_order_free);
     p->next (device, error, p->data);
   } else {
-    ch_core_alarm (device->core, device->id, socket_of (p), port_of (p), "duplicate",
-                   CH_ALARM_MAJOR, TRUE, "Two orders claim one port",
+    ch_core_alarm (device->core, device->id, ch_reported_socket (p), ch_reported_port (p),
+                   "duplicate", CH_ALARM_MAJOR, TRUE, "Two orders claim one port",
                    change->next.order_no, NULL);
     tell_local (p);
   }
   g_free (p);
 }
 
-static void supersede (Pending *p, ChOrder *order)
+static void supersede (ChReported *p, ChOrder *order)
 {
   ChChange *change
       = ch_change_begin (order, CH_ORDER_EVENT_DUPLICATE, "device", "duplicate");
@@ -350,9 +253,9 @@ static void supersede (Pending *p, ChOrder *order)
   ch_change_commit (change, superseded, p);
 }
 
-static void not_in_store (Pending *p)
+static void not_in_store (ChReported *p)
 {
-  ChOrder *order = active_by_port (p);
+  ChOrder *order = ch_reported_active_by_port (p, CH_REPORT_SLACK_S);
   if (p->ended != NULL && p->ended->inferred && order == NULL) {
     settle_fact (p, NULL); /* a guess about an order that has ended meanwhile */
     return;
@@ -364,14 +267,14 @@ static void not_in_store (Pending *p)
   else if (p->started != NULL
            && !ch_config_bool (p->device->core->self, "orders.accept_local"))
     settle_fact (p, NULL);
-  else if (p->started != NULL && holder_of (p) != NULL)
-    supersede (p, holder_of (p));
+  else if (p->started != NULL && ch_reported_holder (p) != NULL)
+    supersede (p, ch_reported_holder (p));
   else
     insert_local (p);
 }
 
 /* An order that has ended, of the same key: a late report, a copy, or a contradiction. */
-static void ended_before (Pending *p, ChOrder *order, const char *lookup_source)
+static void ended_before (ChReported *p, ChOrder *order, const char *lookup_source)
 {
   ChCoreMetrics *metrics = p->device->core->metrics;
   p->lookup_source = lookup_source;
@@ -385,25 +288,27 @@ static void ended_before (Pending *p, ChOrder *order, const char *lookup_source)
     ch_order_free (order);
     settle_fact (p, NULL);
   } else {
-    ch_order_keep_report (order, p->ended, p->next, p->data);
+    ch_order_keep_report (order, p->ended, CH_KEPT_CONFLICT, p->next, p->data);
     g_free (p);
   }
 }
 
-static void started_before (Pending *p, ChOrder *order)
+static void started_before (ChReported *p, ChOrder *order)
 {
   ch_order_charges_again (order);
   settle_fact (p, NULL);
 }
 
 /* It names an order which has ended. */
-static gboolean named_has_ended (Pending *p, const ChTxResult *result)
+static gboolean named_has_ended (ChReported *p, const ChTxResult *result)
 {
-  if (ch_tx_result_rows (result, 2) == 0
-      || g_strcmp0 (ch_tx_result_text (result, 2, 0, "phy_id"), p->device->id) != 0)
+  const char *id = ch_tx_result_rows (result, CH_REPORTED_BY_NAME) > 0
+                       ? ch_tx_result_text (result, CH_REPORTED_BY_NAME, 0, "phy_id")
+                       : NULL;
+  if (g_strcmp0 (id, p->device->id) != 0)
     return FALSE;
   ChOrder *order = ch_order_new (p->device);
-  ch_order_read (order, result, 2, 0);
+  ch_order_read (order, result, CH_REPORTED_BY_NAME, 0);
   if (ch_order_status_is_active ((ChOrderStatus) order->d.status)) {
     ch_order_free (order);
     return FALSE;
@@ -418,28 +323,71 @@ static gboolean named_has_ended (Pending *p, const ChTxResult *result)
 }
 
 /* Not the charge of the order that holds the port: that of the one before? */
-static gboolean last_is_meant (Pending *p, const ChTxResult *result)
+static gboolean last_is_meant (ChReported *p, const ChTxResult *result)
 {
-  if (names_order (p) || active_by_port (p) != NULL)
+  if (ch_reported_names_order (p)
+      || ch_reported_active_by_port (p, CH_REPORT_SLACK_S) != NULL)
     return FALSE;
-  ChOrder *order
-      = ch_order_unnumbered_of_end (p->device, holder_of (p), p->ended, result, 3);
+  ChOrder *order = ch_order_unnumbered_of_end (
+      p->device, ch_reported_holder (p), p->ended, result, CH_REPORTED_LAST_OF_PORT);
   if (order != NULL)
     ended_before (p, order, "port_fallback");
   return order != NULL;
 }
 
 /* Its device went there while the report was in the journal: the row is ended here. */
-static gboolean is_restated_for_another (const Pending *p)
+static gboolean is_restated_for_another (const ChReported *p)
 {
   return p->ended != NULL && p->device->fact_said_ms != 0
          && ch_home_is_elsewhere (p->device);
 }
 
+/* The order is active in the store, and memory does not know yet that it was stored. */
+static gboolean is_in_doubt (const ChReported *p, const ChTxResult *result,
+                             GError **error)
+{
+  ChOrders *orders = p->device->core->orders;
+  for (guint st = CH_REPORTED_BY_KEY; st <= CH_REPORTED_BY_NAME; st++)
+    for (guint row = 0; row < ch_tx_result_rows (result, st); row++) {
+      gint64 status = ch_tx_result_int (result, st, row, "status");
+      const char *order_no = ch_tx_result_text (result, st, row, "order_no");
+      if (ch_order_status_is_active ((ChOrderStatus) status)
+          && ch_orders_find (orders, order_no) == NULL
+          && ch_doubt_knows (orders, order_no)) {
+        g_set_error (error, CH_CORE_ERROR, CH_CORE_ERROR_ORDER_STATE_CHANGED,
+                     "it is not known yet whether order %s was stored", order_no);
+        return TRUE;
+      }
+    }
+  return FALSE;
+}
+
+/*
+ * Without a key a report of the same figures is a copy (bkv 10.5), unless the charge that
+ * runs on the port can have them as well.
+ */
+static gboolean is_of_new_charge (ChReported *p)
+{
+  return p->ended != NULL && !ch_reported_has_key (p)
+         && ch_reported_active_by_port (p, 0) != NULL;
+}
+
+/* The charge of a start that was executed twice (bkv 9.4): kept beside its order. */
+static gboolean ran_twice (ChReported *p, const ChTxResult *result)
+{
+  if (ch_tx_result_rows (result, CH_REPORTED_BY_ALIAS) == 0)
+    return FALSE;
+  ChOrder *order = ch_order_new (p->device);
+  ch_order_read (order, result, CH_REPORTED_BY_ALIAS, 0);
+  ch_order_keep_report (order, p->ended, CH_KEPT_RAN_TWICE, p->next, p->data);
+  g_free (p);
+  return TRUE;
+}
+
 static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
 {
-  Pending *p = data;
+  ChReported *p = data;
   if (error != NULL) {
     settle_fact (p, error);
     return;
@@ -452,9 +400,14 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
     settle_fact (p, missing); /* not answered, so it will be said again */
     return;
   }
-  for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
+  if (is_in_doubt (p, result, &missing)) {
+    settle_fact (p, missing);
+    return;
+  }
+  guint rows = is_of_new_charge (p) ? 0 : ch_tx_result_rows (result, CH_REPORTED_BY_KEY);
+  for (guint row = 0; row < rows; row++) {
     ChOrder *order = ch_order_new (p->device);
-    ch_order_read (order, result, 0, row);
+    ch_order_read (order, result, CH_REPORTED_BY_KEY, row);
     gboolean active = ch_order_status_is_active ((ChOrderStatus) order->d.status);
     if (active && is_restated_for_another (p)) {
       p->lookup_source = "business_no";
@@ -466,86 +419,45 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
       continue;
     }
     if (p->ended != NULL)
-      ended_before (p, order, "business_no");
+      ended_before (p, order, ch_reported_has_key (p) ? "business_no" : "port_fallback");
     else
       started_before (p, order);
     return;
   }
-  if (ch_tx_result_rows (result, 1) > 0 && p->ended != NULL) {
-    ch_core_alarm (p->device->core, p->device->id, socket_of (p), port_of (p),
-                   "start_executed_twice", CH_ALARM_WARNING, TRUE,
-                   "A repeated start was executed twice", NULL, NULL);
-    settle_fact (p, NULL);
-    return;
-  }
-  if (p->ended == NULL || !last_is_meant (p, result))
+  if (p->ended == NULL || (!ran_twice (p, result) && !last_is_meant (p, result)))
     not_in_store (p);
-}
-
-static void look_up (Pending *p)
-{
-  ChDevice *device = p->device;
-  ChPlugin *self = device->core->self;
-  gint64 since
-      = ch_wall_ms (self) - ch_config_int (self, "orders.late_report_window_s") * 1000;
-  ChTx *tx = ch_tx_new (self);
-
-  if (wire_of (p) != NULL && *wire_of (p) != '\0') {
-    ch_tx_add (tx, self, "orders.by_wire");
-    ch_tx_bind_text (tx, "wire_order", wire_of (p));
-  } else {
-    ch_tx_add (tx, self, "orders.by_business");
-    ch_tx_bind_int (tx, "socket_no", socket_of (p));
-    ch_tx_bind_int (tx, "port_no", port_of (p));
-    ch_tx_bind_int (tx, "business_no", number_of (p));
-  }
-  ch_tx_bind_text (tx, "phy_id", device->id);
-  ch_tx_bind_time (tx, "since", since);
-  ch_tx_add (tx, self, "orders.by_alias");
-  ch_tx_bind_text (tx, "phy_id", device->id);
-  ch_tx_bind_text (tx, "wire_order", wire_of (p) != NULL ? wire_of (p) : "");
-  ch_tx_bind_time (tx, "since", since);
-  ch_tx_add (tx, self, "orders.by_no");
-  ch_tx_bind_text (tx, "order_no", order_no_of (p));
-  ch_tx_add (tx, self, "orders.last_of_port");
-  ch_tx_bind_text (tx, "phy_id", device->id);
-  ch_tx_bind_int (tx, "socket_no", socket_of (p));
-  ch_tx_bind_int (tx, "port_no", port_of (p));
-  ch_tx_submit (tx, 0, looked_up, p);
 }
 
 ChOrder *ch_orders_reported (ChDevice *device, const ChOrderStarted *started,
                              const ChOrderEnded *ended)
 {
-  Pending p = {.device = device, .started = started, .ended = ended};
-  ChOrder *order = active_by_key (&p, order_no_of (&p));
-  return order != NULL ? order : active_by_port (&p);
+  ChReported p = {.device = device, .started = started, .ended = ended};
+  ChOrder *order = ch_reported_active_by_key (&p);
+  return order != NULL ? order : ch_reported_active_by_port (&p, CH_REPORT_SLACK_S);
 }
 
 void ch_orders_ended (ChOrders *orders, ChDevice *device, const ChOrderEnded *fact,
                       ChFactNext next, gpointer data)
 {
-  Pending *p = g_new0 (Pending, 1);
-  *p = (Pending) {.device = device, .ended = fact, .next = next, .data = data};
-  ChOrder *order = active_by_key (p, fact->order_no);
+  ChReported *p = g_new0 (ChReported, 1);
+  *p = (ChReported) {.device = device, .ended = fact, .next = next, .data = data};
+  ChOrder *order = ch_reported_active_by_key (p);
   if (order != NULL)
     end_order (p, order);
-  else if (has_key (p) || names_order (p))
-    look_up (p);
   else
-    not_in_store (p);
+    ch_reported_look_up (p, looked_up);
 }
 
 void ch_orders_started (ChOrders *orders, ChDevice *device, const ChOrderStarted *fact,
                         ChFactNext next, gpointer data)
 {
-  Pending *p = g_new0 (Pending, 1);
-  *p = (Pending) {.device = device, .started = fact, .next = next, .data = data};
-  ChOrder *order = active_by_key (p, fact->order_no);
+  ChReported *p = g_new0 (ChReported, 1);
+  *p = (ChReported) {.device = device, .started = fact, .next = next, .data = data};
+  ChOrder *order = ch_reported_active_by_key (p);
   if (order != NULL)
     start_order (p, order);
-  else if (has_key (p) || names_order (p))
-    look_up (p);
+  else if (ch_reported_has_key (p) || ch_reported_names_order (p))
+    ch_reported_look_up (p, looked_up);
   else
     not_in_store (p);
 }

@@ -71,6 +71,15 @@ struct _ChOrder {
   gboolean progress_dirty;
   gboolean is_journalled;    /* its next change waits in the journal */
   gboolean began_cancelling; /* C5: it began while it was being cancelled */
+  /* its newest change that the store left unanswered: true when the row has its version
+   */
+  struct {
+    gint64 version; /* 0: none */
+    gint event;     /* ChOrderEvent */
+    guint transition;
+    const char *by; /* interned */
+    gboolean first_end, had_stop;
+  } unsure;
 };
 
 void ch_order_data_init (ChOrderData *d);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command queue's front: accepting, pushing, taking back. */
+#include "core/order/order-doubt.h"
 #include "core/outbound/outbound-private.h"
 #include "core/session/session-private.h"
 #include <chargehost/clock.h>
@@ -201,7 +202,7 @@ static void stored (ChPlugin *self, const ChTxResult *result, const GError *erro
   if (error != NULL) {
     /* the device can have it all the same; only a restart would forget it */
     ch_warning (self, "command %s has no row: %s", cmd->id, error->message);
-    cmd->durable = FALSE;
+    cmd->durable = ch_order_is_doubtful (error); /* it may have one all the same */
   }
   ch_outbound_push (call->outbound, cmd->id);
   ch_out_call_done (call);
