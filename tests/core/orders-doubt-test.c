@@ -145,102 +145,86 @@ static void test_end (void)
 
 /* ---- changes and reports ---- */
 
-/* A charge of order A that runs under the wire order w1. */
-static Site charging (void)
-{
-  Site site = open_site ();
-  start (&site, "A", "pending");
-  heard (&site, "StartCharge");
-  SAY ("@start " DEV " 0 w1 A");
-  ASSERT_ORDER ("A", "2 -");
-  return site;
-}
-
 /* The stop is stored and nobody hears of it: memory follows when the store is back. */
 static void test_change_stored (void)
 {
-  Site site = charging ();
+  Site site = CHARGING (DEVICE_NUMBERS);
   queue_hold (site.queue);
-  stop (&site, "A", NULL);
+  site_stop (&site, "A", NULL);
   ADVANCE (6);
   g_assert_cmpstr (site.answer, ==, "charging"); /* told the device, not stored */
-  g_assert_cmpuint (heard (&site, "StopCharge"), !=, 0);
+  g_assert_cmpuint (site_heard_type (&site, "StopCharge"), !=, 0);
   queue_release (site.queue, FALSE);
   ADVANCE (2);
-  ASSERT_ORDER ("A", "9 -");
+  ASSERT_ORDER ("A", "9 0 0 -");
   g_assert_cmpuint (in_memory (&site, "A")->d.status, ==, CH_ORDER_STOPPING);
   CHECK_SQL ("SELECT count(*) FROM events WHERE event_type = 'order.stopping'", "1");
   SAY ("@end " DEV " 0 w1 40 60 9");
-  ASSERT_ORDER ("A", "7 -");
+  ASSERT_ORDER ("A", "7 0 40 -");
   ADVANCE (60);
   CHECK_SQL ("SELECT count(*) FROM outbound_queue WHERE status IN (0, 1)", "0");
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_change_not_stored (void)
 {
-  Site site = charging ();
+  Site site = CHARGING (DEVICE_NUMBERS);
   queue_hold (site.queue);
-  stop (&site, "A", NULL);
+  site_stop (&site, "A", NULL);
   ADVANCE (6);
   queue_release (site.queue, TRUE);
   ADVANCE (12);
-  ASSERT_ORDER ("A", "2 -");
+  ASSERT_ORDER ("A", "2 0 0 -");
   g_assert_cmpuint (in_memory (&site, "A")->d.status, ==, CH_ORDER_CHARGING);
-  stop (&site, "A", "stopping");
-  close_site (&site);
+  site_stop (&site, "A", "stopping");
+  site_close (&site);
 }
 
 /* Ended by hand, unheard: the port is free, and its device is told to stop. */
 static void test_end_stored (void)
 {
-  const ChForceRequest request = {.order_no = "A",
-                                  .energy_wh = CH_UNSET,
-                                  .duration_s = CH_UNSET,
-                                  .end_reason = CH_UNSET,
-                                  .comment = "cable was cut"};
-  Site site = charging ();
+  Site site = CHARGING (DEVICE_NUMBERS);
   queue_hold (site.queue);
-  ch_core_force_order (site.queue->caller, &request, NULL, answered, &site.answer);
+  site_force (&site, FALSE, NULL);
   ADVANCE (6);
   g_assert_cmpstr (site.answer, ==, "50305");
   queue_release (site.queue, FALSE);
   ADVANCE (2);
-  ASSERT_ORDER ("A", "6 admin_forced");
+  ASSERT_ORDER ("A", "6 0 0 admin_forced");
   g_assert_null (in_memory (&site, "A"));
-  g_assert_cmpuint (heard (&site, "StopCharge"), !=, 0);
+  g_assert_cmpuint (site_heard_type (&site, "StopCharge"), !=, 0);
   SAY ("@port " DEV " 0 1");
-  start (&site, "B", "pending");
-  close_site (&site);
+  site_start (&site, "B", "pending");
+  site_close (&site);
 }
 
 /* T32 unheard: the order is active again, in memory as in the store. */
 static void test_revival_stored (void)
 {
-  Site site = charging ();
-  go (&site);
+  Site site = CHARGING (DEVICE_NUMBERS);
+  site_go (&site);
   ADVANCE (301);
-  ASSERT_ORDER ("A", "6 device_offline_timeout");
-  come (&site);
+  ASSERT_ORDER ("A", "6 1 0 device_offline_timeout");
+  site_come (&site);
   queue_hold (site.queue);
   SAY ("@port " DEV " 0 2 w1");
   ADVANCE (6);
   g_assert_null (in_memory (&site, "A"));
   queue_release (site.queue, FALSE);
   ADVANCE (2);
-  ASSERT_ORDER ("A", "2 -");
+  ASSERT_ORDER ("A", "2 0 0 -");
   g_assert_nonnull (in_memory (&site, "A"));
-  start (&site, "B", "40901");
+  site_start (&site, "B", "40901");
   SAY ("@end " DEV " 0 w1 40 400 0");
-  ASSERT_ORDER ("A", "3 -");
+  ASSERT_ORDER ("A", "3 0 40 -");
   CHECK_SQL ("SELECT count(*) FROM orders", "1");
-  close_site (&site);
+  site_close (&site);
 }
 
 /* The end of a charge that nobody ordered, stored unheard, and said again. */
 static void local_end (const char *number)
 {
-  Site site = open_site ();
+  Site site = SITE (DEVICE_NUMBERS);
   queue_hold (site.queue);
   SAY ("@end " DEV " 0 %s 40 60 0", number);
   ADVANCE (6);
@@ -253,7 +237,7 @@ static void local_end (const char *number)
   CHECK_SQL ("SELECT count(*) || ' ' || sum (energy_wh) FROM orders", "1 40");
   SAY ("@end " DEV " 0 %s 50 60 0", number); /* of the same number: a contradiction */
   CHECK_SQL ("SELECT count(*) FROM orders", *number == 'w' ? "1" : "2");
-  close_site (&site);
+  site_close (&site);
 }
 
 static void test_local_end (void)
@@ -269,20 +253,20 @@ static void test_local_end_unnumbered (void)
 /* A copy of a report without number finds the next charge on its port. */
 static void test_copy_unnumbered (void)
 {
-  Site site = charging ();
+  Site site = CHARGING (DEVICE_NUMBERS);
   ADVANCE (60);
   SAY ("@end " DEV " 0 0 40 60 0");
-  ASSERT_ORDER ("A", "3 -");
-  start (&site, "B", "pending");
-  heard (&site, "StartCharge");
+  ASSERT_ORDER ("A", "3 0 40 -");
+  site_start (&site, "B", "pending");
+  site_heard_type (&site, "StartCharge");
   SAY ("@start " DEV " 0 w2 B");
   SAY ("@end " DEV " 0 0 40 60 0");
-  ASSERT_ORDER ("B", "2 -");
+  ASSERT_ORDER ("B", "2 0 0 -");
   ADVANCE (60);
   SAY ("@end " DEV " 0 0 40 60 0"); /* equal figures, and they can be its own by now */
-  ASSERT_ORDER ("B", "3 -");
+  ASSERT_ORDER ("B", "3 0 40 -");
   CHECK_SQL ("SELECT count(*) FROM orders", "2");
-  close_site (&site);
+  site_close (&site);
 }
 
 int main (int argc, char **argv)
