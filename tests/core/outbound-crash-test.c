@@ -436,6 +436,35 @@ static void dead_server (void)
   queue_finish (queue, fd);
 }
 
+/* More than one answer's worth, and one that nobody can tell any more what it was. */
+static void dead_server_of_many (void)
+{
+  enum { MANY = 1203 };
+  Queue *queue = queue_new (NULL);
+
+  for (guint i = 0; i < MANY; i++) {
+    g_autofree char *device = g_strdup_printf ("%014u", i);
+    g_autofree char *id = g_strdup_printf ("cmd_%u", i);
+    g_autofree char *text = message (queue, id, "ReadParams", device);
+    g_autofree char *set = g_strconcat ("SET outbound:msg:", id, " ", text, NULL);
+    g_autofree char *flight = g_strdup_printf (
+        "HSET outbound:processing:%s %s {\"server_id\":\"gw-9\"}", device, id);
+    g_autofree char *add = g_strdup_printf ("ZADD outbound:inflight:gw-9 %u %s", i, id);
+    ch_device_add (queue->services.core, device);
+    ASSERT_KV (set, "OK");
+    ASSERT_KV (flight, "1");
+    ASSERT_KV (add, "1");
+  }
+  ASSERT_KV ("ZADD outbound:inflight:gw-9 7 cmd_unknown", "1");
+  ASSERT_KV ("ZADD servers 1 gw-9", "1");
+  queue_advance (queue, 5500);
+  ASSERT_KV ("ZCARD outbound:inflight:gw-9", "0");
+  ASSERT_KV ("ZCARD outbound:inflight:gw-1", "0");
+  g_autofree char *waiting = g_strdup_printf ("%u", MANY);
+  ASSERT_KV ("ZCARD outbound:queue", waiting); /* each waits for its device, once */
+  queue_free (queue);
+}
+
 int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
@@ -458,5 +487,6 @@ int main (int argc, char **argv)
   g_test_add_func ("/crash/handed-over", handed_over);
   g_test_add_func ("/crash/not-ours-any-more", not_ours_any_more);
   g_test_add_func ("/crash/dead-server", dead_server);
+  g_test_add_func ("/crash/dead-server-of-many", dead_server_of_many);
   return g_test_run ();
 }

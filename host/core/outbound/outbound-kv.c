@@ -28,6 +28,7 @@ void ch_out_call_free (gpointer data)
 {
   ChOutCall *call = data;
   ch_out_command_unref (call->cmd);
+  g_clear_pointer (&call->ids, g_ptr_array_unref);
   g_free (call);
 }
 

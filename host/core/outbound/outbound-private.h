@@ -175,6 +175,8 @@ typedef struct {
   char id[CH_COMMAND_ID_SIZE];
   char device[CH_DEVICE_ID_SIZE]; /* or a server's id */
   ChReply reply;
+  GPtrArray *ids; /* nullable: the commands that are gone through, and how far */
+  guint at;
 } ChOutCall;
 
 /* ---- outbound-sdk.c ---- */
@@ -335,11 +337,16 @@ void ch_out_count_rows (ChOutbound *outbound, gboolean all);
 gboolean ch_out_rows_load (ChOutbound *outbound, GError **error);
 ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, guint row,
                                gint *row_status);
+/* Takes up a command from before (and the reference): sent ones count as handed over
+   without an answer. */
+void ch_out_adopt (ChOutCommand *cmd);
 void ch_out_adopt_restored (ChOutbound *outbound);
 /* Goes on with a command that was taken up, once the store has told of it. */
 void ch_out_resume (ChOutCommand *cmd);
 void ch_out_relay (ChOutbound *outbound);
 void ch_out_relay_tick (ChOutbound *outbound);
+
+/* ---- outbound-reap.c ---- */
 /* Takes up a command whose message the kv has, as sent without an answer. */
 void ch_out_take_kept (ChOutbound *outbound, const char *id);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What is left over: rows of commands from before a restart, rows that never reached the
- * queue (4.9), what a dead server had in flight (4.8).
+ * queue (4.9).
  */
 #include "core/outbound/outbound-private.h"
 #include "core/session/session-private.h"
@@ -60,8 +60,7 @@ ChOutCommand *ch_out_row_read (ChOutbound *outbound, const ChTxResult *result, g
   return cmd;
 }
 
-/* Takes up a command from before: sent ones count as handed over without an answer. */
-static void adopt (ChOutCommand *cmd)
+void ch_out_adopt (ChOutCommand *cmd)
 {
   ChOutbound *outbound = cmd->outbound;
   ChDevice *device = device_of (outbound, cmd->device_id);
@@ -124,7 +123,7 @@ static void checked (ChPlugin *self, const ChKvReply *reply, const GError *error
              && reply->items[1]->kind == CH_KV_REPLY_STRING) {
     ch_out_command_unref (cmd); /* it waits in the queue: its device's owner sends it */
   } else {
-    adopt (cmd);
+    ch_out_adopt (cmd);
   }
 }
 
@@ -135,7 +134,7 @@ static void check (ChOutCommand *cmd)
   g_autofree char *message = g_strconcat ("outbound:msg:", cmd->id, NULL);
 
   if (!ch_out_kv_ok (outbound)) {
-    adopt (cmd);
+    ch_out_adopt (cmd);
     return;
   }
   ChOutCall *call = ch_out_call_new (outbound, cmd);
@@ -264,151 +263,4 @@ void ch_out_relay_tick (ChOutbound *outbound)
   ch_out_stray_tick (outbound);
   ch_out_rows_resync (outbound);
   watch_dead (outbound);
-}
-
-/* ---- servers that died, devices that moved here ---- */
-
-static void take_back (ChOutCommand *cmd)
-{
-  ch_wheel_cancel (cmd->outbound->core->services->reactor, &cmd->timer);
-  cmd->sends = MAX (cmd->sends, 1);
-  cmd->remote = FALSE;
-  cmd->taken_up = TRUE;
-  ch_out_set_phase (cmd, CH_OUT_PREPARED);
-  ch_out_look_up (cmd);
-}
-
-static void taken_over (ChOutbound *outbound, const char *id, const char *message)
-{
-  ChOutCommand *known = ch_out_find (outbound, id);
-  if (known != NULL) { /* accepted here, sent by the one that died */
-    if (known->phase == CH_OUT_WAITING && known->remote)
-      take_back (known);
-    return;
-  }
-  ChOutCommand *cmd = ch_out_command_new (outbound, id);
-  if (!ch_out_message_parse (cmd, message, strlen (message))
-      || device_of (outbound, cmd->device_id) == NULL) {
-    ch_out_command_unref (cmd);
-    return;
-  }
-  cmd->sends = MAX (cmd->sends, 1);
-  cmd->pushed = TRUE;
-  adopt (cmd);
-}
-
-static void claimed (ChPlugin *self, const ChKvReply *reply, const GError *error,
-                     gpointer user_data)
-{
-  ChOutCall *call = user_data;
-  if (error == NULL && reply->kind == CH_KV_REPLY_ARRAY && reply->n_items >= 1
-      && reply->items[0]->kind == CH_KV_REPLY_STRING)
-    taken_over (call->outbound, call->id, reply->items[0]->text);
-  ch_out_call_done (call);
-}
-
-static void claim (ChOutbound *outbound, const char *server_id, const char *device_id,
-                   const char *id)
-{
-  g_autofree char *flight = g_strconcat ("outbound:inflight:", server_id, NULL);
-  g_autofree char *processing = g_strconcat ("outbound:processing:", device_id, NULL);
-  g_autofree char *message = g_strconcat ("outbound:msg:", id, NULL);
-  const char *me = outbound->core->services->server_id;
-  g_autofree char *mine = g_strconcat ("outbound:inflight:", me, NULL);
-  g_autofree char *due
-      = g_strdup_printf ("%" G_GINT64_FORMAT, ch_wall_ms (outbound->self));
-  const char *keys[] = {flight, processing, message, mine};
-  const char *args[] = {id, me, due};
-  ChOutCall *call = ch_out_call_new (outbound, NULL);
-
-  g_strlcpy (call->id, id, sizeof call->id);
-  ch_kv_call (outbound->self, claimed, call, "outbound_reap", keys, G_N_ELEMENTS (keys),
-              args, G_N_ELEMENTS (args));
-}
-
-static void kept_read (ChPlugin *self, const ChKvReply *reply, const GError *error,
-                       gpointer user_data)
-{
-  ChOutCall *call = user_data;
-  if (error == NULL && reply->kind == CH_KV_REPLY_STRING)
-    taken_over (call->outbound, call->id, reply->text);
-  ch_out_call_done (call);
-}
-
-void ch_out_take_kept (ChOutbound *outbound, const char *id)
-{
-  g_autofree char *key = g_strconcat ("outbound:msg:", id, NULL);
-  ChOutCall *call = ch_out_call_new (outbound, NULL);
-
-  g_strlcpy (call->id, id, sizeof call->id);
-  ch_kv_commandv (outbound->self, kept_read, call, "GET", key, NULL);
-}
-
-void ch_outbound_session_reply (ChOutbound *outbound, ChDevice *device, gint64 waiting,
-                                ChKvReply *const *flight, gsize n)
-{
-  ChOutDevice *od = device->outbound;
-  guint known = od != NULL ? od->waiting->len : 0;
-
-  if (waiting > known && device->conn != 0) {
-    od = ch_out_device_ensure (outbound, device);
-    od->foreign = TRUE;
-    ch_out_kick (od);
-  }
-  for (gsize i = 0; i + 1 < n; i += 2) {
-    const char *id = flight[i]->text, *attempt = flight[i + 1]->text;
-    if (id == NULL || attempt == NULL || ch_out_find (outbound, id) != NULL)
-      continue;
-    g_autoptr (json_t) json = ch_json_parse (attempt, flight[i + 1]->size, NULL);
-    const char *server = json_string_value (json_object_get (json, "server_id"));
-    if (json_object_get (json, "outcome") != NULL)
-      ch_out_take_kept (outbound, id);
-    else if (server != NULL)
-      claim (outbound, server, device->id, id);
-  }
-}
-
-static void reap_messages (ChPlugin *self, const ChKvReply *reply, const GError *error,
-                           gpointer user_data)
-{
-  ChOutCall *call = user_data;
-
-  for (gsize i = 0; error == NULL && i < reply->n_items; i++) {
-    const ChKvReply *item = reply->items[i];
-    if (item->kind != CH_KV_REPLY_STRING)
-      continue;
-    g_autoptr (json_t) message = ch_json_parse (item->text, item->size, NULL);
-    const char *device = json_string_value (json_object_get (message, "phy_id"));
-    const char *id = json_string_value (json_object_get (message, "id"));
-    if (device != NULL && id != NULL)
-      claim (call->outbound, call->device, device, id);
-  }
-  ch_out_call_done (call);
-}
-
-static void reap_ids (ChPlugin *self, const ChKvReply *reply, const GError *error,
-                      gpointer user_data)
-{
-  ChOutCall *call = user_data;
-
-  if (error == NULL && reply->n_items > 0) {
-    g_autoptr (GPtrArray) argv = g_ptr_array_new_with_free_func (g_free);
-    g_ptr_array_add (argv, g_strdup ("MGET"));
-    for (gsize i = 0; i < reply->n_items; i++)
-      g_ptr_array_add (argv, g_strconcat ("outbound:msg:", reply->items[i]->text, NULL));
-    ChOutCall *next = ch_out_call_new (call->outbound, NULL);
-    g_strlcpy (next->device, call->device, sizeof next->device);
-    ch_kv_command (self, reap_messages, next, (const char *const *) argv->pdata, NULL,
-                   argv->len);
-  }
-  ch_out_call_done (call);
-}
-
-void ch_outbound_reap (ChOutbound *outbound, const char *server_id)
-{
-  g_autofree char *key = g_strconcat ("outbound:inflight:", server_id, NULL);
-  ChOutCall *call = ch_out_call_new (outbound, NULL);
-
-  g_strlcpy (call->device, server_id, sizeof call->device);
-  ch_kv_commandv (outbound->self, reap_ids, call, "ZRANGE", key, "0", "499", NULL);
 }
