@@ -131,7 +131,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}" """
         for words in commands():
             offered = self.complete(*words.split(), '--')
             shown = re.findall(r'(?m)^  (--[a-z-]+)', run(CTL, *words.split(), '--help').stdout)
-            for option in [*shown, '--json', '--bus', '--help']:
+            for option in [*shown, '--json', '--bus', '--instance', '--help']:
                 self.assertIn(option, offered, words)
 
     def test_values(self):

@@ -145,8 +145,13 @@ void ch_metrics_add_process (ChPlugin *self)
                  start_time ());
 
   const char *const labels[] = {"version", "commit", NULL};
+  const char *const server_labels[] = {"server_id", NULL};
   ChMetric *build = ch_metric_register (self, CH_METRIC_GAUGE, "chargehost_build_info",
                                         "Always 1; the labels tell the build.", labels);
   ch_series_set (ch_metric_with (build, CH_VERSION, CH_COMMIT, NULL), 1);
+  ChMetric *server = ch_metric_register (
+      self, CH_METRIC_GAUGE, "chargehost_server_info",
+      "Always 1; the label tells which instance answers.", server_labels);
+  ch_series_set (ch_metric_with (server, self->services->server_id, NULL), 1);
   ch_metrics_add_collector (self, collect, process);
 }

@@ -6,6 +6,7 @@
 
 #define NAME "org.chargehost.Host1"
 #define ROOT "/org/chargehost"
+#define BUS "org.freedesktop.DBus"
 #define CALL_TIMEOUT_MS 30000
 
 static char *address_of (Ctl *ctl, GError **error)
@@ -38,7 +39,7 @@ gboolean ctl_connect (Ctl *ctl, CtlExit *status)
   return FALSE;
 }
 
-static char *unescape (const char *element)
+char *ctl_unescape (const char *element)
 {
   GString *text = g_string_new (NULL);
   for (const char *p = element; *p != '\0'; p++)
@@ -49,6 +50,23 @@ static char *unescape (const char *element)
     } else
       g_string_append_c (text, *p);
   return g_string_free (text, FALSE);
+}
+
+static char *escaped (const char *prefix, const char *text)
+{
+  GString *path = g_string_new (prefix);
+  for (const guchar *p = (const guchar *) text; *p != '\0'; p++)
+    if (g_ascii_isalnum (*p))
+      g_string_append_c (path, (char) *p);
+    else
+      g_string_append_printf (path, "_%02x", *p);
+  return g_string_free (path, FALSE);
+}
+
+char *ctl_name (const Ctl *ctl)
+{
+  return ctl->instance != NULL ? escaped (NAME ".instance_", ctl->instance)
+                               : g_strdup (NAME);
 }
 
 /* No object at a path: say what is missing in the words of the command line. */
@@ -64,7 +82,7 @@ static gboolean explain_missing (const char *name, const char *path)
     return FALSE;
   for (guint i = 0; i < G_N_ELEMENTS (places); i++)
     if (g_str_has_prefix (path, places[i].prefix)) {
-      g_autofree char *id = unescape (path + strlen (places[i].prefix));
+      g_autofree char *id = ctl_unescape (path + strlen (places[i].prefix));
       g_printerr ("chargehostctl: there is no %s '%s'\n", places[i].what, id);
       return TRUE;
     }
@@ -72,7 +90,7 @@ static gboolean explain_missing (const char *name, const char *path)
 }
 
 /* The daemon's own words, without the bus's frame around them. */
-static CtlExit explain (GError *error, const char *path)
+static CtlExit explain (const Ctl *ctl, GError *error, const char *path)
 {
   g_autofree char *name = g_dbus_error_get_remote_error (error);
   g_dbus_error_strip_remote_error (error);
@@ -83,7 +101,12 @@ static CtlExit explain (GError *error, const char *path)
   if (g_str_equal (name, "org.freedesktop.DBus.Error.ServiceUnknown")
       || g_str_equal (name, "org.freedesktop.DBus.Error.NameHasNoOwner")
       || g_str_equal (name, "org.freedesktop.DBus.Error.NoReply")) {
-    g_printerr ("chargehostctl: chargehostd is not on this bus; is it running?\n");
+    if (ctl->instance != NULL)
+      g_printerr ("chargehostctl: there is no instance '%s' on this bus; see"
+                  " chargehostctl instances\n",
+                  ctl->instance);
+    else
+      g_printerr ("chargehostctl: chargehostd is not on this bus; is it running?\n");
     return CTL_NO_HOST;
   }
   if (g_str_has_suffix (name, ".AccessDenied")) {
@@ -100,8 +123,9 @@ static CtlExit explain (GError *error, const char *path)
   return CTL_FAILED;
 }
 
-GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const char *method,
-                    GVariant *parameters, const char *reply_type, CtlExit *status)
+static GVariant *call (Ctl *ctl, const char *name, const char *path,
+                       const char *interface, const char *method, GVariant *parameters,
+                       const char *reply_type, CtlExit *status)
 {
   g_autoptr (GError) error = NULL;
   if (!ctl_connect (ctl, status)) {
@@ -110,12 +134,26 @@ GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const cha
     return NULL;
   }
   GVariant *answer = g_dbus_connection_call_sync (
-      ctl->connection, NAME, path, interface, method, parameters,
+      ctl->connection, name, path, interface, method, parameters,
       reply_type != NULL ? G_VARIANT_TYPE (reply_type) : NULL,
       G_DBUS_CALL_FLAGS_NO_AUTO_START, CALL_TIMEOUT_MS, NULL, &error);
   if (answer == NULL)
-    *status = explain (error, path);
+    *status = explain (ctl, error, path);
   return answer;
+}
+
+GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const char *method,
+                    GVariant *parameters, const char *reply_type, CtlExit *status)
+{
+  g_autofree char *name = ctl_name (ctl);
+  return call (ctl, name, path, interface, method, parameters, reply_type, status);
+}
+
+GVariant *ctl_bus_call (Ctl *ctl, const char *method, GVariant *parameters,
+                        const char *reply_type, CtlExit *status)
+{
+  return call (ctl, BUS, "/org/freedesktop/DBus", BUS, method, parameters, reply_type,
+               status);
 }
 
 CtlExit ctl_print_call (Ctl *ctl, const char *path, const char *interface,
@@ -151,28 +189,17 @@ GVariant *ctl_host_call (Ctl *ctl, const char *method, GVariant *parameters,
   return ctl_call (ctl, ROOT, NAME, method, parameters, reply_type, status);
 }
 
-static char *escaped_path (const char *prefix, const char *text)
-{
-  GString *path = g_string_new (prefix);
-  for (const guchar *p = (const guchar *) text; *p != '\0'; p++)
-    if (g_ascii_isalnum (*p))
-      g_string_append_c (path, (char) *p);
-    else
-      g_string_append_printf (path, "_%02x", *p);
-  return g_string_free (path, FALSE);
-}
-
 char *ctl_device_path (const char *id)
 {
-  return escaped_path (ROOT "/device/", id);
+  return escaped (ROOT "/device/", id);
 }
 
 char *ctl_order_path (const char *order_no)
 {
-  return escaped_path (ROOT "/order/", order_no);
+  return escaped (ROOT "/order/", order_no);
 }
 
 char *ctl_plugin_path (const char *name)
 {
-  return escaped_path (ROOT "/plugin/", name);
+  return escaped (ROOT "/plugin/", name);
 }

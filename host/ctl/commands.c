@@ -4,6 +4,8 @@
 
 const CtlCommand ctl_commands[] = {
     {"status", "", "", "how the daemon is", ctl_status},
+    {"instances", "", "", "the daemons on this bus that --instance can name",
+     ctl_instances},
     {"devices list", "", "[--online] [--search TEXT]", "devices and their ports",
      ctl_devices_list},
     {"devices show", "DEVICE", "", "all about one device", ctl_devices_show},

@@ -17,8 +17,9 @@ typedef enum {
 typedef struct _CtlCommand CtlCommand;
 
 typedef struct {
-  char *bus;     /* system, session or an address */
-  gboolean json; /* for programs */
+  char *bus;      /* system, session or an address */
+  char *instance; /* server id of one of several; NULL: whoever has the name */
+  gboolean json;  /* for programs */
   GDBusConnection *connection;
   const CtlCommand *command; /* that runs */
 } Ctl;
@@ -37,6 +38,13 @@ extern const CtlCommand ctl_commands[]; /* ends with words NULL */
 /* client.c: calls; on NULL the error has been printed and *status is set. */
 GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const char *method,
                     GVariant *parameters, const char *reply_type, CtlExit *status);
+/* The message bus itself. */
+GVariant *ctl_bus_call (Ctl *ctl, const char *method, GVariant *parameters,
+                        const char *reply_type, CtlExit *status);
+/* The name of the daemon that is asked. (transfer full) */
+char *ctl_name (const Ctl *ctl);
+/* Undoes what names and paths need: _2d is -. (transfer full) */
+char *ctl_unescape (const char *element);
 GVariant *ctl_host_call (Ctl *ctl, const char *method, GVariant *parameters,
                          const char *reply_type, CtlExit *status);
 /* A call whose answer is one JSON text, which is printed. */
@@ -78,6 +86,7 @@ json_t *ctl_properties_json (GVariant *properties);
 gboolean ctl_flush (void);
 
 /* The commands, one file a subject. */
+CtlExit ctl_instances (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_status (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_shutdown (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_drain (Ctl *ctl, int argc, char **argv);

@@ -34,7 +34,7 @@ static void print_command (const CtlCommand *c)
 /* @group (nullable): only "devices …" */
 static void print_help (const char *group)
 {
-  ctl_print ("Usage: chargehostctl [--json] [--bus BUS] COMMAND …\n\n"
+  ctl_print ("Usage: chargehostctl [--json] [--bus BUS] [--instance ID] COMMAND …\n\n"
              "Looks after a running chargehostd.\n\nCommands:\n");
   for (const CtlCommand *c = ctl_commands; c->words != NULL; c++)
     if (group == NULL || is_in_group (c, group))
@@ -43,6 +43,7 @@ static void print_help (const char *group)
       "\nOptions:\n"
       "  --json      answers as JSON, for programs\n"
       "  --bus BUS   system (default), session, or an address; also in $CHARGEHOST_BUS\n"
+      "  --instance ID  of several daemons the one with this server id\n"
       "  --help      this text; after a command what it takes\n"
       "  --version   the version\n\n"
       "Exit status: 0 done, 1 the daemon refused, 2 wrong use, 3 no daemon found,\n"
@@ -101,7 +102,21 @@ static CtlExit dispatch (Ctl *ctl, int argc, char **argv)
   return CTL_USAGE;
 }
 
-/* --json and --bus are taken anywhere: people add them at the end. */
+/* --name VALUE or --name=VALUE at argv[*i]. */
+static gboolean take_value (const char *name, char **argv, int *i, int argc, char **value)
+{
+  gsize n = strlen (name);
+  if (strncmp (argv[*i], name, n) != 0)
+    return FALSE;
+  if (argv[*i][n] != '=' && (argv[*i][n] != '\0' || *i + 1 >= argc))
+    return FALSE;
+  g_free (*value);
+  *value = g_strdup (argv[*i][n] == '=' ? argv[*i] + n + 1 : argv[*i + 1]);
+  *i += argv[*i][n] == '=' ? 0 : 1;
+  return TRUE;
+}
+
+/* What is taken anywhere: people add it at the end. */
 static int take_common (Ctl *ctl, int argc, char **argv)
 {
   int kept = 0;
@@ -110,13 +125,9 @@ static int take_common (Ctl *ctl, int argc, char **argv)
     taking = taking && !g_str_equal (argv[i], "--");
     if (taking && g_str_equal (argv[i], "--json"))
       ctl->json = TRUE;
-    else if (taking && g_str_equal (argv[i], "--bus") && i + 1 < argc) {
-      g_free (ctl->bus);
-      ctl->bus = g_strdup (argv[++i]);
-    } else if (taking && g_str_has_prefix (argv[i], "--bus=")) {
-      g_free (ctl->bus);
-      ctl->bus = g_strdup (argv[i] + 6);
-    } else
+    else if (!taking
+             || (!take_value ("--bus", argv, &i, argc, &ctl->bus)
+                 && !take_value ("--instance", argv, &i, argc, &ctl->instance)))
       argv[kept++] = argv[i];
   }
   argv[kept] = NULL;
@@ -185,5 +196,6 @@ int main (int argc, char **argv)
     g_object_unref (ctl.connection);
   }
   g_free (ctl.bus);
+  g_free (ctl.instance);
   return (int) status;
 }

@@ -10,6 +10,9 @@
 typedef struct {
   Ctl *ctl;
   GMainLoop *loop;
+  char *name; /* of the daemon on the bus */
+  const char *const *patterns;
+  const char *device;
   CtlExit status;
 } Monitor;
 
@@ -70,6 +73,16 @@ static gboolean on_signal (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
+static void subscribe (Monitor *monitor)
+{
+  const char *const *pattern = monitor->patterns;
+  for (; *pattern != NULL && monitor->status == CTL_OK; pattern++) {
+    g_autoptr (GVariant) answer = ctl_host_call (
+        monitor->ctl, "Subscribe", g_variant_new ("(ss)", *pattern, monitor->device),
+        NULL, &monitor->status);
+  }
+}
+
 static void on_owner (GDBusConnection *connection, const char *sender, const char *path,
                       const char *interface, const char *signal, GVariant *parameters,
                       gpointer data)
@@ -77,11 +90,16 @@ static void on_owner (GDBusConnection *connection, const char *sender, const cha
   Monitor *monitor = data;
   const char *name, *owner;
   g_variant_get (parameters, "(&s&s&s)", &name, NULL, &owner);
-  if (g_str_equal (name, "org.chargehost.Host1") && *owner == '\0') {
+  if (!g_str_equal (name, monitor->name))
+    return;
+  if (*owner != '\0') { /* another instance has it now, and knows nothing of us */
+    subscribe (monitor);
+  } else {
     g_printerr ("chargehostctl: chargehostd has left the bus\n");
     monitor->status = CTL_NO_HOST;
-    g_main_loop_quit (monitor->loop);
   }
+  if (monitor->status != CTL_OK)
+    g_main_loop_quit (monitor->loop);
 }
 
 static void on_closed (GDBusConnection *connection, gboolean vanished, GError *error,
@@ -109,7 +127,7 @@ static void watch_bus (Monitor *monitor)
                                       on_event, monitor, NULL);
   g_dbus_connection_signal_subscribe (connection, "org.freedesktop.DBus",
                                       "org.freedesktop.DBus", "NameOwnerChanged",
-                                      "/org/freedesktop/DBus", "org.chargehost.Host1",
+                                      "/org/freedesktop/DBus", monitor->name,
                                       G_DBUS_SIGNAL_FLAGS_NONE, on_owner, monitor, NULL);
   g_signal_connect (connection, "closed", G_CALLBACK (on_closed), monitor);
 }
@@ -117,16 +135,13 @@ static void watch_bus (Monitor *monitor)
 /* Events of all @patterns until a signal, the end of the daemon or of the reader. */
 static CtlExit follow (Ctl *ctl, const char *const *patterns, const char *device)
 {
-  Monitor monitor = {.ctl = ctl};
+  Monitor monitor = {.ctl = ctl, .patterns = patterns, .device = device};
   if (!ctl_connect (ctl, &monitor.status))
     return monitor.status;
   monitor.loop = g_main_loop_new (NULL, FALSE);
+  monitor.name = ctl_name (ctl);
   watch_bus (&monitor);
-  for (; *patterns != NULL && monitor.status == CTL_OK; patterns++) {
-    g_autoptr (GVariant) answer
-        = ctl_host_call (ctl, "Subscribe", g_variant_new ("(ss)", *patterns, device),
-                         NULL, &monitor.status);
-  }
+  subscribe (&monitor);
   if (monitor.status == CTL_OK) {
     guint sources[] = {g_unix_signal_add (SIGINT, on_signal, &monitor),
                        g_unix_signal_add (SIGTERM, on_signal, &monitor),
@@ -138,6 +153,7 @@ static CtlExit follow (Ctl *ctl, const char *const *patterns, const char *device
   }
   g_signal_handlers_disconnect_by_data (ctl->connection, &monitor);
   g_main_loop_unref (monitor.loop);
+  g_free (monitor.name);
   return monitor.status;
 }
 

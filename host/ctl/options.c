@@ -40,7 +40,8 @@ CtlExit ctl_options (Ctl *ctl, GOptionEntry *entries, int *argc, char ***argv)
   g_set_prgname (name);
   g_option_context_set_summary (context, summary);
   g_option_context_set_description (
-      context, "--json and --bus BUS serve here too; see chargehostctl --help.\n");
+      context,
+      "--json, --bus BUS and --instance ID serve here too; see chargehostctl --help.\n");
   g_option_context_add_main_entries (context, entries != NULL ? entries : none, NULL);
   if (!g_option_context_parse (context, argc, argv, &error))
     return ctl_misuse (ctl, "%s", error->message);

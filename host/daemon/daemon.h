@@ -73,6 +73,8 @@ const char *const *ch_daemon_wanted_plugins (ChDaemon *daemon);
 
 /* workers.c: runs instances as processes until all have ended; the exit status. */
 int ch_workers_run (ChDaemon *daemon, char **argv, GError **error);
+/* Whether the plugins of the configuration let several instances run. */
+gboolean ch_workers_check (ChDaemon *daemon, GError **error);
 
 /* tables.c: what is done to the database while no daemon runs. */
 gboolean ch_daemon_wants_tables (const ChDaemon *daemon);

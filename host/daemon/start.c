@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define STORE_AGAIN_MS 250
+#define LEAVE_MS 2000
 
 static const char *const EMBEDDED[] = {"store-sqlite", "kv-memory", "proto-bkv", NULL};
 static const char *const PRODUCTION[] = {"store-pgsql", "kv-redis", "proto-bkv", NULL};
@@ -219,6 +220,19 @@ static gboolean start_kv (ChDaemon *daemon, GError **error)
   return ch_core_open_sessions (s->core, error);
 }
 
+/* Others must not take this process for an instance that has died. */
+static void leave (ChDaemon *daemon)
+{
+  ChServices *s = &daemon->services;
+  gboolean enough = FALSE;
+
+  ch_core_flush (s->core);
+  ChTimer limit = ch_timer_add (daemon->self, LEAVE_MS, waited_enough, &enough);
+  while (ch_kv_up (s->kv) && ch_kv_pending (s->kv) > 0 && !enough)
+    g_main_context_iteration (NULL, TRUE);
+  ch_timer_cancel (daemon->self, &limit);
+}
+
 /* It runs for good, not for one thing that somebody waits for. */
 static gboolean is_service (const ChDaemon *daemon)
 {
@@ -379,6 +393,8 @@ gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
   if (!ch_config_resolve (s->config, (const char *const *) unloaded, error))
     return FALSE;
   if (daemon->options.check_config) {
+    if (daemon->options.workers > 0 && !ch_workers_check (daemon, error))
+      return FALSE;
     g_print ("The configuration is good.\n");
     return TRUE;
   }
@@ -395,7 +411,7 @@ gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
     return FALSE;
   if (daemon->options.key_name != NULL) {
     create_key (daemon);
-    ch_core_flush (s->core); /* others must not take it for an instance */
+    leave (daemon);
     return TRUE;
   }
   if (!start_services (daemon, error))

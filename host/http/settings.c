@@ -71,7 +71,8 @@ const ChConfigKey ch_http_config[] = {
          "Whether metrics are served."),
     KEY ("metrics.path", CH_CONFIG_STRING, FIXED, "/metrics", 0, 0, "Where."),
     KEY ("metrics.addr", CH_CONFIG_STRING, FIXED, NULL, 0, 0,
-         "A listen address of their own, which serves only metrics and health."),
+         "A listen address of their own, which serves only metrics and health; with"
+         " --workers it is the first worker's, and the others have the next ports."),
     KEY ("metrics.token", CH_CONFIG_SECRET, LIVE, NULL, 0, 0,
          "Bearer token that a scrape needs."),
     {.name = NULL},

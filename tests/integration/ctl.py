@@ -88,7 +88,7 @@ class Alone(CtlCase):
             text = self.ctl(*command.split(), '--help', LC_ALL='C.UTF-8')
             self.assertTrue(text.startswith(f'Usage:\n  chargehostctl {command} [OPTION…]'),
                             text)
-            self.assertIn('--json and --bus BUS', text)
+            self.assertIn('--json, --bus BUS and --instance ID', text)
         self.assertIn('orders force-fail', self.ctl('orders', '--help'))
         self.assertNotIn('devices list [', self.ctl('orders', '--help'))
         done = subprocess.run([CTL], env=environment(), text=True, capture_output=True,
