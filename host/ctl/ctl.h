@@ -5,6 +5,9 @@
 #include <gio/gio.h>
 #include <jansson.h>
 
+#define CTL_ROOT "/org/chargehost"
+#define CTL_ADMIN1 "org.chargehost.Admin1"
+
 /* How a run ends, told in --help. */
 typedef enum {
   CTL_OK = 0,
@@ -73,10 +76,13 @@ void ctl_print (const char *format, ...) G_GNUC_PRINTF (1, 2);
 char *ctl_clean (const char *text);
 CtlTable *ctl_table_new (const char *const *heads);
 void ctl_table_row (CtlTable *table, ...) G_GNUC_NULL_TERMINATED; /* texts, copied */
-void ctl_table_print (CtlTable *table);                           /* and frees */
+void ctl_table_cell (CtlTable *table, const char *text); /* the next one, copied */
+void ctl_table_print (CtlTable *table);                  /* and frees */
 void ctl_print_json (const json_t *json);
 /* Prints an answer of the daemon: the JSON itself, or its members as lines. */
 void ctl_print_object (Ctl *ctl, const json_t *json);
+/* A scalar or a list of scalars on one line; "-" for nothing. (transfer full) */
+char *ctl_line (const json_t *value);
 const char *ctl_text (const json_t *object, const char *name); /* "-" when absent */
 char *ctl_number (const json_t *object, const char *name, const char *unit);
 json_t *ctl_variant_json (GVariant *value);
@@ -99,6 +105,12 @@ CtlExit ctl_store_migrate (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_store_copy (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_kv_status (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_admin_list (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_admin_one (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_bans_add (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_queue_resend (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_config_change (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_devices_import (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_plugins_list (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_plugins_show (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_plugins_action (Ctl *ctl, int argc, char **argv);

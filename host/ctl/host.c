@@ -158,34 +158,3 @@ CtlExit ctl_config (Ctl *ctl, int argc, char **argv)
   json_decref (config);
   return status;
 }
-
-/* ---- keys ---- */
-
-CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv)
-{
-  g_autofree char *scopes = NULL;
-  GOptionEntry entries[] = {
-      {"scopes", 0, 0, G_OPTION_ARG_FILENAME, &scopes,
-       "read, control, card, webhook, admin; default read,control", "LIST"},
-      {NULL},
-  };
-  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
-  if (status != CTL_OK)
-    return status;
-  g_auto (GStrv) list = g_strsplit (scopes != NULL ? scopes : "read,control", ",", -1);
-  for (char **scope = list; *scope != NULL; scope++)
-    g_strstrip (*scope);
-  g_autoptr (GVariant) answer = ctl_host_call (
-      ctl, "CreateApiKey", g_variant_new ("(s^as)", argv[1], list), "(ss)", &status);
-  const char *id, *key;
-  if (answer == NULL)
-    return status;
-  g_variant_get (answer, "(&s&s)", &id, &key);
-  if (ctl->json) {
-    json_t *object = json_pack ("{s:s, s:s}", "key_id", id, "key", key);
-    ctl_print_json (object);
-    json_decref (object);
-  } else
-    ctl_print ("%s\n", key);
-  return CTL_OK;
-}

@@ -48,13 +48,18 @@ CtlTable *ctl_table_new (const char *const *heads)
   return table;
 }
 
+void ctl_table_cell (CtlTable *table, const char *text)
+{
+  g_ptr_array_add (table->cells, ctl_clean (text));
+}
+
 void ctl_table_row (CtlTable *table, ...)
 {
   va_list args;
   va_start (args, table);
   for (guint i = 0; i < table->columns; i++) {
     const char *text = va_arg (args, const char *);
-    g_ptr_array_add (table->cells, ctl_clean (text != NULL ? text : ""));
+    ctl_table_cell (table, text != NULL ? text : "");
   }
   va_end (args);
 }
@@ -121,12 +126,11 @@ static gboolean is_empty (const json_t *value)
          || (json_is_array (value) && json_array_size (value) == 0);
 }
 
-/* A scalar or a list of scalars on one line. (transfer full) */
-static char *line_of (const json_t *value)
+char *ctl_line (const json_t *value)
 {
   size_t i;
   json_t *item;
-  if (is_empty (value))
+  if (value == NULL || is_empty (value))
     return g_strdup ("-");
   if (json_is_string (value))
     return ctl_clean (json_string_value (value));
@@ -138,7 +142,7 @@ static char *line_of (const json_t *value)
   g_autoptr (GString) list = g_string_new (NULL);
   json_array_foreach ((json_t *) value, i, item)
   {
-    g_autofree char *text = line_of (item);
+    g_autofree char *text = ctl_line (item);
     g_string_append_printf (list, "%s%s", i > 0 ? ", " : "", text);
   }
   return g_string_free (g_steal_pointer (&list), FALSE);
@@ -161,7 +165,7 @@ static void print_member (const char *name, const json_t *value, int indent)
       print_member (label, member, indent);
     }
   } else {
-    g_autofree char *text = line_of (value);
+    g_autofree char *text = ctl_line (value);
     ctl_print ("%*s%-*s %s\n", indent, "", MAX (22 - indent, 1), name, text);
   }
 }

@@ -175,17 +175,26 @@ gboolean ch_dbus_caller_is_trusted (ChDbus *dbus, GDBusMethodInvocation *invocat
   return caller != NULL && is_trusted (caller);
 }
 
+char *ch_dbus_actor (ChDbus *dbus, GDBusMethodInvocation *invocation)
+{
+  const ChDbusCaller *caller = caller_of (dbus, invocation);
+  return caller != NULL && caller->uid != G_MAXUINT32
+             ? g_strdup_printf ("uid:%u", caller->uid)
+             : g_strdup ("uid:unknown");
+}
+
+char *ch_dbus_action (GDBusMethodInvocation *invocation)
+{
+  const char *interface = g_dbus_method_invocation_get_interface_name (invocation);
+  return g_strdup_printf ("dbus %s.%s", strrchr (interface, '.') + 1,
+                          g_dbus_method_invocation_get_method_name (invocation));
+}
+
 void ch_dbus_audit_change (ChDbus *dbus, GDBusMethodInvocation *invocation,
                            const char *object, const json_t *before, const json_t *after)
 {
-  const ChDbusCaller *caller = caller_of (dbus, invocation);
-  const char *interface = g_dbus_method_invocation_get_interface_name (invocation);
-  g_autofree char *action
-      = g_strdup_printf ("dbus %s.%s", strrchr (interface, '.') + 1,
-                         g_dbus_method_invocation_get_method_name (invocation));
-  g_autofree char *actor = caller != NULL && caller->uid != G_MAXUINT32
-                               ? g_strdup_printf ("uid:%u", caller->uid)
-                               : g_strdup ("uid:unknown");
+  g_autofree char *action = ch_dbus_action (invocation);
+  g_autofree char *actor = ch_dbus_actor (dbus, invocation);
   g_autofree char *old = json_is_object (before) ? ch_json_dump (before) : NULL;
   g_autofree char *new = json_is_object (after) ? ch_json_dump (after) : NULL;
   ch_http_audit (dbus->services->http, actor, NULL, action, object, NULL, old, new);

@@ -1,48 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Errors, JSON answers and names in object paths. */
 #include "dbus/dbus-private.h"
+#include "http/http.h"
 #include <chargehost/json.h>
 
 #include <string.h>
 
-#define ERROR(code)                                                                      \
-  {                                                                                      \
-    CH_CORE_ERROR_##code, #code                                                          \
-  }
-
-static const struct {
-  gint code;
-  const char *name;
-} CORE_ERRORS[] = {
-    ERROR (ORDER_IS_CHARGING),
-    ERROR (ORDER_NOT_CANCELLABLE),
-    ERROR (ORDER_NOT_STOPPABLE),
-    ERROR (INVALID_PARAMETER),
-    ERROR (SOCKET_UID_MISMATCH),
-    ERROR (UNSUPPORTED_BY_DEVICE),
-    ERROR (DEVICE_BLOCKED),
-    ERROR (DEVICE_NOT_FOUND),
-    ERROR (PORT_NOT_FOUND),
-    ERROR (ORDER_NOT_FOUND),
-    ERROR (SOCKET_NOT_FOUND),
-    ERROR (COMMAND_NOT_FOUND),
-    ERROR (PORT_OCCUPIED),
-    ERROR (ORDER_FINISHED),
-    ERROR (PORT_STATE_INCONSISTENT),
-    ERROR (ORDER_NO_CONFLICT),
-    ERROR (ORDER_STATE_CHANGED),
-    ERROR (PORT_RESERVED),
-    ERROR (COMMAND_REJECTED),
-    ERROR (QUEUE_OVERLOADED),
-    ERROR (INTERNAL),
-    ERROR (DEVICE_OFFLINE),
-    ERROR (DEVICE_HEARTBEAT_TIMEOUT),
-    ERROR (DEVICE_FAULT),
-    ERROR (PORT_FAULT),
-    ERROR (STORE_UNAVAILABLE),
-    ERROR (STARTING_OR_DRAINING),
-    ERROR (OVERLOADED),
-};
+#define NO_SUCH_ROUTE 40400 /* here it is whatever was named that is not there */
 
 /* DEVICE_OFFLINE → org.chargehost.Error.DeviceOffline */
 static char *error_name (const char *constant)
@@ -63,10 +27,10 @@ static char *error_name (const char *constant)
 void ch_dbus_return_error (GDBusMethodInvocation *invocation, const GError *error)
 {
   const char *constant = "FAILED";
-  for (guint i = 0; error->domain == CH_CORE_ERROR && i < G_N_ELEMENTS (CORE_ERRORS); i++)
-    if (CORE_ERRORS[i].code == error->code)
-      constant = CORE_ERRORS[i].name;
-  if (error->domain == CH_PLUGIN_ERROR)
+  if (error->domain == CH_CORE_ERROR)
+    constant
+        = error->code == NO_SUCH_ROUTE ? "NOT_FOUND" : ch_http_error_name (error->code);
+  else if (error->domain == CH_PLUGIN_ERROR)
     constant
         = error->code == CH_PLUGIN_ERROR_NOT_FOUND ? "PLUGIN_NOT_FOUND" : "PLUGIN_FAILED";
   else if (error->domain == CH_CONFIG_ERROR)
@@ -117,7 +81,7 @@ void ch_dbus_return_json (ChPlugin *self, const json_t *data, const GError *erro
     return_error_with (invocation, error, data);
     return;
   }
-  g_autofree char *text = ch_json_dump (data);
+  g_autofree char *text = data != NULL ? ch_json_dump (data) : g_strdup ("{}");
   g_dbus_method_invocation_return_value (invocation, g_variant_new ("(s)", text));
 }
 

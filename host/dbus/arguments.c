@@ -37,6 +37,26 @@ static gboolean read_integer (GVariant *value, gint64 *number)
   }
 }
 
+json_t *ch_dbus_to_json (GVariant *value)
+{
+  gint64 number;
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_STRING))
+    return json_string (g_variant_get_string (value, NULL));
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_BOOLEAN))
+    return json_boolean (g_variant_get_boolean (value));
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_DOUBLE))
+    return json_real (g_variant_get_double (value));
+  if (read_integer (value, &number))
+    return json_integer (number);
+  if (!g_variant_is_of_type (value, G_VARIANT_TYPE_STRING_ARRAY))
+    return NULL;
+  g_autofree const char **texts = g_variant_get_strv (value, NULL);
+  json_t *list = json_array ();
+  for (guint i = 0; texts[i] != NULL; i++)
+    json_array_append_new (list, json_string (texts[i]));
+  return list;
+}
+
 /* @value is a text; NULL and what is wrong when it is no fitting JSON object */
 static json_t *read_json (const ChDbusOption *option, const char *text, char **problem)
 {

@@ -33,7 +33,7 @@ struct _ChDbus {
   ChDbusHost1 *host;
   ChTimer fresh; /* refreshes its properties */
   GDBusObjectManagerServer *plugins;
-  guint device_tree, order_tree;
+  guint admin, device_tree, order_tree;
   GHashTable *credentials;   /* unique name → ChDbusCaller */
   GHashTable *subscriptions; /* unique name → GPtrArray of Follow */
   /* events that were given to the connection but perhaps not yet to the bus */
@@ -60,6 +60,9 @@ void ch_dbus_authorize (ChDbus *dbus, GDBusMethodInvocation *invocation,
                         GDestroyNotify free_data);
 /* Known after ch_dbus_authorize(): root, the daemon's user, its group. */
 gboolean ch_dbus_caller_is_trusted (ChDbus *dbus, GDBusMethodInvocation *invocation);
+/* For the audit log: "uid:1000" and "dbus Host1.Drain". (transfer full) */
+char *ch_dbus_actor (ChDbus *dbus, GDBusMethodInvocation *invocation);
+char *ch_dbus_action (GDBusMethodInvocation *invocation);
 /* A change that was carried out goes into the audit log. @object: what was changed */
 void ch_dbus_audit (ChDbus *dbus, GDBusMethodInvocation *invocation, const char *object);
 /* The same with what was there and what is there now; both may be NULL. */
@@ -123,6 +126,9 @@ typedef struct {
 json_t *ch_dbus_read_options (GDBusMethodInvocation *invocation, GVariant *options,
                               const ChDbusOption *table);
 
+/* Any value that JSON has; NULL for others. (transfer full) */
+json_t *ch_dbus_to_json (GVariant *value);
+
 /* ---- the objects ---- */
 
 /* backends.c; ChDbusThen for GetStoreStatus and GetKvStatus */
@@ -135,6 +141,7 @@ void ch_dbus_list_devices (ChDbus *dbus, GDBusMethodInvocation *invocation,
 void ch_dbus_list_orders (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data);
 /* Takes what tells of orders out of the JSON of a device. */
 void ch_dbus_hide_orders (json_t *device);
+gboolean ch_dbus_export_admin (ChDbus *dbus, GError **error);
 gboolean ch_dbus_export_host (ChDbus *dbus, GError **error);
 void ch_dbus_unexport_host (ChDbus *dbus);
 void ch_dbus_export_plugins (ChDbus *dbus);

@@ -47,7 +47,10 @@ static void unexport (ChDbus *dbus)
     g_dbus_connection_unregister_subtree (dbus->connection, dbus->device_tree);
   if (dbus->order_tree != 0)
     g_dbus_connection_unregister_subtree (dbus->connection, dbus->order_tree);
+  if (dbus->admin != 0)
+    g_dbus_connection_unregister_object (dbus->connection, dbus->admin);
   dbus->name_id = dbus->owner_watch = dbus->device_tree = dbus->order_tree = 0;
+  dbus->admin = 0;
   ch_dbus_unexport_plugins (dbus);
   ch_dbus_unexport_host (dbus);
   /* Unique names of another bus may mean other callers. */
@@ -221,8 +224,8 @@ static void closed (GDBusConnection *connection, gboolean vanished, const GError
 
 static gboolean export_all (ChDbus *dbus, GError **error)
 {
-  if (!ch_dbus_export_host (dbus, error) || !ch_dbus_export_devices (dbus, error)
-      || !ch_dbus_export_orders (dbus, error))
+  if (!ch_dbus_export_host (dbus, error) || !ch_dbus_export_admin (dbus, error)
+      || !ch_dbus_export_devices (dbus, error) || !ch_dbus_export_orders (dbus, error))
     return FALSE;
   ch_dbus_export_plugins (dbus);
   return TRUE;

@@ -131,38 +131,7 @@ static gboolean on_log_level (ChDbusHost1 *object, GDBusMethodInvocation *invoca
   return TRUE;
 }
 
-/* ---- keys and copies ---- */
-
-static void key_created (const char *key_id, const char *key, const GError *error,
-                         gpointer data)
-{
-  g_autoptr (ChDbusChange) change = data;
-  if (error != NULL)
-    ch_dbus_return_error (change->invocation, error);
-  else {
-    ch_dbus_audit (change->dbus, change->invocation, key_id);
-    g_dbus_method_invocation_return_value (change->invocation,
-                                           g_variant_new ("(ss)", key_id, key));
-  }
-}
-
-static void do_create_key (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
-{
-  g_autofree const char **scopes = NULL;
-  const char *name;
-  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s^a&s)", &name,
-                 &scopes);
-  g_autofree char *list = g_strjoinv (",", (char **) scopes);
-  ch_http_key_create (dbus->services->http, name, list, key_created,
-                      ch_dbus_change_new (dbus, invocation, name));
-}
-
-static gboolean on_create_key (ChDbusHost1 *object, GDBusMethodInvocation *invocation,
-                               const char *name, const char *const *scopes, ChDbus *dbus)
-{
-  ch_dbus_authorize (dbus, invocation, CH_DBUS_CHANGE, do_create_key, NULL, NULL);
-  return TRUE;
-}
+/* ---- copies ---- */
 
 static void backed_up (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
@@ -333,7 +302,6 @@ gboolean ch_dbus_export_host (ChDbus *dbus, GError **error)
       {"handle-shutdown", G_CALLBACK (on_shutdown)},
       {"handle-drain", G_CALLBACK (on_drain)},
       {"handle-set-log-level", G_CALLBACK (on_log_level)},
-      {"handle-create-api-key", G_CALLBACK (on_create_key)},
       {"handle-backup-store", G_CALLBACK (on_backup)},
       {"handle-get-statistics", G_CALLBACK (on_statistics)},
       {"handle-get-store-status", G_CALLBACK (on_store_status)},

@@ -53,7 +53,7 @@ void ch_http_envelope (ChRequest *request, gint code, const char *message,
 
 void ch_http_header (ChRequest *request, const char *name, const char *value)
 {
-  if (request->answered)
+  if (request->answered || request->local != NULL)
     return;
   soup_message_headers_replace (soup_server_message_get_response_headers (request->msg),
                                 name, value);
@@ -114,6 +114,15 @@ void ch_http_answer_now (ChRequest *request, guint status, const char *type, cha
   }
 }
 
+/* Nobody else answers it. */
+static void take_reply (ChRequest *request)
+{
+  if (request->reply == 0)
+    return;
+  ch_replies_take (request->http->services->replies, request->reply, request->reply_kind);
+  request->reply = 0;
+}
+
 void ch_http_answer (ChRequest *request, guint status, const char *type, char *body,
                      gsize size)
 {
@@ -121,11 +130,7 @@ void ch_http_answer (ChRequest *request, guint status, const char *type, char *b
     release (request, body);
     return;
   }
-  if (request->reply != 0) {
-    ch_replies_take (request->http->services->replies, request->reply,
-                     request->reply_kind);
-    request->reply = 0;
-  }
+  take_reply (request);
   ch_http_audit_answer (request, status);
   if (request->keeps && ch_http_idempotency_keep (request, status, type, body, size))
     return;
@@ -135,12 +140,17 @@ void ch_http_answer (ChRequest *request, guint status, const char *type, char *b
 void ch_http_answer_data (ChRequest *request, guint status, gint code,
                           const char *message, json_t *data)
 {
-  ChText *out = &request->conn->out;
   if (request->answered) {
     json_decref (data);
     return;
   }
   request->code = code;
+  take_reply (request);
+  if (request->local != NULL) {
+    ch_http_local_answer (request, status, message, data);
+    return;
+  }
+  ChText *out = &request->conn->out;
   ch_http_envelope (request, code, message, data);
   json_decref (data);
   ch_http_answer (request, status, "application/json", out->bytes, out->size);
@@ -170,14 +180,15 @@ void ch_http_answer_error (ChRequest *request, gint code, const char *message,
     code = 50001;
     status = 500;
   }
-  if ((status == 429 || status == 503) && !request->answered
+  if ((status == 429 || status == 503) && !request->answered && request->local == NULL
       && soup_message_headers_get_one (
              soup_server_message_get_response_headers (request->msg), "Retry-After")
              == NULL)
     ch_http_header (request, "Retry-After", code == 50306 ? "5" : "1");
   if (status >= 500)
     ch_log (request->http->self, status == 503 ? CH_LOG_INFO : CH_LOG_WARNING,
-            CH_LOG_FIELDS ("request_id", request->id, "remote", request->conn->remote),
+            CH_LOG_FIELDS ("request_id", request->id, "remote",
+                           request->local == NULL ? request->conn->remote : ""),
             "%s %s answered %d: %s", request->method,
             request->route != NULL ? request->route->table.path : "?", code, message);
   ch_http_answer_data (request, status, code, message, data);

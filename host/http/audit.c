@@ -38,12 +38,15 @@ void ch_http_audit_answer (ChRequest *request, guint status)
   if (route == NULL || route->table.auth != CH_AUTH_ADMIN || status >= 400
       || g_str_equal (route->table.method, "GET"))
     return;
-  g_autofree char *action
+  g_autofree char *route_name
       = g_strdup_printf ("%s %s", route->table.method, route->table.path);
-  const char *actor = ch_request_key_id (request);
+  const char *action = route_name;
+  const char *actor = request->local != NULL ? ch_http_local_actor (request, &action)
+                                             : ch_request_key_id (request);
   ch_http_audit (request->http, *actor != '\0' ? actor : "open",
-                 ch_request_remote (request), action, ch_http_request_raw_path (request),
-                 request->id, request->audit_before, request->audit_after);
+                 request->local == NULL ? ch_request_remote (request) : NULL, action,
+                 ch_http_request_raw_path (request), request->id, request->audit_before,
+                 request->audit_after);
 }
 
 static void replace (char **text, json_t *json)

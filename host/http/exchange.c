@@ -63,6 +63,8 @@ void ch_http_exchange_clear (ChRequest *request)
 /* Until somebody answers; libsoup does not look at the socket meanwhile. */
 static void wait_for (ChRequest *request, guint64 limit_ms)
 {
+  if (request->local != NULL)
+    return; /* it has its own limit */
   ch_http_conn_set_phase (request->conn, CH_HTTP_WORK, limit_ms);
   if (!request->paused) {
     request->paused = TRUE;

@@ -32,6 +32,7 @@
 #define CH_HTTP_KEY_SIZE 256     /* Idempotency-Key with NUL */
 
 typedef struct _ChHttpConn ChHttpConn;
+typedef struct _ChHttpLocal ChHttpLocal;
 typedef struct _ChHttpListener ChHttpListener;
 typedef struct _ChHttpHealth ChHttpHealth;
 typedef struct _ChHttpTraffic ChHttpTraffic;
@@ -83,6 +84,7 @@ typedef enum {
 
 struct _ChRequest {
   ChHttp *http;
+  ChHttpLocal *local; /* NULL: it came by HTTP; else conn and msg are NULL */
   ChHttpConn *conn;
   SoupServerMessage *msg; /* kept after the answer: only it can end an idle connection */
   ChHttpRoute *route;     /* reference, NULL before it is found and when there is none */
@@ -188,6 +190,14 @@ void ch_http_exchange_rejected (ChHttpConn *conn, guint status);
 /* Forgets the request; what is owed becomes a no-op. */
 void ch_http_exchange_clear (ChRequest *request);
 
+/* local.c: what there is of requests that did not come by HTTP. */
+const char *ch_http_local_path (const ChRequest *request);
+const char *ch_http_local_type (const ChRequest *request);
+const char *ch_http_local_actor (const ChRequest *request, const char **action);
+/* Frees the request. @data (transfer full) (nullable) */
+void ch_http_local_answer (ChRequest *request, guint status, const char *message,
+                           json_t *data);
+
 /* request.c */
 gboolean ch_http_request_read_query (ChRequest *request);
 gboolean ch_http_request_read_body (ChRequest *request);
@@ -242,7 +252,6 @@ gboolean ch_http_wants_chinese (const ChRequest *request);
 void ch_http_definitions_chinese (json_t *definitions);
 
 /* error-text.c */
-const char *ch_http_error_name (gint code);
 const char *ch_http_error_chinese (gint code);
 json_t *ch_http_error_list (void);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/owner.h"
+#include <chargehost/core.h>
 #include <chargehost/http.h>
 
 ChHttp *ch_http_new (ChServices *services);
@@ -52,6 +53,26 @@ void ch_http_set_daemon (ChHttp *http, void (*drain) (gpointer daemon, gboolean 
 void ch_http_audit (ChHttp *http, const char *actor, const char *ip, const char *action,
                     const char *object, const char *request_id, const char *before,
                     const char *after);
+/*
+ * A request that comes another way than HTTP, from somebody who may: the administrators'
+ * route of @method and @path does what it does for REST, with the same checks, and audits
+ * it as @action of @actor. Everything is copied but constants.
+ */
+typedef struct {
+  const char *method; /* constant */
+  const char *path;   /* of the route: "/api/v1/admin/bans/{subject}" */
+  const char *actor, *action;
+  const json_t
+      *params;      /* by name, wherever the route wants them; unknown ones are refused */
+  const char *type; /* constant, nullable: of @body, when that is no JSON */
+  const char *body;
+} ChHttpAsk;
+/* The answer is the data of REST's; an error has the code of REST in CH_CORE_ERROR. */
+void ch_http_ask (ChPlugin *self, const ChHttpAsk *ask, ChCoreDone done,
+                  gpointer user_data);
+/* "PORT_OCCUPIED" for 40901; "OTHER" when there is no such code. */
+const char *ch_http_error_name (gint code);
+
 /* The effective configuration (ch_config_describe), keys of the API masked as well.
  * (transfer full) */
 json_t *ch_http_describe_config (ChPlugin *self);

@@ -128,7 +128,8 @@ gboolean ch_http_rate_check (ChRequest *request)
   ChHttpKey *key = request->key;
   const ChRoute *route = &request->route->table;
 
-  if (route->auth == CH_AUTH_NONE || route->flags & CH_ROUTE_NO_LIMIT)
+  if (route->auth == CH_AUTH_NONE || route->flags & CH_ROUTE_NO_LIMIT
+      || request->local != NULL)
     return TRUE;
   gint64 now = now_us (http);
   if (key != NULL) {

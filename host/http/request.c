@@ -9,6 +9,8 @@
 
 const char *ch_http_request_raw_path (const ChRequest *request)
 {
+  if (request->local != NULL)
+    return ch_http_local_path (request);
   GUri *uri = soup_server_message_get_uri (request->msg);
   const char *path = uri != NULL ? g_uri_get_path (uri) : NULL;
   return path != NULL && *path != '\0' ? path : "/";
@@ -40,11 +42,10 @@ static gboolean add_pair (GPtrArray *pairs, const char *text, gsize size)
 
 gboolean ch_http_request_read_query (ChRequest *request)
 {
-  GUri *uri = soup_server_message_get_uri (request->msg);
-  const char *p = uri != NULL ? g_uri_get_query (uri) : NULL;
-
   if (request->has_query)
     return TRUE;
+  GUri *uri = soup_server_message_get_uri (request->msg);
+  const char *p = uri != NULL ? g_uri_get_query (uri) : NULL;
   request->has_query = TRUE;
   if (p == NULL)
     return TRUE;
@@ -152,13 +153,16 @@ const char *ch_request_key_id (const ChRequest *request)
 
 const char *ch_request_header (const ChRequest *request, const char *name)
 {
+  if (request->local != NULL)
+    return g_ascii_strcasecmp (name, "Content-Type") == 0 ? ch_http_local_type (request)
+                                                          : NULL;
   return soup_message_headers_get_one (
       soup_server_message_get_request_headers (request->msg), name);
 }
 
 const char *ch_request_remote (const ChRequest *request)
 {
-  if (request->client[0] == '\0') {
+  if (request->local == NULL && request->client[0] == '\0') {
     g_autoptr (GInetAddress) address = NULL;
     return ch_http_conn_client ((ChRequest *) (guintptr) request, &address);
   }

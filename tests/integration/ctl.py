@@ -75,12 +75,16 @@ class Alone(CtlCase):
             self.assertLessEqual(len(line), 90, line)
         commands = ['status', 'devices list', 'devices show', 'devices watch', 'devices reboot',
                     'devices send', 'devices kick', 'devices params', 'devices stop-port',
-                    'devices register', 'devices change', 'devices retire', 'charge start',
+                    'devices register', 'devices change', 'devices import', 'devices retire',
+                    'charge start',
                     'charge stop', 'orders list', 'orders show', 'orders events',
                     'orders timeline', 'orders stop', 'orders cancel', 'orders force-settle',
                     'orders force-fail', 'monitor', 'plugins list', 'plugins show',
-                    'plugins start', 'plugins stop', 'plugins reload', 'key create',
-                    'config show', 'reload', 'log-level', 'store status', 'store migrate',
+                    'plugins start', 'plugins stop', 'plugins reload', 'key create', 'key list',
+                    'key revoke', 'connections list', 'connections show', 'connections close',
+                    'bans list', 'bans add', 'bans lift', 'breakers list', 'breakers reset',
+                    'queue list', 'queue cancel', 'queue dead', 'queue resend', 'queue forget',
+                    'servers list', 'audit list', 'config change', 'config show', 'reload', 'log-level', 'store status', 'store migrate',
                     'store backup', 'store copy', 'kv status', 'backup', 'drain', 'shutdown',
                     'decode']
         for command in commands:
@@ -115,6 +119,7 @@ class Alone(CtlCase):
                 (('orders', 'force-fail', 'a'), '--comment is required'),
                 (('orders', 'force-settle', 'a', '--comment', ''), '--comment is required'),
                 (('key', 'create'), 'NAME is missing'), (('backup',), 'FILE is missing'),
+                (('queue', 'resend', 'x'), 'no number'), (('config', 'change', 'x'), 'KEY=VALUE'),
                 (('log-level',), 'LEVEL is missing'), (('drain', 'maybe'), 'neither on nor off'),
                 (('decode', 'bkv'), 'HEX'), (('decode', 'bkv', 'xyz'), 'hexadecimal'),
                 (('decode', 'bkv', 'fcf'), 'hexadecimal'), (('decode', 'nix', 'fc'), 'only: bkv')):
@@ -310,6 +315,55 @@ class WithDaemon(CtlCase):
         self.assertEqual(self.ctl('log-level', 'default', 'core'), '')
         self.assertEqual(self.json('log-level', 'default'), {})
         self.assertIn('a level is', self.ctl('log-level', 'loud', status=FAILED))
+
+    def test_administration(self):
+        made = self.json('key', 'create', 'boss', '--scopes', 'read, admin', '--from',
+                         '127.0.0.1', '--expires', '2090-01-01T00:00:00Z', '--rate', '900')
+        shown = next(key for key in self.json('key', 'list') if key['name'] == 'boss')
+        self.assertEqual((shown['scopes'], shown['ip_allow'], shown['rate_per_min']),
+                         (['read', 'admin'], ['127.0.0.1'], 900))
+        self.assertRegex(self.ctl('key'), r'(?m)^key_\S+ +boss +chk_\*{4}\S{4} +read, admin ')
+        self.assertEqual(self.ctl('key', 'revoke', made['key_id']), '')
+        self.assertIn('NotFound', self.ctl('key', 'revoke', 'nix', status=FAILED))
+        self.assertEqual(len(self.ctl('key', 'create', 'a', '--hmac').splitlines()), 2)
+        lines = self.ctl('connections', '--limit', '1').splitlines()
+        self.assertEqual((lines[0].split()[:4], lines[2]),
+                         (['CONNECTION', 'REMOTE', 'PROTOCOL', 'DEVICES'],
+                          '(1 of 2; --limit shows more)'))
+        conn = self.json('connections')[0]
+        self.assertRegex(self.ctl('connections', 'show', conn['conn_id']), r'(?m)^ +protocol +bkv$')
+        self.assertEqual(self.ctl('connections', 'close', conn['conn_id']), '')
+        self.assertEqual(self.json('bans', 'add', '10.9.0.0/16', '--minutes', '5')['kind'],
+                         'address')
+        self.assertEqual(self.json('bans', 'add', '10.9.0.1', '--device', '--reason', 'x')['kind'],
+                         'device')
+        self.assertEqual(len(self.ctl('bans').splitlines()), 3)
+        self.ctl('bans', 'lift', '10.9.0.0/16')
+        self.assertEqual([ban['subject'] for ban in self.json('bans')], ['10.9.0.1'])
+        self.assertEqual(self.ctl('breakers').splitlines()[1].split(), ['tcp', 'closed', '0'])
+        self.assertIn('closed', self.ctl('breakers', 'reset', 'tcp'))
+        self.assertEqual(self.json('queue', '--device', DEVICE), [])
+        self.assertEqual(self.json('queue', 'dead', '--limit', '5'), [])
+        self.assertIn('CommandNotFound', self.ctl('queue', 'cancel', 'cmd_x', status=FAILED))
+        self.assertIn('CommandNotFound', self.ctl('queue', 'resend', '7', status=FAILED))
+        self.assertIn('before (type)', self.ctl('queue', 'forget', 'noon', status=FAILED))
+        self.assertEqual(self.json('queue', 'forget', '2020-01-01T00:00:00Z'), {'deleted': 0})
+        self.assertEqual([server['alive'] for server in self.json('servers')], [True])
+        path = os.path.join(self.folder, 'some.csv')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('device_id,model\nimp-1,x\n')
+        self.assertRegex(self.ctl('devices', 'import', path), r'(?m)^dry_run +true$')
+        self.assertEqual(self.json('devices', 'import', path, '--apply')['new'], 1)
+        self.assertIn('No such file', self.ctl('devices', 'import', path + 'x', status=FAILED))
+        changed = self.json('config', 'change', 'orders.max_duration_minutes=600',
+                            'logging.level=debug')
+        self.assertEqual(changed['config'], {'orders.max_duration_minutes': 600,
+                                             'logging.level': 'debug'})
+        self.assertIn('unknown key', self.ctl('config', 'change', 'x.y=1', status=FAILED))
+        done = self.json('audit', '--action', 'Admin1', '--actor', f'uid:{os.getuid()}')
+        self.assertEqual(done[0]['action'], 'dbus Admin1.ChangeConfig')
+        older = self.json('audit', '--after', str(done[0]['id']), '--limit', '1')
+        self.assertLess(older[0]['id'], done[0]['id'])
 
     def test_key_backup_drain_shutdown(self):
         key = self.ctl('key', 'create', 'shop').strip()

@@ -335,7 +335,28 @@ class Objects(DBusCase):
                 ((ROOT, 'Host1', 'SetLogLevel', 'ss', '', 'loud'), 'a level is'),
                 ((ROOT, 'Host1', 'BackupStore', 's', 'here.db'), 'absolute'),
                 ((ROOT, 'Host1', 'GetCommand', 's', 'cmd_nix'), ''),
-                ((ROOT, 'Host1', 'CreateApiKey', 'sas', 'x', '1', 'fly'), ''),
+                ((ROOT, 'Admin1', 'CreateApiKey', 'sasa{sv}', 'x', '1', 'fly', '0'),
+                 "'fly' is not a scope"),
+                ((ROOT, 'Admin1', 'ListBans', 'a{sv}', '1', 'limt', 'u', '5'),
+                 "no option 'limt', only: page"),
+                ((ROOT, 'Admin1', 'ListBans', 'a{sv}', '1', 'limit', 'u', '0'), 'limit (min)'),
+                ((ROOT, 'Admin1', 'ListBans', 'a{sv}', '1', 'limit', 'ay', '1', '1'),
+                 'cannot be of type ay'),
+                ((ROOT, 'Admin1', 'LiftBan', 's', '10.9.0.0/16'), 'no such ban'),
+                ((ROOT, 'Admin1', 'LiftBan', 's', ''), 'nothing of that name'),
+                ((ROOT, 'Admin1', 'AddBan', 'a{sv}', '1', 'minutes', 's', 'x'), 'minutes (type)'),
+                ((ROOT, 'Admin1', 'GetConnection', 's', 'nix'), 'no such connection'),
+                ((ROOT, 'Admin1', 'ResetBreaker', 's', 'nix'), 'no such breaker'),
+                ((ROOT, 'Admin1', 'ListQueue', 'a{sv}', '1', 'device_id', 's', 'nix'),
+                 'no such device'),
+                ((ROOT, 'Admin1', 'CancelCommand', 's', 'cmd_nix'), 'no such command'),
+                ((ROOT, 'Admin1', 'ResendDeadLetter', 'x', '7'), 'no dead letter'),
+                ((ROOT, 'Admin1', 'DeleteDeadLetters', 's', 'noon'), 'before (type)'),
+                ((ROOT, 'Admin1', 'ImportDevices', 'ssb', 'xml', '', 'true'), 'csv or jsonl'),
+                ((ROOT, 'Admin1', 'ImportDevices', 'ssb', 'csv', 'fly\n1\n', 'true'),
+                 'fly (column)'),
+                ((ROOT, 'Admin1', 'ChangeConfig', 's', '['), 'config (type)'),
+                ((ROOT, 'Admin1', 'ChangeConfig', 's', '{"a.b":1}'), "unknown key 'a.b'"),
                 ((path_of('order', 'A B'), 'Order1', 'Get'), 'no such order')):
             self.assertIn(message, self.refused(*words), words)
         # What GDBus itself refuses.
@@ -346,6 +367,59 @@ class Objects(DBusCase):
                       (f'{ROOT}/device', 'Device1', 'Get')):
             self.refused(*words)
         self.assertEqual(self.host.get('/health')[0], 200)
+
+    def admin(self, method, *words, **more):
+        return self.call_json(ROOT, 'Admin1', method, *words, **more)
+
+    def test_administration(self):
+        made = self.admin('CreateApiKey', 'sasa{sv}', 'shop', '1', 'read', '2', 'ip_allow', 'as',
+                          '1', '127.0.0.1', 'hmac', 'b', 'true')
+        self.assertEqual(self.host.get('/api/v1/devices', key=made['key'])[0], 200)
+        self.assertIn('hmac_secret', made)
+        keys = self.admin('ListApiKeys', 'a{sv}', '0')
+        self.assertEqual(sorted(key['name'] for key in keys['keys']), ['shop', 'test'])
+        self.assertNotIn(made['key'], json.dumps(keys))
+        self.assertEqual(self.admin('RevokeApiKey', 's', made['key_id']), {})
+        self.assertEqual(self.host.get('/api/v1/devices', key=made['key'])[0], 401)
+        page = self.admin('ListConnections', 'a{sv}', '2', 'limit', 'u', '1', 'offset', 'u', '1')
+        self.assertEqual((len(page['connections']), page['total']), (1, 3))
+        conn = page['connections'][0]
+        shown = self.admin('GetConnection', 's', conn['conn_id'])['connection']
+        self.assertEqual(shown['devices'], conn['devices'])
+        self.assertEqual(self.admin('CloseConnection', 's', conn['conn_id']), {})
+        self.refused(ROOT, 'Admin1', 'GetConnection', 's', conn['conn_id'])
+        ban = self.admin('AddBan', 'a{sv}', '3', 'address', 's', '10.9.0.0/16', 'reason', 's',
+                         'noise', 'minutes', 'q', '5')
+        self.assertEqual(ban['subject'], '10.9.0.0/16')
+        self.assertEqual(self.admin('ListBans', 'a{sv}', '0')['bans'], [ban])
+        self.admin('LiftBan', 's', '10.9.0.0/16')
+        self.assertEqual(self.admin('ListBans', 'a{sv}', '0')['total'], 0)
+        self.assertEqual(self.admin('ListBreakers')['breakers'],
+                         self.admin('ResetBreaker', 's', 'tcp')['breakers'])
+        self.assertEqual(self.admin('ListQueue', 'a{sv}', '1', 'device_id', 's', DEVICE)['queue'],
+                         [])
+        self.assertEqual(self.admin('ListDeadLetters', 'a{sv}', '0')['dead'], [])
+        self.assertEqual(self.admin('DeleteDeadLetters', 's', '2020-01-01T00:00:00Z'),
+                         {'deleted': 0})
+        self.assertEqual([server['self'] for server in self.admin('ListServers')['servers']],
+                         [True])
+        lines = 'device_id,model\nimp-1,x\nimp-2,y\n'
+        self.assertEqual(self.admin('ImportDevices', 'ssb', 'csv', lines, 'true')['new'], 2)
+        self.admin('ImportDevices', 'ssb', 'csv', lines, 'false')
+        self.assertEqual(self.call_json(path_of('device', 'imp-2'), 'Device1', 'Get')['model'],
+                         'y')
+        self.assertEqual(self.admin('ChangeConfig', 's', '{"orders.max_duration_minutes":600}')[
+            'changed'], ['orders.max_duration_minutes'])
+        rows = wait_for(lambda: self._audited('ChangeConfig'), 'the audit log')
+        self.assertEqual((rows[0]['actor'], rows[0]['action'], rows[0]['after']),
+                         (f'uid:{os.getuid()}', 'dbus Admin1.ChangeConfig',
+                          {'orders.max_duration_minutes': 600}))
+        rows = self._audited('LiftBan')
+        self.assertEqual(rows[0]['object'], '/api/v1/admin/bans/10.9.0.0%2F16')
+
+    def _audited(self, method):
+        return self.admin('ListAudit', 'a{sv}', '2', 'action', 's', method, 'limit', 'u',
+                          '1')['audit']
 
     def test_drain_and_configuration(self):
         order = self.start_charge()
@@ -362,9 +436,6 @@ class Objects(DBusCase):
         config = self.call_json(ROOT, 'Host1', 'GetConfig')
         self.assertEqual(config['dbus.bus']['value'], self.address)
         self.assertEqual(config['dbus.bus']['source'], 'command line')
-        key_id, key = self.call(ROOT, 'Host1', 'CreateApiKey', 'sas', 'shop', '1', 'read')
-        self.assertEqual(self.host.get('/api/v1/devices', key=key)[0], 200)
-        self.assertNotEqual(key_id, key)
         copy = os.path.join(self.folder, 'copy.db')
         self.call(ROOT, 'Host1', 'BackupStore', 's', copy)
         self.assertGreater(os.path.getsize(copy), 0)
@@ -441,6 +512,7 @@ class Access(DBusCase):
                       (ROOT, 'Host1', 'GetOrder', 's', order),
                       (ROOT, 'Host1', 'GetCommand', 's', 'cmd_x'),
                       (ROOT, 'Host1', 'GetConfig'),
+                      (ROOT, 'Admin1', 'ListAudit', 'a{sv}', '0'),
                       (path_of('order', order), 'Order1', 'Get'),
                       (path_of('order', order), 'Order1', 'GetEvents'),
                       (path_of('order', order), 'Order1', 'GetTimeline')):
@@ -448,7 +520,8 @@ class Access(DBusCase):
         for words in ((ROOT, 'Host1', 'Subscribe', 'ss', 'order.*', ''),
                       (ROOT, 'Host1', 'Subscribe', 'ss', '*', ''),
                       (ROOT, 'Host1', 'Shutdown'),
-                      (ROOT, 'Host1', 'CreateApiKey', 'sas', 'x', '1', 'read'),
+                      (ROOT, 'Admin1', 'CreateApiKey', 'sasa{sv}', 'x', '1', 'read', '0'),
+                      (ROOT, 'Admin1', 'CloseConnection', 's', 'x'),
                       (path_of('order', order), 'Order1', 'ForceFail', 's', 'mine'),
                       (path_of('plugin', 'proto-bkv'), 'Plugin1', 'Stop'),
                       (device, 'Device1', 'Kick'),

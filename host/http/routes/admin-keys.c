@@ -211,6 +211,15 @@ static gboolean networks_are_good (const char *text)
   return networks != NULL;
 }
 
+/* @error (nullable): which one, and what there is */
+static void reply_bad_scopes (ChPlugin *self, ChReply reply, const GError *error)
+{
+  ch_reply_error (
+      self, reply, CH_CORE_ERROR_INVALID_PARAMETER,
+      error != NULL ? error->message : "scopes are texts without commas",
+      json_pack ("{s:[{s:s,s:s}]}", "fields", "field", "scopes", "rule", "enum"));
+}
+
 static void create_key (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
   ChHttp *http = self->services->http;
@@ -227,7 +236,7 @@ static void create_key (ChPlugin *self, const ChRequest *request, ChReply reply)
       .with_secret = ch_json_get_bool (body, "hmac", FALSE),
   };
   if (scopes == NULL || !ch_http_scopes_check (scopes, &error))
-    ch_http_reply_invalid (self, reply, "scopes", "enum", NULL);
+    reply_bad_scopes (self, reply, error);
   else if (networks == NULL || !networks_are_good (networks))
     ch_http_reply_invalid (self, reply, "ip_allow", "network", NULL);
   else if (expires_at != NULL && !ch_parse_time (expires_at, &wish.expires_at))

@@ -31,17 +31,26 @@ static json_t *queue_page (ChPlugin *self, const ChRequest *request,
   return data;
 }
 
+static void reply_device_queue (ChPlugin *self, const ChRequest *request, ChReply reply,
+                                const char *id)
+{
+  const ChDevice *device = ch_device_find (ch_core_of (self), id);
+  ch_http_reply_device (self, reply,
+                        device != NULL ? queue_page (self, request, device) : NULL);
+}
+
 static void get_queue (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  ch_reply_data (self, reply, 200, NULL, queue_page (self, request, NULL));
+  const char *id = ch_request_query (request, "device_id");
+  if (id != NULL)
+    reply_device_queue (self, request, reply, id);
+  else
+    ch_reply_data (self, reply, 200, NULL, queue_page (self, request, NULL));
 }
 
 static void get_device_queue (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
-  const ChDevice *device
-      = ch_device_find (ch_core_of (self), ch_request_path (request, "id"));
-  ch_http_reply_device (self, reply,
-                        device != NULL ? queue_page (self, request, device) : NULL);
+  reply_device_queue (self, request, reply, ch_request_path (request, "id"));
 }
 
 static void cancel_command (ChPlugin *self, const ChRequest *request, ChReply reply)
@@ -98,7 +107,12 @@ static void delete_dead (ChPlugin *self, const ChRequest *request, ChReply reply
 
 #define LIMIT CH_HTTP_PARAM ("limit", QUERY, INT, FALSE, 1, 1000, NULL, "Default 100")
 
-static const ChParam LIST_PARAMS[] = {CH_HTTP_PARAM_PAGING, {.name = NULL}};
+static const ChParam LIST_PARAMS[] = {
+    CH_HTTP_PARAM ("device_id", QUERY, STRING, FALSE, 1, 64, CH_HTTP_ID_CHARS,
+                   "Only this device"),
+    CH_HTTP_PARAM_PAGING,
+    {.name = NULL},
+};
 static const ChParam DEVICE_PARAMS[]
     = {CH_HTTP_PARAM_DEVICE, CH_HTTP_PARAM_PAGING, {.name = NULL}};
 static const ChParam COMMAND_PARAMS[] = {
