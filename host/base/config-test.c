@@ -61,6 +61,10 @@ static const ChConfigKey HOST_KEYS[] = {
      .flags = CH_CONFIG_LIVE,
      .aliases = PASSWORD_ALIASES,
      .summary = "Password of Redis."},
+    {.name = "redis.replicas",
+     .type = CH_CONFIG_LIST,
+     .flags = CH_CONFIG_HIDDEN,
+     .summary = "Copies of Redis."},
     {.name = "booking.hold_ttl",
      .type = CH_CONFIG_DURATION_MS,
      .def = "15m",
@@ -441,8 +445,9 @@ static void test_atomic (Fixture *f, gconstpointer data)
 
 static void test_describe (Fixture *f, gconstpointer data)
 {
-  add_file (
-      f, "redis.password: hunter2hunter2\nlabels: {a: b}\nhttp.trusted-proxies: [x]\n");
+  add_file (f,
+            "redis.password: hunter2hunter2\nlabels: {a: b}\nhttp.trusted-proxies: [x]\n"
+            "redis.replicas: [hunter2hunter2, hunter2]\n");
   resolve (f);
   g_autoptr (json_t) all = ch_config_describe (f->config);
   g_autofree char *text = ch_json_dump (all);
@@ -459,8 +464,9 @@ static void test_describe (Fixture *f, gconstpointer data)
   g_assert_true (ch_json_get_bool (idle, "live", FALSE));
   g_assert_nonnull (strstr (text, "\"value\":{\"a\":\"b\"}"));
   g_assert_nonnull (strstr (text, "\"value\":[\"x\"]"));
+  g_assert_nonnull (strstr (text, "\"value\":[\"****\",\"****\"]"));
   g_assert_nonnull (strstr (text, "\"choices\":[\"memory\",\"redis\"]"));
-  g_assert_cmpuint (json_object_size (all), ==, 15);
+  g_assert_cmpuint (json_object_size (all), ==, 16);
 }
 
 /* The default file changes nothing, neither as it is nor with every mark taken away. */

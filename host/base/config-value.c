@@ -358,7 +358,8 @@ static json_t *list_to_json (const ChConfigKey *key, char **list)
 
   for (; list != NULL && *list != NULL; list++) {
     if (key->type == CH_CONFIG_LIST) {
-      json_array_append_new (json, json_string (*list));
+      gboolean hidden = (key->flags & CH_CONFIG_HIDDEN) != 0;
+      json_array_append_new (json, json_string (hidden ? "****" : *list));
     } else {
       json_object_set_new (json, list[0], json_string (list[1]));
       list++;

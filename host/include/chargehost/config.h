@@ -28,6 +28,7 @@ typedef enum {
   CH_CONFIG_FLAGS_NONE = 0,
   CH_CONFIG_LIVE = 1 << 0,    /* may change while running */
   CH_CONFIG_SECONDS = 1 << 1, /* DURATION_MS: a bare number counts seconds */
+  CH_CONFIG_HIDDEN = 1 << 2,  /* LIST: its elements are secrets and never shown */
 } ChConfigFlags;
 
 /**
