@@ -4,6 +4,9 @@
  * are resolved here and handed over as addresses; the names go along, for certificates.
  * Everything else of the connection string (service files, environment, TLS, passwords,
  * several hosts) is libpq's own.
+ *
+ * libpq goes on to the next address when one refuses, but waits for one that is silent
+ * for as long as it is asked; so after a silent one the next attempt begins behind it.
  */
 #include "pgsql.h"
 
@@ -23,9 +26,10 @@ struct _PgTarget {
   char *dsn;
   GPtrArray *places;  /* of Place, as libpq understands the connection string */
   gboolean has_names; /* at least one is to be looked up */
-  char *hosts;        /* what is given to libpq; NULL: the string says it all */
-  char *addresses;
-  char *ports;
+  gboolean primary;   /* a standby is of no use */
+  gboolean patience;  /* the operator says how long a silent server is waited for */
+  GPtrArray *found;   /* of Place: each with its address */
+  guint first;        /* of those, the one that is tried first */
 };
 
 typedef struct {
@@ -89,34 +93,123 @@ static void add_places (PgTarget *target, const PQconninfoOption *options)
   }
 }
 
+/* Each address with its name and its port. @found: by place, of names */
+static void set_found (PgTarget *target, GPtrArray *const *found)
+{
+  g_ptr_array_set_size (target->found, 0);
+  for (guint i = 0; i < target->places->len; i++) {
+    const Place *place = g_ptr_array_index (target->places, i);
+    guint each = is_name (place) ? found[i]->len : 1;
+    for (guint k = 0; k < each && target->found->len < MAX_ADDRESSES; k++) {
+      Place *one = g_new0 (Place, 1);
+      one->host = g_strdup (place->host);
+      one->address
+          = g_strdup (is_name (place) ? g_ptr_array_index (found[i], k) : place->address);
+      one->port = g_strdup (place->port);
+      g_ptr_array_add (target->found, one);
+    }
+  }
+}
+
+/* ---- what the operator wrote --------------------------------------------------------
+ */
+
+static gboolean may_hold_password (const char *dsn)
+{
+  return strchr (dsn, '@') != NULL || strstr (dsn, "pass") != NULL;
+}
+
+/* libpq's messages quote what they do not understand, which may be of a password. */
+static char *without_quotes (const char *message)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  gboolean quoted = FALSE;
+
+  for (const char *p = message; *p != '\0'; p++) {
+    if (*p == '"') {
+      quoted = !quoted;
+      g_string_append (text, quoted ? "\"…" : "\"");
+    } else if (!quoted) {
+      g_string_append_c (text, *p);
+    }
+  }
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static void refuse (const char *key, const char *dsn, const char *message, GError **error)
+{
+  g_autofree char *text
+      = may_hold_password (dsn) ? without_quotes (message) : g_strdup (message);
+
+  g_strdelimit (g_strchomp (text), "\n", ' ');
+  g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE, "%s: %s", key, text);
+}
+
+/* A password in a URI whose signs are not encoded ends up here in part. */
+static gboolean check_places (const PgTarget *target, const char *key, GError **error)
+{
+  for (guint i = 0; i < target->places->len; i++) {
+    const Place *place = g_ptr_array_index (target->places, i);
+    const char *wrong = NULL;
+    if (is_name (place) && strchr (place->host, '@') != NULL)
+      wrong = "a host's name holds an @; in a URI, write %40 for one in the password";
+    else if (strspn (place->port, "0123456789") != strlen (place->port))
+      wrong = "a port is not a number; in a URI, write %2F for a / in the password";
+    if (wrong == NULL)
+      continue;
+    g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE, "%s: %s", key, wrong);
+    return FALSE;
+  }
+  return TRUE;
+}
+
 /*
  * libpq tells what it understood (service files and environment included) of a connection
  * that it has begun; an option that it refuses lets it stop before it does anything.
  */
-PgTarget *pg_target_new (const char *dsn, GError **error)
+static PQconninfoOption *understood (const char *dsn)
 {
-  const char *const words[] = {"dbname", "target_session_attrs", NULL};
+  const char *const words[] = {"dbname", "channel_binding", NULL};
   const char *const values[] = {dsn, "nothing", NULL};
-  char *message = NULL;
-  PQconninfoOption *parsed = PQconninfoParse (dsn, &message);
+  PGconn *probe = PQconnectStartParams (words, values, 1);
+  PQconninfoOption *options = probe != NULL ? PQconninfo (probe) : NULL;
 
-  if (parsed == NULL) {
-    g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE, "database.dsn: %s",
-                 message != NULL ? g_strchomp (message) : "out of memory");
+  PQfinish (probe);
+  return options;
+}
+
+PgTarget *pg_target_new (const char *dsn, const char *key, gboolean primary,
+                         GError **error)
+{
+  char *message = NULL;
+  PQconninfoOption *options = PQconninfoParse (dsn, &message);
+
+  if (options == NULL) {
+    refuse (key, dsn, message != NULL ? message : "out of memory", error);
     PQfreemem (message);
     return NULL;
   }
-  PQconninfoFree (parsed);
-  PGconn *probe = PQconnectStartParams (words, values, 1);
-  PQconninfoOption *options = probe != NULL ? PQconninfo (probe) : NULL;
+  PQconninfoFree (options);
   PgTarget *target = g_new0 (PgTarget, 1);
   target->dsn = g_strdup (dsn);
   target->places = g_ptr_array_new_with_free_func (place_free);
-  if (options != NULL)
+  target->found = g_ptr_array_new_with_free_func (place_free);
+  options = understood (dsn);
+  if (options != NULL) {
+    const char *wanted = option (options, "target_session_attrs");
+    target->primary = primary && (*wanted == '\0' || strcmp (wanted, "any") == 0);
+    target->patience = *option (options, "tcp_user_timeout") != '\0'
+                       || *option (options, "keepalives_idle") != '\0';
     add_places (target, options);
+  }
   PQconninfoFree (options);
-  PQfinish (probe);
-  return target;
+  if (check_places (target, key, error)) {
+    if (!target->has_names)
+      set_found (target, NULL);
+    return target;
+  }
+  pg_target_free (target);
+  return NULL;
 }
 
 void pg_target_free (PgTarget *target)
@@ -125,43 +218,11 @@ void pg_target_free (PgTarget *target)
     return;
   g_free (target->dsn);
   g_ptr_array_unref (target->places);
-  g_free (target->hosts);
-  g_free (target->addresses);
-  g_free (target->ports);
+  g_ptr_array_unref (target->found);
   g_free (target);
 }
 
 /* ---- names ------------------------------------------------------------------------- */
-
-/* Lists for libpq: each address with its name and its port. */
-static void set_lists (PgTarget *target, GPtrArray *const *found)
-{
-  g_autoptr (GString) hosts = g_string_new (NULL);
-  g_autoptr (GString) addresses = g_string_new (NULL);
-  g_autoptr (GString) ports = g_string_new (NULL);
-  guint n = 0;
-
-  for (guint i = 0; i < target->places->len; i++) {
-    const Place *place = g_ptr_array_index (target->places, i);
-    guint each = is_name (place) ? found[i]->len : 1;
-    for (guint k = 0; k < each && n < MAX_ADDRESSES; k++, n++) {
-      const char *address
-          = is_name (place) ? g_ptr_array_index (found[i], k) : place->address;
-      /* A list may begin with an empty item, which is why lengths do not tell. */
-      g_string_append_printf (hosts, "%s%s", n > 0 ? "," : "", place->host);
-      g_string_append_printf (addresses, "%s%s", n > 0 ? "," : "", address);
-      g_string_append_printf (ports, "%s%s", n > 0 ? "," : "", place->port);
-    }
-  }
-  if (n == 0)
-    return;
-  g_free (target->hosts);
-  g_free (target->addresses);
-  g_free (target->ports);
-  target->hosts = g_string_free (g_steal_pointer (&hosts), FALSE);
-  target->addresses = g_string_free (g_steal_pointer (&addresses), FALSE);
-  target->ports = g_string_free (g_steal_pointer (&ports), FALSE);
-}
 
 static void take_addresses (GList *list, GPtrArray *to)
 {
@@ -205,7 +266,7 @@ static GError *outcome (Resolving *resolving)
     return g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE, "%s",
                         resolving->error != NULL ? resolving->error->message
                                                  : "the server's name has no address");
-  set_lists (target, resolving->found);
+  set_found (target, resolving->found);
   return NULL;
 }
 
@@ -287,27 +348,61 @@ gboolean pg_target_resolve_now (PgTarget *target, GError **error)
   return FALSE;
 }
 
+/* ---- connections --------------------------------------------------------------------
+ */
+
+/* libpq's lists, from the one that is tried first. */
+static void join_found (const PgTarget *target, GString *hosts, GString *addresses,
+                        GString *ports)
+{
+  guint n = target->found->len;
+
+  for (guint i = 0; i < n; i++) {
+    const Place *place = g_ptr_array_index (target->found, (target->first + i) % n);
+    /* A list may begin with an empty item, which is why lengths do not tell. */
+    const char *comma = i > 0 ? "," : "";
+    g_string_append_printf (hosts, "%s%s", comma, place->host);
+    g_string_append_printf (addresses, "%s%s", comma, place->address);
+    g_string_append_printf (ports, "%s%s", comma, place->port);
+  }
+}
+
 /* Later words win: first what the operator may change, last what has to be so. */
-PGconn *pg_target_connect (PgTarget *target, const char *application)
+PGconn *pg_target_connect (PgTarget *target, const char *application, guint *first)
 {
   const char *words[16], *values[16];
+  g_autoptr (GString) hosts = g_string_new (NULL);
+  g_autoptr (GString) addresses = g_string_new (NULL);
+  g_autoptr (GString) ports = g_string_new (NULL);
   guint n = 0;
 
+  *first = target->first;
+  join_found (target, hosts, addresses, ports);
 #define WORD(word, value) (words[n] = (word), values[n++] = (value))
   WORD ("gssencmode", "disable"); /* looking for a ticket may wait for servers */
-  WORD ("keepalives_idle", "10");
-  WORD ("keepalives_interval", "5");
-  WORD ("keepalives_count", "3");
-  WORD ("tcp_user_timeout", "20000");
+  if (!target->patience) {
+    WORD ("keepalives_idle", "10");
+    WORD ("keepalives_interval", "5");
+    WORD ("keepalives_count", "3");
+    WORD ("tcp_user_timeout", "20000");
+  }
   WORD ("fallback_application_name", application);
   WORD ("dbname", target->dsn);
-  if (target->hosts != NULL) {
-    WORD ("host", target->hosts);
-    WORD ("hostaddr", target->addresses);
-    WORD ("port", target->ports);
+  if (target->primary)
+    WORD ("target_session_attrs", "primary");
+  if (target->found->len > 0) {
+    WORD ("host", hosts->str);
+    WORD ("hostaddr", addresses->str);
+    WORD ("port", ports->str);
   }
   WORD ("client_encoding", "UTF8");
 #undef WORD
   words[n] = values[n] = NULL;
   return PQconnectStartParams (words, values, 1);
+}
+
+void pg_target_pass_over (PgTarget *target, guint first)
+{
+  if (first == target->first && target->found->len > 0)
+    target->first = (target->first + 1) % target->found->len;
 }

@@ -17,31 +17,46 @@ static void receive (PgConn *conn)
     pg_conn_break (conn, pg_error_of_conn (conn->pq, "receiving"));
 }
 
-static gboolean wait_ready (Pg *pg, gint64 until_us, GError **error)
+/* *@silent: nobody said anything */
+static gboolean wait_ready (PgConn *conn, gint64 until_us, gboolean *silent,
+                            GError **error)
 {
-  while (pg->admin != NULL && pg->admin->state != PG_READY) {
-    if (pg->admin->state == PG_BROKEN || g_get_monotonic_time () > until_us) {
-      if (pg->admin->error != NULL)
-        g_propagate_error (error, g_error_copy (pg->admin->error));
-      else
-        g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
-                     "the database does not answer");
-      pg_conn_break (pg->admin, NULL);
-      return FALSE;
-    }
-    pg_loop_pump (pg, 20);
+  *silent = FALSE;
+  while (conn->state != PG_READY && conn->state != PG_BROKEN) {
+    *silent = g_get_monotonic_time () > until_us;
+    if (*silent)
+      pg_conn_give_up (conn);
+    else
+      pg_loop_pump (conn->pg, 20);
   }
-  return pg->admin != NULL;
+  if (conn->state == PG_READY)
+    return TRUE;
+  g_propagate_error (error, g_error_copy (conn->error));
+  return FALSE;
 }
 
+/* Each of the server's addresses gets its chance, as long as there is time. */
 gboolean pg_admin_open (Pg *pg, GError **error)
 {
+  gint64 began_us = g_get_monotonic_time (), now_us = began_us;
+
   if (pg->admin != NULL && pg->admin->state == PG_READY)
     return TRUE;
-  pg_admin_close (pg);
-  pg->admin = pg_conn_new (pg, PG_ADMIN, pg->primary, TRUE);
-  pg->admin->receive = receive;
-  return wait_ready (pg, g_get_monotonic_time () + OPEN_WAIT_US, error);
+  for (;;) {
+    g_autoptr (GError) reason = NULL;
+    gboolean silent;
+    pg_admin_close (pg);
+    pg->admin = pg_conn_new (pg, PG_ADMIN, pg->primary, TRUE);
+    pg->admin->receive = receive;
+    gint64 until_us = now_us + pg->options.connect_ms * 1000;
+    if (wait_ready (pg->admin, MIN (until_us, began_us + OPEN_WAIT_US), &silent, &reason))
+      return TRUE;
+    now_us = g_get_monotonic_time ();
+    if (!silent || now_us - began_us > OPEN_WAIT_US) {
+      g_propagate_error (error, g_steal_pointer (&reason));
+      return FALSE;
+    }
+  }
 }
 
 void pg_admin_close (Pg *pg)

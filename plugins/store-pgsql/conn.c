@@ -23,7 +23,7 @@ static void begin_connecting (PgConn *conn)
   g_autofree char *name = g_strconcat ("chargehost/", role_names[conn->role], NULL);
 
   conn->state = PG_CONNECTING;
-  conn->pq = pg_target_connect (conn->target, name);
+  conn->pq = pg_target_connect (conn->target, name, &conn->first);
   if (conn->pq == NULL || PQstatus (conn->pq) == CONNECTION_BAD) {
     pg_conn_break (conn, conn->pq != NULL
                              ? pg_error_of_conn (conn->pq, "connecting")
@@ -86,6 +86,26 @@ void pg_conn_break (PgConn *conn, GError *error)
   conn->state = PG_BROKEN;
   pg_pool_lost (conn);
   pg_loop_kick (conn->pg);
+}
+
+void pg_conn_give_up (PgConn *conn)
+{
+  gint64 ms = conn->pg->options.connect_ms;
+  const char *host = conn->pq != NULL ? PQhost (conn->pq) : NULL;
+
+  if (conn->state == PG_RESOLVING) {
+    pg_conn_break (
+        conn, g_error_new (
+                  CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
+                  "the name servers did not answer within %" G_GINT64_FORMAT " ms", ms));
+    return;
+  }
+  pg_target_pass_over (conn->target, conn->first);
+  pg_conn_break (
+      conn, g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
+                         "no connection to %s, port %s, within %" G_GINT64_FORMAT " ms",
+                         host != NULL && *host != '\0' ? host : "the database",
+                         conn->pq != NULL ? PQport (conn->pq) : "?", ms));
 }
 
 void pg_conn_free (PgConn *conn)

@@ -10,6 +10,7 @@ const ChConfigKey pg_config[] = {
      .summary = "PostgreSQL schema of all tables; made when it is missing."},
     {.name = "/database.replica_dsn",
      .type = CH_CONFIG_LIST,
+     .flags = CH_CONFIG_HIDDEN,
      .summary = "Read replicas, for statements that only read."},
     {.name = "/database.replica_lag_max",
      .type = CH_CONFIG_DURATION_MS,

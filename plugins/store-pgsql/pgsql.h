@@ -130,7 +130,9 @@ char *pg_clean_json (const char *json);
 /* A server as the operator wrote it, and what its names stood for of late. */
 typedef struct _PgTarget PgTarget;
 
-PgTarget *pg_target_new (const char *dsn, GError **error);
+/* @key: the configuration's, for errors; @primary: a standby is of no use */
+PgTarget *pg_target_new (const char *dsn, const char *key, gboolean primary,
+                         GError **error);
 void pg_target_free (PgTarget *target);
 
 typedef void (*PgResolved) (GError *error, gpointer data);
@@ -143,8 +145,10 @@ gpointer pg_target_resolve (PgTarget *target, PgResolved func, gpointer data);
 void pg_target_forget (gpointer resolving);
 /* The same, waiting; at start. */
 gboolean pg_target_resolve_now (PgTarget *target, GError **error);
-/* Begins a connection; never NULL. */
-PGconn *pg_target_connect (PgTarget *target, const char *application);
+/* Begins a connection. @first: which address it begins with */
+PGconn *pg_target_connect (PgTarget *target, const char *application, guint *first);
+/* An attempt that began with @first got no answer: the next one begins behind it. */
+void pg_target_pass_over (PgTarget *target, guint first);
 
 /* ---- work -------------------------------------------------------------------------- */
 
@@ -226,7 +230,8 @@ struct _PgConn {
   guint replica; /* number of the replica */
   gpointer resolving;
   PGconn *pq;
-  int fd; /* −1: not in the set */
+  guint first; /* the target's address that it began with */
+  int fd;      /* −1: not in the set */
   guint32 events;
   guint generation; /* of the place in the set */
   gint64 since_us;  /* began to connect, became idle */
@@ -259,6 +264,8 @@ struct _PgConn {
 /* conn.c: life */
 PgConn *pg_conn_new (Pg *pg, PgRole role, PgTarget *target, gboolean wait);
 void pg_conn_break (PgConn *conn, GError *error); /* (transfer full) */
+/* It could not be made in time: the next one tries another address first. */
+void pg_conn_give_up (PgConn *conn);
 void pg_conn_free (PgConn *conn);
 void pg_conn_event (PgConn *conn, guint32 events);
 /* Sends what is buffered and waits for what the socket can do. */

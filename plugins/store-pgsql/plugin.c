@@ -55,7 +55,7 @@ static gboolean pgsql_open (ChPlugin *self, const ChStoreSettings *settings,
   pg->texts = g_ptr_array_new_with_free_func (text_free);
   pg->conns = g_ptr_array_new ();
   pg->can_flush = TRUE;
-  pg->primary = pg_target_new (pg->options.dsn, error);
+  pg->primary = pg_target_new (pg->options.dsn, "database.dsn", TRUE, error);
   if (pg->primary != NULL && pg_replicas_open (pg, error) && pg_loop_open (pg, error)
       && pg_admin_open (pg, error)) {
     pg->open = TRUE;

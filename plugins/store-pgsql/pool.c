@@ -108,9 +108,7 @@ static void maintain_conn (PgConn *conn, gint64 now_us)
   const PgOptions *options = &pg->options;
 
   if (conn->state < PG_READY && now_us - conn->since_us > options->connect_ms * 1000) {
-    pg_conn_break (conn, g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
-                                      "no connection within %" G_GINT64_FORMAT " ms",
-                                      options->connect_ms));
+    pg_conn_give_up (conn);
     return;
   }
   if (!pg_conn_is_idle (conn) || conn->role == PG_LISTEN || conn->role == PG_ADMIN)

@@ -33,7 +33,7 @@ gboolean pg_replicas_open (Pg *pg, GError **error)
 
   pg->replicas = g_ptr_array_new_with_free_func (replica_free);
   for (guint i = 0; dsns != NULL && dsns[i] != NULL; i++) {
-    PgTarget *target = pg_target_new (dsns[i], error);
+    PgTarget *target = pg_target_new (dsns[i], "database.replica_dsn", FALSE, error);
     if (target == NULL)
       return FALSE;
     Replica *replica = g_new0 (Replica, 1);
