@@ -93,7 +93,7 @@ static gboolean waiting_check (GSource *source)
   return is_ready (waiting->conn, waiting->to_write);
 }
 
-/* The callback is a dummy: this is the child of libsoup's own source. */
+/* Its parent, libsoup's own source, does the work once this one is ready. */
 static gboolean waiting_dispatch (GSource *source, GSourceFunc callback, gpointer data)
 {
   return G_SOURCE_CONTINUE;
@@ -104,7 +104,8 @@ static void waiting_finalize (GSource *source)
   g_object_unref (((Waiting *) source)->stream);
 }
 
-static gboolean dummy_callback (gpointer data)
+/* GLib refuses a closure to a source without this. libsoup sets one; nobody calls it. */
+static gboolean accept_closure (gpointer data)
 {
   return G_SOURCE_CONTINUE;
 }
@@ -116,7 +117,7 @@ static GSource *make_source (ChHttpConn *conn, gboolean to_write)
       .check = waiting_check,
       .dispatch = waiting_dispatch,
       .finalize = waiting_finalize,
-      .closure_callback = dummy_callback, /* GLib gives none a closure without it */
+      .closure_callback = accept_closure,
   };
   GSource *source = g_source_new (&funcs, sizeof (Waiting)); /* lint: libsoup wants it */
   Waiting *waiting = (Waiting *) source;
