@@ -11,7 +11,6 @@ Wants a release build; nothing here passes or fails.
 usage: bench_instances.py [DEVICES [IN-FLIGHT [SECONDS [ROUNDS]]]]
 """
 import os
-import re
 import resource
 import shutil
 import sys
