@@ -254,6 +254,26 @@ class Daemon:
             base.row_factory = sqlite3.Row
             return base.execute(sql, parameters).fetchall()
 
+    def journal(self, name='journal.log'):
+        """Bytes of what waits for the store."""
+        path = os.path.join(self.state, name)
+        return os.path.getsize(path) if os.path.exists(path) else 0
+
+    def metric(self, text):
+        """The sum of the series that begin so, 0 when there is none."""
+        _, page = self.get('/metrics')
+        return sum(float(line.rsplit(' ', 1)[1]) for line in page.splitlines()
+                   if line.startswith(text) and not line.startswith('#'))
+
+    def check(self, name):
+        """One of the checks of its health."""
+        return self.get('/health')[1]['checks'][name]
+
+    def online(self, device):
+        status, answer = self.get(f'/devices/{device}/online')
+        return (status == 200 and answer['data']['presence'] == 'online'
+                and answer['data']['online'])
+
     def stop(self):
         return self.process.stop() if self.process else 0
 
@@ -292,6 +312,13 @@ class Simulator:
             return []
         with open(self.ack_log, encoding='utf-8') as file:
             return [json.loads(line) for line in file if line.strip()]
+
+    def quiet(self):
+        """Whether every report that was made is acknowledged."""
+        start = len(self.process.lines)
+        self.tell('status')
+        line = self.process.expect(r'ends (\d+) made, (\d+) acknowledged', start=start)
+        return line.group(1) == line.group(2)
 
     def stop(self):
         return self.process.stop()

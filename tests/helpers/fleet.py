@@ -8,7 +8,7 @@ import time
 
 from chargehost import Process, TestCase, wait_for
 from driver import Driver
-from ledger import Ledger
+from ledger import OPEN, Ledger
 
 GATEWAYS = 40
 SIM = ['--sockets', '0', '--log', 'none', '--time-scale', '10', '--power-w', '600']
@@ -24,19 +24,60 @@ OPTIONS = {
 }
 
 
-class Fleet(TestCase):
-    """CHARGEHOST_TEST_SEED repeats the choices of a run, though not its moments."""
+class Load(TestCase):
+    """Customers who charge at simulated devices meanwhile. CHARGEHOST_TEST_SEED repeats the
+    choices of a run, though not its moments."""
 
-    def begin(self, **options):
+    def draw(self):
         self.seed = int(os.environ.get('CHARGEHOST_TEST_SEED', time.time_ns() % 1000000))
+        print(f'# seed {self.seed}', flush=True)
         self.random = random.Random(self.seed)
         self.pause = threading.Event()
+        self.sim_options = SIM + ['--seed', str(self.seed)]
+
+    def drive(self, host, gateways, names='K'):
+        """A customer for each of the letters."""
+        self.drivers = [Driver(host, self.random.random(), gateways, name=name)
+                        for name in names]
+        for driver in self.drivers:
+            driver.begin()
+            self.ends.append(driver.end)
+
+    def check_drivers(self):
+        for driver in self.drivers:
+            if driver.failure:
+                raise driver.failure
+
+    def end_drivers(self):
+        for driver in self.drivers:
+            driver.end()
+        self.check_drivers()
+
+    def count(self, host):
+        """What is wrong, and the reports."""
+        book = Ledger(host)
+        reports = self.sim.acknowledged()
+        book.check_all([report for report in reports if report['acknowledged']])
+        known = {order['order_no'] for order in book.orders}
+        for driver in self.drivers:
+            for order_no in driver.accepted - known:
+                book.fault(f'accepted, but not in the store: {order_no}')
+        for report in reports:
+            if not report['acknowledged']:
+                book.fault(f'never acknowledged: {report}')
+        self.log.seek(0)
+        for line in self.log:
+            if 'Sanitizer' in line or 'runtime error' in line or 'CRITICAL' in line:
+                book.fault(line.strip())
+        return book, reports
+
+
+class Fleet(Load):
+    def begin(self, **options):
+        self.draw()
         self.host = self.daemon(options={**OPTIONS, **options})
-        self.sim = self.simulator(self.host, GATEWAYS, SIM + ['--seed', str(self.seed)])
-        self.driver = Driver(self.host, self.random.random(), GATEWAYS)
-        self.driver.begin()
-        self.ends.append(self.driver.end)
-        print(f'# seed {self.seed}', flush=True)
+        self.sim = self.simulator(self.host, GATEWAYS, self.sim_options)
+        self.drive(self.host, GATEWAYS)
         self.pause.wait(3)
 
     def kill_once(self):
@@ -50,50 +91,21 @@ class Fleet(TestCase):
         self.host.kill()
         self.host.start()
         self.pause.wait(self.random.uniform(0.2, 3.5))
-        if self.driver.failure:
-            raise self.driver.failure
-
-    def drained(self):
-        """No order is open any more."""
-        rows = self.host.rows('SELECT count(*) AS n FROM orders WHERE status IN (0,1,2,8,9,10)')
-        return rows[0]['n'] == 0
-
-    def quiet(self):
-        """Every report that was made is acknowledged."""
-        start = len(self.sim.process.lines)
-        self.sim.tell('status')
-        line = self.sim.process.expect(r'ends (\d+) made, (\d+) acknowledged', start=start)
-        return line.group(1) == line.group(2)
+        self.check_drivers()
 
     def finish(self):
         """Lets everything end, stops all, and looks whether all is there."""
-        self.driver.end()
-        wait_for(self.drained, 'the end of every order', 120)
-        wait_for(self.quiet, 'the last report', 60)
+        self.end_drivers()
+        wait_for(lambda: self.host.rows(OPEN)[0]['n'] == 0, 'the end of every order', 120)
+        wait_for(self.sim.quiet, 'the last report', 60)
         self.assertEqual(self.host.stop(), 0)
         self.sim.stop()
-        book, reports = self.count()
+        book, reports = self.count(self.host)
         print(f'# {len(book.orders)} orders, {len(reports)} reports, '
-              f'{self.driver.repeated} starts asked again', flush=True)
+              f'{self.drivers[0].repeated} starts asked again', flush=True)
         self.assertEqual(book.faults, [], '\n' + '\n'.join(book.faults[:50]))
 
-    def count(self):
-        """What is wrong, and the reports."""
-        book = Ledger(self.host)
-        reports = self.sim.acknowledged()
-        book.check_terminal()
-        book.check_amounts()
-        book.check_events()
+    def count(self, host):
+        book, reports = super().count(host)
         book.check_sources()
-        book.check_reports([report for report in reports if report['acknowledged']])
-        known = {order['order_no'] for order in book.orders}
-        for order_no in self.driver.accepted - known:
-            book.fault(f'accepted, but not in the store: {order_no}')
-        for report in reports:
-            if not report['acknowledged']:
-                book.fault(f'never acknowledged: {report}')
-        self.log.seek(0)
-        for line in self.log:
-            if 'Sanitizer' in line or 'runtime error' in line or 'CRITICAL' in line:
-                book.fault(line.strip())
         return book, reports

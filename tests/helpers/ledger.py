@@ -7,11 +7,18 @@ STATES = ('pending', 'confirmed', 'charging', 'completed', 'timeout', 'cancelled
 TERMINAL = ('completed', 'timeout', 'cancelled', 'failed', 'stopped')
 
 ORDERS = '''SELECT o.*, d.phy_id FROM orders o JOIN devices d ON d.id = o.device_id'''
+OPEN = 'SELECT count(*) AS n FROM orders WHERE status IN (0,1,2,8,9,10)'
 
 
 def wire_order(report):
     """The key of a charge on the wire of BKV (gateway 0.4)."""
     return f"{report['socket']:02X}{report['port']:02X}{report['business_no']:04X}"
+
+
+def report(device, number, energy, minutes):
+    """The end report of a charge on the first outlet, as a simulator's log has it."""
+    return {'gateway': device, 'socket': 0, 'port': 0, 'business_no': number,
+            'energy_wh': energy, 'duration_min': minutes}
 
 
 def amounts(order):
@@ -50,6 +57,13 @@ class Ledger:
 
     def fault(self, text):
         self.faults.append(text)
+
+    def check_all(self, reports):
+        """What holds once every charge is over: REPORTS are the acknowledged ones."""
+        self.check_terminal()
+        self.check_amounts()
+        self.check_events()
+        self.check_reports(reports)
 
     def check_terminal(self):
         for order in self.orders:

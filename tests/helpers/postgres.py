@@ -6,10 +6,11 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
+
+from ports import free_port
 
 FOLDERS = ['/usr/lib/postgresql/15/bin'] + [
     f'/usr/lib/postgresql/{number}/bin' for number in (17, 16, 14, 13)]
@@ -34,12 +35,6 @@ def _unprivileged():
     return {'user': user.pw_uid, 'group': user.pw_gid, 'extra_groups': []}
 
 
-def _free_port():
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
-
-
 class Postgres:
     """The server; started by the constructor, ended and removed by free()."""
 
@@ -50,7 +45,7 @@ class Postgres:
         if self.who:
             os.chown(self.folder, self.who['user'], self.who['group'])
         self.data = os.path.join(self.folder, 'data')
-        self.port = _free_port()
+        self.port = free_port()
         self.dsn = f'host={self.folder} port={self.port} dbname=postgres user=chargehost'
         self.url = f'postgres://chargehost@localhost:{self.port}/postgres?sslmode=disable'
         self.process = None

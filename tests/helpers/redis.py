@@ -4,21 +4,16 @@ the loopback interface. redis-check-rdb, run under another name, is the server."
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import threading
+
+from ports import free_port
 
 
 def program(name):
     """The path of one of Redis' programs, None when it is not installed."""
     return shutil.which(name)
-
-
-def _free_port():
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
 
 
 class Redis:
@@ -27,7 +22,7 @@ class Redis:
     def __init__(self, *words):
         self.folder = tempfile.mkdtemp(prefix='chargehost-redis-')
         self.socket = os.path.join(self.folder, 'socket')
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f'redis://127.0.0.1:{self.port}'
         self.command = [
             program('redis-server') or 'redis-server', '--port', str(self.port),

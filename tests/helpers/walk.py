@@ -4,7 +4,7 @@ monitor that hears every event."""
 import json
 import os
 
-from bkv import Device
+from bkv import Control, Device
 from chargehost import CTL, Process, TestCase, wait_for
 from ledger import Ledger, show
 
@@ -50,6 +50,7 @@ class Walk(TestCase):
         self.host = self.daemon(self.bus() if monitor else None, options)
         self.monitor = None
         if monitor:
+            self.host.process.expect('management interface .* on the bus')
             self.monitor = Monitor(self.host.bus, dict(os.environ))
             self.ends.append(self.monitor.process.kill)
             self.wait_monitor()
@@ -76,13 +77,22 @@ class Walk(TestCase):
 
     # ---- what a customer does ----
 
-    def start(self, order_no, expect=202, port=0, minutes=60, device=None, **more):
+    def ask(self, order_no, port=0, minutes=60, device=None, **more):
+        """Asks for a charge: status and answer."""
         body = {'port_no': port, 'charge_mode': 1, 'amount': 500, 'order_no': order_no,
                 'duration_minutes': minutes, **more}
-        status, answer = self.host.post(
-            f'/devices/{(device or self.device).ident}/start_charge', body)
+        return self.host.post(f'/devices/{(device or self.device).ident}/start_charge', body)
+
+    def start(self, order_no, expect=202, **more):
+        status, answer = self.ask(order_no, **more)
         self.assertEqual(status, expect, answer)
         return answer
+
+    def start_unanswered(self, order_no='A', mute=('control',)):
+        """The device hears the start and is silent from now on; what it heard."""
+        self.device.mute = set(mute)
+        self.start(order_no)
+        return Control(self.device.wait('control'))
 
     def stop(self, order_no, expect=202, **more):
         status, answer = self.host.post(f'/api/v1/third/orders/{order_no}/stop', more)
@@ -139,18 +149,7 @@ class Walk(TestCase):
         return self.host.rows(sql, *parameters)[0]['n']
 
     def online(self, device=None):
-        ident = (device or self.device).ident
-        status, answer = self.host.get(f'/devices/{ident}/online')
-        return (status == 200 and answer['data']['presence'] == 'online'
-                and answer['data']['online'])
-
-    def metric(self, text):
-        """The value of a series, 0 when there is none."""
-        _, page = self.host.get('/metrics')
-        for line in page.splitlines():
-            if line.startswith(text):
-                return float(line.rsplit(' ', 1)[1])
-        return 0
+        return self.host.online((device or self.device).ident)
 
     # ---- rules that hold at the end of every walk ----
 

@@ -17,11 +17,7 @@ class FirstCharge(TestCase):
         super().setUp()
         self.host = self.daemon()
         self.sim = self.simulator(self.host, 1, SIM + ['--time-scale', '30'])
-        wait_for(self.online, 'device on line')
-
-    def online(self):
-        status, answer = self.host.get(f'/devices/{FIRST}/online')
-        return status == 200 and answer['data']['online']
+        wait_for(lambda: self.host.online(FIRST), 'device on line')
 
     def start(self, body, **more):
         return self.host.post(f'/devices/{FIRST}/start_charge', dict(MINUTE, **body), **more)

@@ -5,17 +5,14 @@ killed every few seconds: every command has one end, every acknowledged charge e
 stored once. CHARGEHOST_TEST_SECONDS is how long that goes on."""
 import collections
 import os
-import random
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
 import fleet  # noqa: E402
 import several  # noqa: E402
 from chargehost import Simulator, main, wait_for  # noqa: E402
-from driver import Driver  # noqa: E402
-from ledger import Ledger  # noqa: E402
+from ledger import OPEN  # noqa: E402
 from several import Anyone, Balancer, Several  # noqa: E402
 
 GATEWAYS = int(os.environ.get('CHARGEHOST_TEST_GATEWAYS', '300'))
@@ -24,29 +21,17 @@ OPTIONS = {**fleet.OPTIONS, 'proto-bkv.takeover_limit': '10000',
            'tcp.flapping.enabled': 'false', 'http.max_connections': '2000'}
 
 
-class Wandering(Several):
+class Wandering(fleet.Load, Several):
     def begin(self):
-        self.seed = int(os.environ.get('CHARGEHOST_TEST_SEED', time.time_ns() % 1000000))
-        print(f'# seed {self.seed}', flush=True)
-        self.random = random.Random(self.seed)
-        self.pause = threading.Event()
+        self.draw()
         self.several(3, OPTIONS)
         self.front = Balancer(self.hosts, self.seed)
         self.ends.append(self.front.stop)
-        self.sim = Simulator(self.folder, self.front.port, GATEWAYS,
-                             fleet.SIM + ['--seed', str(self.seed)], self.log)
+        self.sim = Simulator(self.folder, self.front.port, GATEWAYS, self.sim_options,
+                             self.log)
         self.ends.append(self.sim.process.kill)
         self.anyone = Anyone(self.hosts, self.seed)
-        self.drivers = [Driver(self.anyone, self.random.random(), GATEWAYS, name=name)
-                        for name in 'KL']
-        for driver in self.drivers:
-            driver.begin()
-            self.ends.append(driver.end)
-
-    def check_drivers(self):
-        for driver in self.drivers:
-            if driver.failure:
-                raise driver.failure
+        self.drive(self.anyone, GATEWAYS, 'KL')
 
     def disturb(self):
         """One is killed and comes again; meanwhile devices wander."""
@@ -58,26 +43,14 @@ class Wandering(Several):
         victim.start()
         self.check_drivers()
 
-    def quiet(self):
-        start = len(self.sim.process.lines)
-        self.sim.tell('status')
-        line = self.sim.process.expect(r'ends (\d+) made, (\d+) acknowledged', start=start)
-        return line.group(1) == line.group(2)
-
-    def open_orders(self):
-        return self.query('SELECT count(*) AS n FROM orders '
-                          'WHERE status IN (0,1,2,8,9,10)')[0]['n']
-
     def open_commands(self):
         return self.query('SELECT count(*) AS n FROM outbound_queue '
                           'WHERE status IN (0,1)')[0]['n']
 
     def finish(self):
-        for driver in self.drivers:
-            driver.end()
-        self.check_drivers()
-        wait_for(lambda: self.open_orders() == 0, 'the end of every order', 240)
-        wait_for(self.quiet, 'the last report', 90)
+        self.end_drivers()
+        wait_for(lambda: self.query(OPEN)[0]['n'] == 0, 'the end of every order', 240)
+        wait_for(self.sim.quiet, 'the last report', 90)
         wait_for(lambda: self.open_commands() == 0, 'the end of every command', 180)
         wait_for(lambda: not self.left_in_kv(), 'nothing left in the kv', 60)
         for host in self.hosts:
@@ -113,24 +86,8 @@ class Wandering(Several):
                 book.fault(f'no end: {row}')
 
     def check_all(self):
-        book = Ledger(self.anyone)
-        reports = self.sim.acknowledged()
-        book.check_terminal()
-        book.check_amounts()
-        book.check_events()
-        book.check_reports([report for report in reports if report['acknowledged']])
+        book, reports = self.count(self.anyone)
         self.check_commands(book)
-        known = {order['order_no'] for order in book.orders}
-        for driver in self.drivers:
-            for order_no in driver.accepted - known:
-                book.fault(f'accepted, but not in the store: {order_no}')
-        for report in reports:
-            if not report['acknowledged']:
-                book.fault(f'never acknowledged: {report}')
-        self.log.seek(0)
-        for line in self.log:
-            if 'Sanitizer' in line or 'runtime error' in line or 'CRITICAL' in line:
-                book.fault(line.strip())
         local = sum(order['source'] == 'local' for order in book.orders)
         print(f'# {len(book.orders)} orders ({local} local), {len(reports)} reports, '
               f'{self.front.moved} connections cut', flush=True)

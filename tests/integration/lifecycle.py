@@ -9,7 +9,6 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
-from bkv import Control  # noqa: E402
 from chargehost import Daemon, Process, main, wait_for  # noqa: E402
 from walk import Walk  # noqa: E402
 
@@ -222,9 +221,7 @@ class Stopped(Walk):
     def test_command_in_flight(self):
         """A start that was written waits for its answer before the device is closed."""
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        start = Control(device.wait('control'))
+        start = self.start_unanswered()
         self.host.process.signal(signal.SIGTERM)
         self.host.process.expect('stopping')
         device.obey(start)
@@ -240,9 +237,7 @@ class Stopped(Walk):
     def test_no_answer(self):
         """A device that never answers does not hold the end up for ever."""
         device = self.world(shutdown__timeout='2s')
-        device.mute = {'control'}
-        self.start('A')
-        device.wait('control')
+        self.start_unanswered()
         self.host.process.signal(signal.SIGTERM)
         self.assertEqual(self.ended(), 0)
         device.mute = set()

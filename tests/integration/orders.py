@@ -6,7 +6,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
-from bkv import CUT, ON, Control  # noqa: E402
+from bkv import CUT, ON  # noqa: E402
 from chargehost import main, wait_for  # noqa: E402
 from walk import Walk  # noqa: E402
 
@@ -102,10 +102,7 @@ class Start(Walk):
         def customer(n):
             gate.wait(30)
             for i in range(25):
-                answers.append(self.host.post(
-                    f'/devices/{device.ident}/start_charge',
-                    {'port_no': 0, 'charge_mode': 1, 'amount': 100, 'duration_minutes': 60,
-                     'order_no': f'C{n}-{i}'}))
+                answers.append(self.ask(f'C{n}-{i}', amount=100))
         threads = [threading.Thread(target=customer, args=(n,)) for n in range(8)]
         for thread in threads:
             thread.start()
@@ -125,10 +122,7 @@ class Start(Walk):
         answers = []
 
         def customer():
-            answers.append(self.host.post(
-                f'/devices/{device.ident}/start_charge',
-                {'port_no': 0, 'charge_mode': 1, 'amount': 100, 'duration_minutes': 60,
-                 'order_no': 'SAME'}))
+            answers.append(self.ask('SAME', amount=100))
         threads = [threading.Thread(target=customer) for _ in range(10)]
         for thread in threads:
             thread.start()
@@ -185,9 +179,7 @@ class Cancel(Walk):
     def test_before_it_is_written(self):
         """C1: taken out of the queue, the device never hears of it."""
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        device.wait('control')              # holds the place in flight
+        self.start_unanswered()             # holds the place in flight
         self.start('B', port=1)
         data = self.stop('B')
         self.assertEqual((data['action'], data['status']), ('cancel', 'cancelled'))
@@ -203,9 +195,7 @@ class Cancel(Walk):
     def test_while_unanswered(self):
         """F40: the start was written, had run, and leaves nothing running (T25)."""
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        start = Control(device.wait('control'))
+        start = self.start_unanswered()
         data = self.stop('A')
         self.assertEqual((data['action'], data['status']), ('cancel', 'cancelling'))
         device.mute = set()
@@ -221,9 +211,7 @@ class Cancel(Walk):
     def test_of_a_start_that_did_not_run(self):
         """T24: the stop is refused because nothing runs."""
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        device.wait('control')
+        self.start_unanswered()
         self.stop('A')
         device.mute = set()
         device.control = device.refuse
@@ -234,9 +222,7 @@ class Cancel(Walk):
     def test_unanswered(self):
         """T24 by time, then the end report (T28)."""
         device = self.world(cancelling_timeout_s=1)
-        device.mute = {'control'}
-        self.start('A')
-        start = Control(device.wait('control'))
+        start = self.start_unanswered()
         self.stop('A')
         self.until('A', 'cancelled', provisional=True)
         device.outlets[0, 0].charge(2)
@@ -400,7 +386,8 @@ class End(Walk):
             break
         self.assertEqual(self.count(), 1)
         self.assertEqual(self.order('A')['settlement_rev'], 0)
-        self.assertGreaterEqual(self.metric('chargehost_duplicate_report_total{type="end"}'), 1)
+        self.assertGreaterEqual(
+            self.host.metric('chargehost_duplicate_report_total{type="end"}'), 1)
         self.check_rules()
 
     def test_other_figures_afterwards(self):

@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', '
 os.environ['CHARGEHOST_TEST_STORE'] = 'pgsql'
 from chargehost import main, wait_for  # noqa: E402
 from driver import Driver, FIRST  # noqa: E402
-from ledger import Ledger  # noqa: E402
+from ledger import OPEN, Ledger, report  # noqa: E402
 from postgres import Postgres, program  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from walk import Walk  # noqa: E402
@@ -23,12 +23,6 @@ from walk import Walk  # noqa: E402
 ROUNDS = int(os.environ.get('CHARGEHOST_TEST_OUTAGES', '1'))
 ENDS, STOPS, FREE = '82241218000001', '82241218000002', '82241218000003'
 WHOLE_S = 2.0
-REPORT = {'socket': 0, 'port': 0}
-
-
-def report(device, number, energy, minutes):
-    return dict(REPORT, gateway=device.ident, business_no=number, energy_wh=energy,
-                duration_min=minutes)
 
 
 class Outage(Walk):
@@ -48,28 +42,13 @@ class Outage(Walk):
         self.charging('ends', device=self.one)
         self.charging('stops', device=self.two)
 
-    def journal(self, name='journal.log'):
-        path = os.path.join(self.host.state, name)
-        return os.path.getsize(path) if os.path.exists(path) else 0
-
-    def check(self, name):
-        return self.host.get('/health')[1]['checks'][name]
-
-    def metric(self, name):
-        text = self.host.get('/metrics')[1]
-        return sum(float(line.split()[-1]) for line in text.splitlines()
-                   if line.startswith(name) and not line.startswith('#'))
-
     def wait_refused(self, seconds=10):
         """Reads of what memory does not have, and new orders, are told to come again."""
         def look():
             status, answer = self.host.get('/api/v1/orders/unknown')
             return status == 503 and answer['code'] == 50305
         wait_for(look, '503 50305 for a read', seconds)
-        body = {'port_no': 0, 'charge_mode': 1, 'amount': 500, 'order_no': 'refused',
-                'duration_minutes': 60}
-        status, answer = self.host.post(f'/devices/{FREE}/start_charge', body)
-        self.assertEqual((status, answer['code']), (503, 50305), answer)
+        self.assertEqual(self.start('refused', 503, device=self.three)['code'], 50305)
         self.assertEqual(self.three.controls(), [])
 
     def end_one(self, seconds=10):
@@ -78,7 +57,7 @@ class Outage(Walk):
         self.one.wait('end_ack', 1, seconds)
         self.one.end(number, 70, 3)
         self.one.wait('end_ack', 2, seconds)
-        self.reports.append(report(self.one, number, 70, 3))
+        self.reports.append(report(self.one.ident, number, 70, 3))
 
     def stop_two(self, seconds=10):
         number = self.two.outlets[0, 0].number
@@ -86,7 +65,7 @@ class Outage(Walk):
         answer = self.stop('stops')
         self.two.wait('control', 2, seconds)
         self.two.wait('end_ack', 1, seconds)
-        self.reports.append(report(self.two, number, 30, 2))
+        self.reports.append(report(self.two.ident, number, 30, 2))
         return answer
 
     def away(self):
@@ -95,21 +74,17 @@ class Outage(Walk):
         self.end_one()
         answer = self.stop_two()
         self.assertIs(answer.get('stored'), False, answer)
-        self.assertGreater(self.journal(), 0)
+        self.assertGreater(self.host.journal(), 0)
         self.one.heartbeat()
         self.one.wait('heartbeat_ack', 2)
         self.assertEqual(self.host.get('/live')[0], 200)
-        wait_for(lambda: self.check('journal')['status'] == 'degraded', 'a journal in use')
-        self.assertGreaterEqual(self.check('journal')['details']['waiting'], 2)
-        self.assertGreaterEqual(self.metric('chargehost_journal_records_total'), 2)
+        wait_for(lambda: self.host.check('journal')['status'] == 'degraded', 'a journal in use')
+        self.assertGreaterEqual(self.host.check('journal')['details']['waiting'], 2)
+        self.assertGreaterEqual(self.host.metric('chargehost_journal_records_total'), 2)
 
     def heal(self, what, since, whole=WHOLE_S):
         """Everything is as if nothing had been, and soon."""
-        def starts():
-            body = {'port_no': 0, 'charge_mode': 1, 'amount': 500, 'order_no': 'after',
-                    'duration_minutes': 60}
-            return self.host.post(f'/devices/{FREE}/start_charge', body)[0] in (200, 202)
-        wait_for(starts, 'a new order')
+        wait_for(lambda: self.ask('after', device=self.three)[0] in (200, 202), 'a new order')
         started = time.monotonic() - since
         self.until('ends', 'completed', provisional=False, energy_wh=70)
         self.until('stops', 'stopped', provisional=False, energy_wh=30)
@@ -120,20 +95,17 @@ class Outage(Walk):
         self.three.finish(energy=1, minutes=1)
         self.three.wait('end_ack')
         self.until('after', 'completed')
-        wait_for(lambda: self.journal() == 0, 'an empty journal')
+        wait_for(lambda: self.host.journal() == 0, 'an empty journal')
         wait_for(lambda: self.host.get('/ready')[0] == 200, 'readiness', 15)
         self.balance()
         self.assertLess(took, whole)
 
     def balance(self):
         ledger = Ledger(self.host)
-        ledger.check_terminal()
-        ledger.check_amounts()
-        ledger.check_events()
+        ledger.check_all(self.reports)
         ledger.check_sources()
-        ledger.check_reports(self.reports)
         self.assertEqual(ledger.faults, [])
-        self.assertEqual(self.journal('journal.rejected'), 0)
+        self.assertEqual(self.host.journal('journal.rejected'), 0)
 
 
 class Stopped(Outage):
@@ -143,7 +115,7 @@ class Stopped(Outage):
         gone = time.monotonic()
         self.postgres.stop()
         self.away()
-        wait_for(lambda: self.check('database')['status'] == 'unhealthy', 'bad health')
+        wait_for(lambda: self.host.check('database')['status'] == 'unhealthy', 'bad health')
         self.assertEqual(self.host.get('/health')[0], 503)
         self.assertIn(self.host.get('/ready')[0], (200, 503))
 
@@ -163,14 +135,14 @@ class Stopped(Outage):
         self.host.kill()
         wait_for(lambda: self.one.closed and self.two.closed and self.three.closed,
                  'the end of the connections')
-        kept = self.journal()
+        kept = self.host.journal()
         self.assertGreater(kept, 0)
         self.host.process = None
         starting = threading.Thread(target=self.host.start)
         starting.start()            # it waits for its store, and keeps what it has
         wait_for(lambda: self.host.process is not None, 'the process')
         self.host.process.expect('the store is not there yet', 20)
-        self.assertEqual(self.journal(), kept)
+        self.assertEqual(self.host.journal(), kept)
         self.postgres.start()
         starting.join()
         since = time.monotonic()
@@ -216,7 +188,7 @@ class Network(Outage):
         self.stop_two()
         self.until('ends', 'completed', energy_wh=70)
         self.until('stops', 'stopped', energy_wh=30)
-        self.assertEqual(self.journal(), 0)
+        self.assertEqual(self.host.journal(), 0)
         self.proxy.mend()
         self.heal('delayed', time.monotonic())
 
@@ -251,7 +223,7 @@ class Server(Outage):
         self.ends.append(other.close)
         self.end_one(30)
         self.stop_two(30)
-        self.assertGreater(self.journal(), 0)
+        self.assertGreater(self.host.journal(), 0)
         other.close()
         self.heal('lock held', time.monotonic(), 4)
 
@@ -262,7 +234,7 @@ class Server(Outage):
                         ' FOR UPDATE;')
         self.ends.append(other.close)
         number = self.one.finish(energy=70, minutes=3)
-        self.reports.append(report(self.one, number, 70, 3))
+        self.reports.append(report(self.one.ident, number, 70, 3))
         waiting = "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         wait_for(lambda: self.count(waiting) > 0, 'a transaction that waits')
         self.postgres.ask("SELECT count(pg_terminate_backend (pid)) FROM pg_stat_activity"
@@ -301,13 +273,10 @@ class Server(Outage):
         self.fill_pages(10)
         number = self.one.finish(energy=70, minutes=3)
         self.one.wait('end_ack', 1, 10)
-        self.reports.append(report(self.one, number, 70, 3))
+        self.reports.append(report(self.one.ident, number, 70, 3))
         self.stop_two()
-        body = {'port_no': 0, 'charge_mode': 1, 'amount': 500, 'order_no': 'refused',
-                'duration_minutes': 60}
-        status, answer = self.host.post(f'/devices/{FREE}/start_charge', body)
-        self.assertEqual((status, answer['code']), (503, 50305), answer)
-        self.assertGreater(self.journal(), 0)
+        self.assertEqual(self.start('refused', 503, device=self.three)['code'], 50305)
+        self.assertGreater(self.host.journal(), 0)
         os.truncate(filler, 0)
         self.postgres.ask("DELETE FROM events WHERE phy_id = 'filler'")
         self.heal('disk full', time.monotonic())
@@ -338,7 +307,7 @@ class Loaded(Outage):
             '--first-id', str(FIRST), '--sockets', '0', '--time-scale', '30', '--seed', '7',
             '--log', 'none'])
         wait_for(lambda: self.host.get('/ready')[1].get('online_devices') == gateways
-                 or self.metric('chargehost_devices_connected') >= gateways, 'the fleet', 60)
+                 or self.host.metric('chargehost_devices_connected') >= gateways, 'the fleet', 60)
         driver = Driver(self.host, 7, gateways)
         driver.begin()
         for turn in range(2 * ROUNDS):
@@ -350,23 +319,19 @@ class Loaded(Outage):
             self.postgres.start()
             since = time.monotonic()
             wait_for(lambda: self.host.get('/api/v1/orders/unknown')[0] == 404, 'reads')
-            wait_for(lambda: self.journal() == 0, 'an empty journal')
+            wait_for(lambda: self.host.journal() == 0, 'an empty journal')
             print(f'\n# killed under load, round {turn}: whole after '
                   f'{time.monotonic() - since:.2f} s', file=sys.stderr)
         driver.end()
         self.assertIsNone(driver.failure)
-        wait_for(lambda: self.count('SELECT count(*) AS n FROM orders WHERE status IN '
-                                    '(0, 1, 2, 8, 9, 10)') == 0, 'the end of all charges', 120)
+        wait_for(lambda: self.count(OPEN) == 0, 'the end of all charges', 120)
         self.reports = fleet.acknowledged()
         ledger = Ledger(self.host)
-        ledger.check_terminal()
-        ledger.check_amounts()
-        ledger.check_events()
-        ledger.check_reports(self.reports)
+        ledger.check_all(self.reports)
         self.assertEqual(ledger.faults, [])
         stored = {order['order_no'] for order in ledger.orders}
         self.assertEqual(driver.accepted - stored, set())
-        self.assertEqual(self.journal('journal.rejected'), 0)
+        self.assertEqual(self.host.journal('journal.rejected'), 0)
         print(f'\n# {len(self.reports)} acknowledged ends, {len(driver.accepted)} orders',
               file=sys.stderr)
 

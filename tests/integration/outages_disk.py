@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
 from chargehost import main, wait_for  # noqa: E402
-from ledger import Ledger  # noqa: E402
+from ledger import Ledger, report  # noqa: E402
 from walk import Walk  # noqa: E402
 
 ENDS, STOPS = '82241218000001', '82241218000002'
@@ -47,11 +47,6 @@ class DiskFull(Walk):
         os.unlink(self.filler)
         return time.monotonic()
 
-    def metric(self, name):
-        text = self.host.get('/metrics')[1]
-        return sum(float(line.split()[-1]) for line in text.splitlines()
-                   if line.startswith(name) and not line.startswith('#'))
-
     def say_end(self, number, seconds):
         """Whether the report was answered."""
         at = self.one.counts['end_ack']
@@ -60,8 +55,7 @@ class DiskFull(Walk):
             self.one.wait('end_ack', at + 1, seconds)
         except AssertionError:
             return False
-        self.reports.append({'gateway': ENDS, 'socket': 0, 'port': 0, 'business_no': number,
-                             'energy_wh': 5, 'duration_min': 1})
+        self.reports.append(report(ENDS, number, 5, 1))
         return True
 
     def use_up(self, is_full):
@@ -72,10 +66,8 @@ class DiskFull(Walk):
         return self.fail('the disk does not get full')
 
     def refused(self):
-        body = {'port_no': 1, 'charge_mode': 1, 'amount': 500, 'order_no': 'refused',
-                'duration_minutes': 60}
-        status, answer = self.host.post(f'/devices/{ENDS}/start_charge', body)
-        self.assertEqual((status, answer['code']), (503, 50305), answer)
+        answer = self.start('refused', 503, port=1, device=self.one)
+        self.assertEqual(answer['code'], 50305)
         self.assertEqual(self.one.controls(), [])
 
     def stop_two(self):
@@ -88,24 +80,20 @@ class DiskFull(Walk):
 
     def balance(self, what, since):
         self.until('stops', 'stopped', provisional=False, energy_wh=30)
-        journal = self.host.get('/health')[1]['checks']['journal']['details']
-        wait_for(lambda: self.metric('chargehost_journal_waiting') == 0, 'an empty journal')
+        journal = self.host.check('journal')['details']
+        wait_for(lambda: self.host.metric('chargehost_journal_waiting') == 0, 'an empty journal')
         print(f'\n# {what}: whole after {time.monotonic() - since:.2f} s, '
               f"{len(self.reports)} reports, journal {journal}", file=sys.stderr)
-        self.reports.append({'gateway': STOPS, 'socket': 0, 'port': 0,
-                             'business_no': self.number, 'energy_wh': 30, 'duration_min': 2})
+        self.reports.append(report(STOPS, self.number, 30, 2))
         ledger = Ledger(self.host)
-        ledger.check_terminal()
-        ledger.check_amounts()
-        ledger.check_events()
-        ledger.check_reports(self.reports)
+        ledger.check_all(self.reports)
         self.assertEqual(ledger.faults, [])
         wait_for(lambda: self.host.get('/ready')[0] == 200, 'readiness', 15)
 
     def test_journal_elsewhere(self):
         self.site(journal__path=os.path.join(self.folder, 'journal'))
         self.fill()
-        self.use_up(lambda answered: self.metric('chargehost_journal_records_total') > 0)
+        self.use_up(lambda answered: self.host.metric('chargehost_journal_records_total') > 0)
         self.refused()
         for number in range(5000, 5005):
             self.assertTrue(self.say_end(number, 10))
@@ -118,7 +106,7 @@ class DiskFull(Walk):
         self.site()
         self.fill()
         number = self.use_up(lambda answered: not answered)
-        self.assertGreater(self.metric('chargehost_journal_refused_total'), 0)
+        self.assertGreater(self.host.metric('chargehost_journal_refused_total'), 0)
         self.refused()
         self.stop_two()
         self.assertEqual(self.host.get('/live')[0], 200)

@@ -45,9 +45,6 @@ class Moved(Several):
         status, answer = host.get(f'/api/v1/orders/{order_no}')
         return answer['data']['status'] if status == 200 else None
 
-    def journal(self, host):
-        return os.path.getsize(os.path.join(host.state, 'journal.log'))
-
     def charging(self, host, order_no):
         wait_for(lambda: self.start(host, order_no) in (200, 202), f'the start of {order_no}')
         self.wait_state(order_no, CHARGING)
@@ -62,7 +59,7 @@ class Moved(Several):
                            "event_type = 'charging.ended'")
         self.assertEqual(ended[0]['n'], 1)
         for host in hosts:
-            wait_for(lambda: self.journal(host) == 0, f'an empty journal of {host.id}')
+            wait_for(lambda: host.journal() == 0, f'an empty journal of {host.id}')
             wait_for(lambda: self.status(host, 'A1') == 'completed', f'the end at {host.id}')
         self.charging(hosts[1], 'A2')
         acked = self.device.counts['end_ack']
@@ -79,7 +76,7 @@ class Moved(Several):
         self.base.stop()
         self.device.finish(energy=120, minutes=3)
         self.device.wait('end_ack')
-        self.assertGreater(self.journal(a), 0)
+        self.assertGreater(a.journal(), 0)
         self.come(b)
         self.base.start()
         self.whole((a, b), time.monotonic(), 'moved')
@@ -95,7 +92,7 @@ class Moved(Several):
         self.come(b)
         self.device.end(number, 120, 3)
         self.device.wait('end_ack', 2)
-        self.assertGreater(min(self.journal(a), self.journal(b)), 0)
+        self.assertGreater(min(a.journal(), b.journal()), 0)
         self.base.start()
         self.whole((a, b), time.monotonic(), 'kept twice')
 

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
 os.environ['CHARGEHOST_TEST_KV'] = 'redis'
 from chargehost import main, wait_for  # noqa: E402
-from ledger import Ledger  # noqa: E402
+from ledger import Ledger, report  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from redis import Redis  # noqa: E402
 from walk import ID, Walk  # noqa: E402
@@ -38,8 +38,7 @@ class Outage(Walk):
         number = device.finish(energy=20, minutes=2)
         device.wait('end_ack', acked + 1)
         self.until(order_no, 'completed', provisional=False, energy_wh=20)
-        self.reports.append({'gateway': ID, 'socket': 0, 'port': 0, 'business_no': number,
-                             'energy_wh': 20, 'duration_min': 2})
+        self.reports.append(report(ID, number, 20, 2))
 
     def stopped_charge(self, order_no):
         device = self.device
@@ -60,9 +59,6 @@ class Outage(Walk):
         self.assertFalse(self.device.closed)
         self.assertEqual(self.host.get('/live')[0], 200)
 
-    def check(self, name):
-        return self.host.get('/health')[1]['checks'][name]
-
     def session(self):
         text = self.redis.ask('GET', f'ch:session:device:{ID}')
         return json.loads(text) if text else None
@@ -76,7 +72,7 @@ class Outage(Walk):
         print(f'\n# {what}: session in Redis after {took:.2f} s', file=sys.stderr)
         self.charge('after')
         self.assertIn('chargehost_core', self.redis.ask('FUNCTION', 'LIST'))
-        wait_for(lambda: self.check('redis')['status'] == 'healthy', 'good health', 15)
+        wait_for(lambda: self.host.check('redis')['status'] == 'healthy', 'good health', 15)
         wait_for(lambda: self.host.get('/ready')[0] == 200, 'readiness', 15)
         controls = [control.on for control in self.device.controls()]
         self.assertEqual(controls.count(True), len(set(
@@ -96,7 +92,7 @@ class Gone(Outage):
         self.site()
         self.redis.kill()
         self.away()
-        wait_for(lambda: self.check('redis')['status'] == 'unhealthy', 'bad health', 15)
+        wait_for(lambda: self.host.check('redis')['status'] == 'unhealthy', 'bad health', 15)
 
         def unready():
             status, answer = self.host.get('/ready')

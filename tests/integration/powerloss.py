@@ -35,14 +35,14 @@ class PowerLoss(Fleet):
     def test_it_would_be_seen(self):
         """Without syncs the same count finds what is missing: the test can fail."""
         self.run_with('powerloss', 3, **{'store-sqlite.synchronous': 'normal'})
-        self.driver.end()
+        self.end_drivers()
         self.host.kill()
         self.sim.stop()
         # what was left in the memory is gone; the database can be read again
         self.host.options.pop('store-sqlite.vfs')
         self.host.start()
         self.host.stop()
-        book, _ = self.count()
+        book, _ = self.count(self.host)
         self.assertTrue([fault for fault in book.faults if 'not in the store' in fault
                          or fault.startswith('0 orders of the acknowledged')], book.faults)
 

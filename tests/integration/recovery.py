@@ -6,11 +6,9 @@ import sqlite3
 import sys
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
-from bkv import ON, Control  # noqa: E402
+from bkv import ON  # noqa: E402
 from chargehost import main, wait_for  # noqa: E402
 from walk import Walk  # noqa: E402
-
-GRACE = 'orders__interrupted_grace_s'
 
 
 class Lost(Walk):
@@ -103,10 +101,7 @@ class Lost(Walk):
 
         def started():
             device.status()
-            status, answer = self.host.post(
-                f'/devices/{device.ident}/start_charge',
-                {'port_no': 0, 'charge_mode': 1, 'amount': 1, 'duration_minutes': 5,
-                 'order_no': 'B'})
+            status, answer = self.ask('B', minutes=5, amount=1)
             self.assertIn(status, (202, 409), answer)
             return status == 202
         wait_for(started, 'the new start')
@@ -179,9 +174,7 @@ class Lost(Walk):
     def test_start_in_flight(self):
         """4.7: the port is asked before the start is sent again; it had run."""
         device = self.world()
-        device.mute = {'control', 'query'}
-        self.start('A')
-        device.wait('control')
+        self.start_unanswered(mute=('control', 'query'))
         device.close()
         device.outlets[0, 0].charge(6)
         device.mute = set()
@@ -196,9 +189,7 @@ class Lost(Walk):
     def test_start_in_flight_that_did_not_run(self):
         """4.7: idle and still valid: sent again, once."""
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        first = Control(device.wait('control'))
+        first = self.start_unanswered()
         device.close()
         device.mute = set()
         device.connect()
@@ -213,9 +204,7 @@ class Lost(Walk):
     def test_start_in_flight_that_had_ended(self):
         """The charge was over before the device came back."""
         device = self.world()
-        device.mute = {'control', 'query'}
-        self.start('A')
-        device.wait('control')
+        self.start_unanswered(mute=('control', 'query'))
         device.close()
         device.connect()
         device.end(6, 1, 0)
@@ -275,9 +264,7 @@ class Killed(Walk):
     def test_before_the_answer(self):
         """F25: it had run; nothing is sent twice."""
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        device.wait('control')
+        self.start_unanswered()
         device.outlets[0, 0].charge(8)
         device.mute = set()
         self.kill()
@@ -289,9 +276,7 @@ class Killed(Walk):
 
     def test_before_the_answer_and_it_had_ended(self):
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        device.wait('control')
+        self.start_unanswered()
         self.kill()
         device.mute = set()
         device.end(8, 3, 0)
@@ -302,9 +287,7 @@ class Killed(Walk):
 
     def test_before_the_answer_and_it_did_not_run(self):
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        device.wait('control')
+        self.start_unanswered()
         device.mute = set()
         self.kill()
         self.until('A', 'charging')         # the port was asked: idle
@@ -318,9 +301,7 @@ class Killed(Walk):
     def test_too_late_for_the_start(self):
         """F24: what has expired while nobody ran is never sent; the order times out."""
         device = self.world(pending_timeout_s=2)
-        device.mute = {'control'}
-        self.start('A')
-        device.wait('control')
+        self.start_unanswered()
         self.host.kill()
         # The eighteen seconds of the start pass while the daemon is away.
         rows = self.edit('UPDATE outbound_queue SET message = json_set(message, '
@@ -345,9 +326,7 @@ class Killed(Walk):
     def test_after_the_start_is_stored(self):
         """F24: what was stored and not sent is sent after the start, once."""
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        device.wait('control')              # holds the place in flight
+        self.start_unanswered()             # holds the place in flight
         self.start('B', port=1)             # stored, not written
         device.mute = set()
         self.kill()
@@ -390,9 +369,7 @@ class Killed(Walk):
 
     def test_while_cancelling(self):
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        start = Control(device.wait('control'))
+        start = self.start_unanswered()
         self.stop('A')
         device.mute = set()
         device.outlets[0, 0].charge(4, 1, 1)

@@ -21,11 +21,7 @@ class RedisKv(TestCase):
         super().setUp()
         self.host = self.daemon(options={'server.id': 'gw-1', 'redis.key_prefix': 'ch:'})
         self.sim = self.simulator(self.host, 1, SIM + ['--time-scale', '30'])
-        wait_for(self.online, 'device on line')
-
-    def online(self):
-        status, answer = self.host.get(f'/devices/{FIRST}/online')
-        return status == 200 and answer['data']['online']
+        wait_for(lambda: self.host.online(FIRST), 'device on line')
 
     def charge(self, order_no):
         status, answer = self.host.post(f'/devices/{FIRST}/start_charge',
@@ -92,7 +88,7 @@ class RedisKv(TestCase):
         self.redis.kill()
         self.host.process.expect('the kv redis is down')
         self.stop_charge('L1')
-        self.assertTrue(self.online())
+        self.assertTrue(self.host.online(FIRST))
         self.redis.start()
         wait_for(self.session, 'session written again', 15)
         self.charge('L2')

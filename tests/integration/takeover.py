@@ -22,7 +22,7 @@ class Wire(Walk):
         return link
 
     def connections(self):
-        return self.metric('chargehost_tcp_connections_active')
+        return self.host.metric('chargehost_tcp_connections_active')
 
     def gone(self, link):
         """Whether the server has closed; what it sent before does not count."""

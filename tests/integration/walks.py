@@ -72,9 +72,7 @@ class Rare(Walk):
     def test_fault_while_cancelling(self):
         """T26"""
         device = self.world()
-        device.mute = {'control'}
-        self.start('A')
-        device.wait('control')
+        self.start_unanswered()
         self.stop('A')
         self.until('A', 'cancelling')
         device.outlets[0, 0].idle(HOT)

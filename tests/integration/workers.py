@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -16,26 +15,8 @@ sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', '
 import several  # noqa: E402
 from bkv import Device  # noqa: E402
 from chargehost import CTL, DAEMON, Process, main, wait_for  # noqa: E402
+from ports import free_port, free_ports  # noqa: E402
 from several import Several  # noqa: E402
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
-
-
-def free_ports(count):
-    """The first of some free ports in a row."""
-    while True:
-        first = free_port()
-        try:
-            for port in range(first + 1, first + count):
-                with socket.socket() as probe:
-                    probe.bind(('127.0.0.1', port))
-            return first
-        except OSError:
-            pass
 
 
 class Workers(Several):
