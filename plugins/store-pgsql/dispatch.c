@@ -154,6 +154,7 @@ void pg_submit (Pg *pg, ChTxRun *run)
   if (unit == NULL)
     return;
   if (unit->lane == NULL) {
+    unit->written = pg->written;
     gboolean replica = pg->replicas->len > 0 && pg_replicas_take (pg, unit->queued_us);
     g_queue_push_tail (replica ? &pg->replica_reads : &pg->reads, unit);
   } else {
@@ -169,6 +170,7 @@ void pg_unit_renew (PgUnit *unit)
   g_clear_error (&unit->error);
   unit->failed = -1;
   unit->again = unit->ended = unit->wrote = unit->cancelled = FALSE;
+  unit->queued_us = g_get_monotonic_time ();
   unit->at = 0;
   unit->inserted = 0;
 }
@@ -310,11 +312,31 @@ static void check_queue (Pg *pg, GQueue *queue, gint64 now_us, gboolean reads)
   }
 }
 
+/* A replica that does not come to them keeps nobody waiting. */
+static void check_replica_queue (Pg *pg, gint64 now_us)
+{
+  gint64 patience_us = pg->options.connect_ms * 1000 / 4;
+  PgUnit *unit;
+
+  while ((unit = g_queue_peek_head (&pg->replica_reads)) != NULL
+         && now_us - unit->queued_us > patience_us) {
+    g_queue_push_tail (&pg->reads, g_queue_pop_head (&pg->replica_reads));
+    pg_loop_kick (pg);
+  }
+}
+
 static void check_conn (PgConn *conn, gint64 now_us)
 {
   PgUnit *unit = conn->current;
 
-  if (unit == NULL || conn->state != PG_READY || now_us < unit->deadline_us)
+  if (unit == NULL || conn->state != PG_READY)
+    return;
+  if (conn->role == PG_REPLICA
+      && now_us - conn->sent_us > (unit->deadline_us - conn->sent_us) / 2) {
+    pg_replica_silent (conn); /* there is time for the primary */
+    return;
+  }
+  if (now_us < unit->deadline_us)
     return;
   if (!unit->cancelled) {
     unit->cancelled = TRUE;
@@ -335,7 +357,7 @@ void pg_check_deadlines (Pg *pg, gint64 now_us)
   if (pg->outstanding == 0)
     return;
   check_queue (pg, &pg->reads, now_us, TRUE);
-  check_queue (pg, &pg->replica_reads, now_us, TRUE);
+  check_replica_queue (pg, now_us);
   check_queue (pg, &pg->bulks, now_us, FALSE);
   g_hash_table_iter_init (&iter, pg->lanes);
   while (g_hash_table_iter_next (&iter, NULL, &lane))

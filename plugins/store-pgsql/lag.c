@@ -41,8 +41,7 @@ static void thin_out (GArray *marks)
 static void add_mark (Pg *pg, guint64 place, gint64 now_us)
 {
   GArray *marks = pg->marks;
-  const Mark *last
-      = marks->len > 0 ? &g_array_index (marks, Mark, marks->len - 1) : NULL;
+  const Mark *last = marks->len > 0 ? &g_array_index (marks, Mark, marks->len - 1) : NULL;
 
   if (last != NULL && place <= last->place) {
     if (place == last->place) /* nothing was written meanwhile */
@@ -81,7 +80,8 @@ gint64 pg_replica_lag_us (Pg *pg, const PgReplica *replica, gint64 now_us)
     return now_us - marks[0].us;
   /* Between two marks the log is taken to have grown evenly. */
   const Mark *low = &marks[after - 1], *high = &marks[after];
-  double share = (double) (replica->place - low->place) / (double) (high->place - low->place);
+  double share
+      = (double) (replica->place - low->place) / (double) (high->place - low->place);
   return now_us - low->us - (gint64) (share * (double) (high->us - low->us));
 }
 

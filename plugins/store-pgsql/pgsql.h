@@ -17,8 +17,9 @@ typedef enum {
   PG_KEY_LATE,    /* fails when a unit is past its deadline; makes its commit light */
   PG_KEY_TIMEOUT, /* a statement time-out of a unit's own */
   PG_KEY_FLUSH,   /* makes durable all that was committed */
-  PG_KEY_REPLAY,  /* notes whether a replica is behind */
+  PG_KEY_REPLAY,  /* lets a replica come up, notes whether it is behind */
   PG_KEY_BEHIND,  /* fails when it is */
+  PG_KEY_PLACE,   /* how far the server is in the log */
   PG_N_KEYS,
 } PgOwn;
 
@@ -170,6 +171,7 @@ struct _PgUnit {
   gint64 deadline_us;
   guint attempts;
   gboolean primary_only; /* a replica could not serve it */
+  guint64 written;       /* place in the log that it has to see */
   /* at a connection: */
   guint at; /* statement whose result comes next */
   gint failed;
@@ -212,6 +214,7 @@ typedef enum {
   PG_OP_STATEMENT, /* the next one of a unit */
   PG_OP_SYNC,      /* end of a unit */
   PG_OP_MARK,      /* end of a segment that belongs to no unit */
+  PG_OP_PLACE,     /* how far the server is in the log */
   PG_OP_FLUSH,     /* makes durable what was committed before */
   PG_OP_FLUSHED,   /* end of that */
 } PgOpKind;
@@ -241,7 +244,7 @@ struct _PgConn {
   /* the pipeline */
   GArray *ops; /* of PgOp */
   guint next_op;
-  GPtrArray *units; /* the batch, owned */
+  GPtrArray *units; /* the batch, owned; empty: only a question of our own */
   PgUnit *current;  /* whose results come */
   gboolean durable; /* all of the batch that was committed */
   gint64 sent_us;
@@ -276,6 +279,8 @@ void pg_conn_cancel (PgConn *conn);
 
 /* send.c: writes a batch of units, taken over, into the pipeline */
 void pg_conn_send (PgConn *conn, GPtrArray *units);
+/* Asks how far the server is in the log; an idle connection. */
+void pg_conn_send_ask (PgConn *conn);
 /* Makes durable what others have committed and this one may have seen. */
 gboolean pg_conn_send_flush (PgConn *conn);
 /* receive.c: takes what has come */
@@ -284,6 +289,17 @@ void pg_conn_receive (PgConn *conn);
 void pg_conn_settle_broken (PgConn *conn);
 
 /* ---- the store --------------------------------------------------------------------- */
+
+typedef struct {
+  PgTarget *target;
+  guint failures;
+  gint64 retry_us; /* not connected to before */
+  gint64 rest_us;  /* not used before */
+  guint64 place;   /* how far it was in the log when it was asked */
+  gboolean told;
+  ChSeries *lag, *up;
+  ChSeries *served, *behind, *failed;
+} PgReplica;
 
 struct _Pg {
   ChPlugin *self;
@@ -299,7 +315,7 @@ struct _Pg {
   gint64 timer_ms;
 
   PgTarget *primary;
-  GPtrArray *replicas; /* of replica.c */
+  GPtrArray *replicas; /* of PgReplica */
   GPtrArray *conns;    /* of PgConn */
   PgConn *admin;
   gint64 retry_us; /* no connecting before */
@@ -321,6 +337,10 @@ struct _Pg {
   gboolean can_flush; /* several transactions may share a sync */
   guint outstanding;  /* units that are not complete */
   guint64 written;    /* place in the log up to which this process has written */
+  GArray *marks;      /* places of the primary with their times, of lag.c */
+  gint64 marked_us;
+  gint64 asked_us;
+  gboolean collecting;
 
   PgParams params;
   PgRow row;
@@ -390,10 +410,22 @@ void pg_listen_receive (PgConn *conn);
 gboolean pg_replicas_open (Pg *pg, GError **error);
 gboolean pg_replicas_take (Pg *pg, gint64 now_us);
 void pg_replicas_dispatch (Pg *pg, gint64 now_us);
+gboolean pg_replica_is_up (Pg *pg, guint number);
+void pg_replica_want (Pg *pg, guint number, gint64 now_us);
 void pg_replica_behind (PgConn *conn);
+void pg_replica_served (PgConn *conn, gboolean served);
+void pg_replica_silent (PgConn *conn);
 void pg_replica_lost (PgConn *conn);
 void pg_replica_ready (PgConn *conn);
-void pg_note_written (Pg *pg, const char *lsn);
+
+/* lag.c */
+void pg_replicas_add_metrics (Pg *pg);
+/* Once in a while: how far everybody is. */
+void pg_replicas_ask (Pg *pg, gint64 now_us);
+gint64 pg_replica_lag_us (Pg *pg, const PgReplica *replica, gint64 now_us);
+/* How far this process has written; how far the connection's server is. */
+void pg_note_written (Pg *pg, const char *place);
+void pg_note_place (PgConn *conn, const char *place);
 
 /* admin.c: what is waited for */
 gboolean pg_admin_open (Pg *pg, GError **error);

@@ -30,6 +30,7 @@ static void clear (Pg *pg)
   g_clear_pointer (&pg->channels, g_hash_table_unref);
   g_clear_pointer (&pg->conns, g_ptr_array_unref);
   g_clear_pointer (&pg->replicas, g_ptr_array_unref);
+  g_clear_pointer (&pg->marks, g_array_unref);
   g_clear_pointer (&pg->down_reason, g_free);
   g_queue_clear (&pg->ready_lanes);
   pg_params_clear (&pg->params);
@@ -43,8 +44,10 @@ static gboolean pgsql_open (ChPlugin *self, const ChStoreSettings *settings,
 {
   Pg *pg = ch_plugin_data (self);
 
+  gboolean collecting = pg->collecting;
   memset (pg, 0, sizeof *pg);
   pg->self = self;
+  pg->collecting = collecting;
   pg->epoll = -1;
   if (!pg_options_read (&pg->options, self, settings, error))
     return FALSE;
@@ -54,11 +57,13 @@ static gboolean pgsql_open (ChPlugin *self, const ChStoreSettings *settings,
                                      (GDestroyNotify) g_hash_table_unref);
   pg->texts = g_ptr_array_new_with_free_func (text_free);
   pg->conns = g_ptr_array_new ();
+  pg->marks = g_array_new (FALSE, FALSE, sizeof (gint64[2]));
   pg->can_flush = TRUE;
   pg->primary = pg_target_new (pg->options.dsn, "database.dsn", TRUE, error);
   if (pg->primary != NULL && pg_replicas_open (pg, error) && pg_loop_open (pg, error)
       && pg_admin_open (pg, error)) {
     pg->open = TRUE;
+    pg_replicas_add_metrics (pg);
     pg_pool_maintain (pg, g_get_monotonic_time ());
     return TRUE;
   }

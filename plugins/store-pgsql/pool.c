@@ -63,6 +63,8 @@ static guint kept (const Pg *pg, PgRole role)
 
   if (role == PG_WRITER)
     return writers;
+  if (role == PG_REPLICA) /* so that it can be asked how far it is */
+    return pg->replicas->len;
   return role == PG_READER ? MAX (1, pg->options.min - writers) : 0;
 }
 
@@ -111,6 +113,15 @@ static void maintain_conn (PgConn *conn, gint64 now_us)
     pg_conn_give_up (conn);
     return;
   }
+  if (conn->units != NULL && conn->units->len == 0
+      && now_us - conn->sent_us > options->connect_ms * 1000) {
+    if (conn->role == PG_REPLICA)
+      pg_replica_silent (conn);
+    else
+      pg_conn_break (conn, g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
+                                        "the server does not answer"));
+    return;
+  }
   if (!pg_conn_is_idle (conn) || conn->role == PG_LISTEN || conn->role == PG_ADMIN)
     return;
   gboolean spare = pg_pool_count (pg, conn->role, TRUE) > kept (pg, conn->role);
@@ -129,6 +140,7 @@ void pg_pool_maintain (Pg *pg, gint64 now_us)
     maintain_conn (g_ptr_array_index (pg->conns, i), now_us);
   if (g_hash_table_size (pg->channels) > 0)
     pg_pool_want (pg, PG_LISTEN, 1);
+  pg_replicas_ask (pg, now_us);
   if (pg->admin != NULL && !pg->held && pg_conn_is_idle (pg->admin)
       && now_us - pg->admin->since_us > pg->options.idle_ms * 1000)
     pg_admin_close (pg);

@@ -71,6 +71,7 @@ static void statement_failed (PgConn *conn, const PgOp *op, const PGresult *resu
   if (conn->role == PG_REPLICA && !unit->cancelled) {
     /* It may be too old for it, or have cleared away what was read: the primary knows. */
     unit->primary_only = TRUE;
+    pg_replica_served (conn, FALSE);
     conn->forget = is_stale (result);
     repeat (unit, pg_error_of_result (result, name_of (unit), TRUE));
   } else if (pg_result_is (result, "26000") && refusal != NULL) {
@@ -190,6 +191,8 @@ static void take_result (PgConn *conn, const PgOp *op, const PGresult *result)
       take_statement (conn, op, result);
     else if (op->kind == PG_OP_FLUSH && PQntuples (result) == 1)
       pg_note_written (conn->pg, PQgetvalue (result, 0, 0));
+    else if (op->kind == PG_OP_PLACE && PQntuples (result) == 1)
+      pg_note_place (conn, PQgetvalue (result, 0, 0));
     break;
   case PGRES_PIPELINE_ABORTED:
     break;
@@ -208,9 +211,9 @@ static void take_result (PgConn *conn, const PgOp *op, const PGresult *result)
 /* What a writer says may rest on what another has committed and not yet made durable. */
 static gboolean needs_flush (const PgConn *conn)
 {
-  const PgUnit *unit = g_ptr_array_index (conn->units, 0);
+  const PgUnit *unit = conn->units->len > 0 ? g_ptr_array_index (conn->units, 0) : NULL;
 
-  if (conn->role != PG_WRITER || conn->durable || !conn->pg->can_flush)
+  if (unit == NULL || conn->role != PG_WRITER || conn->durable || !conn->pg->can_flush)
     return FALSE;
   if (unit->error == NULL)
     return !unit->wrote || conn->pg->replicas->len > 0;
@@ -233,7 +236,8 @@ static void batch_ended (PgConn *conn)
   }
   GPtrArray *units = g_steal_pointer (&conn->units);
   conn->current = NULL;
-  conn->since_us = g_get_monotonic_time ();
+  if (units->len > 0)
+    conn->since_us = g_get_monotonic_time ();
   pg_batch_done (pg, units);
   if (conn->retire)
     pg_conn_break (conn, g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
@@ -259,6 +263,8 @@ static void advance (PgConn *conn, const PgOp *op)
   conn->next_op++;
   if (op->kind == PG_OP_SYNC) {
     unit->ended = TRUE;
+    if (conn->role == PG_REPLICA && !unit->primary_only)
+      pg_replica_served (conn, TRUE);
     conn->cancel_us = unit->cancelled ? conn->cancel_us : 0;
     next_current (conn);
   } else if (op->kind == PG_OP_FLUSHED) {
@@ -330,6 +336,8 @@ static void settle_unit (PgConn *conn, PgUnit *unit)
     return;
   }
   if (reads_only (conn)) {
+    if (conn->role == PG_REPLICA && !unit->primary_only)
+      pg_replica_served (conn, FALSE);
     unit->primary_only |= conn->role == PG_REPLICA;
     repeat (unit, g_error_copy (conn->error));
     return;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Read replicas. A transaction that only reads may go to one, and finds there all that
- * this process has written before: each batch first asks how far the replica has come and
- * each transaction of it fails on purpose when that is not far enough, or when the
- * replica is further behind than is allowed. What fails at a replica goes to the primary.
+ * this process had written when it was submitted: each batch first lets the replica wait
+ * for that, for some milliseconds, since under constant writes a replica that is well is
+ * always a little behind. When that was not enough, or the replica is further behind than
+ * is allowed, each transaction of the batch fails on purpose. What fails at a replica
+ * goes to the primary.
  */
 #include "pgsql.h"
 
@@ -13,16 +15,9 @@
 #define RETRY_MAX_US (10 * G_USEC_PER_SEC)
 #define READS_MAX 16
 
-typedef struct {
-  PgTarget *target;
-  guint failures;
-  gint64 rest_us; /* not used before */
-  gboolean told;
-} Replica;
-
 static void replica_free (gpointer data)
 {
-  Replica *replica = data;
+  PgReplica *replica = data;
   pg_target_free (replica->target);
   g_free (replica);
 }
@@ -36,7 +31,7 @@ gboolean pg_replicas_open (Pg *pg, GError **error)
     PgTarget *target = pg_target_new (dsns[i], "database.replica_dsn", FALSE, error);
     if (target == NULL)
       return FALSE;
-    Replica *replica = g_new0 (Replica, 1);
+    PgReplica *replica = g_new0 (PgReplica, 1);
     replica->target = target;
     g_ptr_array_add (pg->replicas, replica);
   }
@@ -55,17 +50,29 @@ static guint count (Pg *pg, guint number, gboolean ready_only)
   return n;
 }
 
-/* One more connection to a replica that is well. */
-static void want (Pg *pg, guint number, gint64 now_us)
+gboolean pg_replica_is_up (Pg *pg, guint number)
 {
-  Replica *replica = g_ptr_array_index (pg->replicas, number);
+  return count (pg, number, TRUE) > 0;
+}
+
+/* One more connection to it. */
+void pg_replica_want (Pg *pg, guint number, gint64 now_us)
+{
+  PgReplica *replica = g_ptr_array_index (pg->replicas, number);
   guint all = count (pg, number, FALSE);
   guint most = MAX (1, (pg->options.max - pg->options.writers) / 2 / pg->replicas->len);
 
-  if (now_us < replica->rest_us || all > count (pg, number, TRUE) || all >= most
+  if (now_us < replica->retry_us || all > count (pg, number, TRUE) || all >= most
       || pg->closing || !pg_pool_make_room (pg, PG_REPLICA))
     return;
   pg_conn_new (pg, PG_REPLICA, replica->target, FALSE)->replica = number;
+}
+
+/* Worth a try: not far behind, and not found so of late. */
+static gboolean is_well (Pg *pg, const PgReplica *replica, gint64 now_us)
+{
+  return now_us >= replica->rest_us
+         && pg_replica_lag_us (pg, replica, now_us) <= pg->options.lag_max_ms * 1000;
 }
 
 /* Whether a read may hope for one. */
@@ -74,11 +81,13 @@ gboolean pg_replicas_take (Pg *pg, gint64 now_us)
   gboolean any = FALSE;
 
   for (guint i = 0; i < pg->replicas->len; i++) {
-    const Replica *replica = g_ptr_array_index (pg->replicas, i);
-    gboolean ready = now_us >= replica->rest_us && count (pg, i, TRUE) > 0;
-    any |= ready;
-    if (!ready)
-      want (pg, i, now_us);
+    const PgReplica *replica = g_ptr_array_index (pg->replicas, i);
+    if (!is_well (pg, replica, now_us))
+      continue;
+    if (pg_replica_is_up (pg, i))
+      any = TRUE;
+    else
+      pg_replica_want (pg, i, now_us);
   }
   return any;
 }
@@ -92,8 +101,9 @@ static PgConn *idle_conn (Pg *pg, gint64 now_us)
     PgConn *conn = g_ptr_array_index (pg->conns, i);
     if (conn->role != PG_REPLICA || !pg_conn_is_idle (conn))
       continue;
-    const Replica *replica = g_ptr_array_index (pg->replicas, conn->replica);
-    if (now_us >= replica->rest_us && (best == NULL || conn->since_us < best->since_us))
+    const PgReplica *replica = g_ptr_array_index (pg->replicas, conn->replica);
+    if (is_well (pg, replica, now_us)
+        && (best == NULL || conn->since_us < best->since_us))
       best = conn;
   }
   return best;
@@ -110,7 +120,7 @@ void pg_replicas_dispatch (Pg *pg, gint64 now_us)
     PgConn *conn = idle_conn (pg, now_us);
     if (conn == NULL) {
       for (guint i = 0; i < pg->replicas->len; i++)
-        want (pg, i, now_us);
+        pg_replica_want (pg, i, now_us);
       return;
     }
     guint share
@@ -126,19 +136,43 @@ void pg_replicas_dispatch (Pg *pg, gint64 now_us)
 
 void pg_replica_behind (PgConn *conn)
 {
-  Replica *replica = g_ptr_array_index (conn->pg->replicas, conn->replica);
+  PgReplica *replica = g_ptr_array_index (conn->pg->replicas, conn->replica);
+
   replica->rest_us = g_get_monotonic_time () + REST_US;
+  ch_series_inc (replica->behind);
+}
+
+void pg_replica_served (PgConn *conn, gboolean served)
+{
+  PgReplica *replica = g_ptr_array_index (conn->pg->replicas, conn->replica);
+  ch_series_inc (served ? replica->served : replica->failed);
+}
+
+/* The others to it would be silent, too. */
+void pg_replica_silent (PgConn *conn)
+{
+  Pg *pg = conn->pg;
+  guint number = conn->replica;
+
+  pg_conn_cancel (conn);
+  for (guint i = 0; i < pg->conns->len; i++) {
+    PgConn *one = g_ptr_array_index (pg->conns, i);
+    if (one->role == PG_REPLICA && one->replica == number
+        && (one == conn || pg_conn_is_idle (one)))
+      pg_conn_break (one, g_error_new (CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE,
+                                       "the replica does not answer"));
+  }
 }
 
 void pg_replica_lost (PgConn *conn)
 {
   Pg *pg = conn->pg;
-  Replica *replica = g_ptr_array_index (pg->replicas, conn->replica);
+  PgReplica *replica = g_ptr_array_index (pg->replicas, conn->replica);
   gint64 pause_us = MIN (RETRY_MIN_US << MIN (replica->failures, 8), RETRY_MAX_US);
 
   replica->failures++;
-  replica->rest_us = g_get_monotonic_time () + pause_us / 2
-                     + (gint64) g_random_int_range (0, (gint) (pause_us / 2));
+  replica->retry_us = g_get_monotonic_time () + pause_us / 2
+                      + (gint64) g_random_int_range (0, (gint) (pause_us / 2));
   if (!replica->told)
     ch_warning (pg->self, "replica %u: %s", conn->replica + 1, conn->error->message);
   replica->told = TRUE;
@@ -146,22 +180,10 @@ void pg_replica_lost (PgConn *conn)
 
 void pg_replica_ready (PgConn *conn)
 {
-  Replica *replica = g_ptr_array_index (conn->pg->replicas, conn->replica);
+  PgReplica *replica = g_ptr_array_index (conn->pg->replicas, conn->replica);
 
   replica->failures = 0;
   if (replica->told)
     ch_notice (conn->pg->self, "replica %u is back", conn->replica + 1);
   replica->told = FALSE;
-}
-
-/* "16/B374D848" */
-void pg_note_written (Pg *pg, const char *lsn)
-{
-  char *end = NULL;
-  guint64 high = g_ascii_strtoull (lsn, &end, 16);
-
-  if (end == lsn || *end != '/')
-    return;
-  guint64 position = high << 32 | g_ascii_strtoull (end + 1, NULL, 16);
-  pg->written = MAX (pg->written, position);
 }

@@ -20,14 +20,22 @@ static const char *const own_texts[PG_N_KEYS] = {
                     " THEN ('" PG_MARK_LATE " ' || clock_timestamp())::bigint::text"
                     " ELSE set_config('synchronous_commit', 'off', true) END",
     [PG_KEY_TIMEOUT] = "SELECT set_config('statement_timeout', $1::bigint::text, true)",
+    /* Waits at the server, 1 ms, 2 ms and so on, so a moment is enough for most. */
     [PG_KEY_REPLAY]
-    = "SELECT set_config('chargehost.behind', (pg_is_in_recovery()"
-      " AND (pg_last_wal_replay_lsn() < $1::pg_lsn"
+    = "WITH RECURSIVE look(round, place) AS ("
+      "SELECT 0, pg_last_wal_replay_lsn() UNION ALL "
+      "SELECT round + 1, pg_last_wal_replay_lsn()"
+      " FROM look, LATERAL pg_sleep(0.001 * (round + 1))"
+      " WHERE pg_is_in_recovery() AND place < $1::pg_lsn AND round < 6)"
+      " SELECT set_config('chargehost.behind', (pg_is_in_recovery()"
+      " AND (max(place) < $1::pg_lsn"
       " OR (pg_last_wal_receive_lsn() IS DISTINCT FROM pg_last_wal_replay_lsn()"
       " AND (extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()))"
-      " * 1000 > $2::bigint)))::text, false)",
+      " * 1000 > $2::bigint)))::text, false) FROM look",
     [PG_KEY_BEHIND] = "SELECT CASE current_setting('chargehost.behind') WHEN 'true'"
                       " THEN ('" PG_MARK_BEHIND " ' || clock_timestamp())::bigint END",
+    [PG_KEY_PLACE] = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+                     " ELSE pg_current_wal_flush_lsn() END",
     [PG_KEY_FLUSH] = "SELECT pg_logical_emit_message(true, 'chargehost', '')",
 };
 
@@ -156,9 +164,11 @@ static gboolean send_statement (PgConn *conn, PgUnit *unit, const ChTxStatement 
 static gboolean send_replay (PgConn *conn)
 {
   PgParams *params = &conn->pg->params;
-  guint64 written = conn->pg->written;
+  guint64 written = 0;
   char place[32];
 
+  for (guint i = 0; i < conn->units->len; i++)
+    written = MAX (written, ((PgUnit *) g_ptr_array_index (conn->units, i))->written);
   if (!prepare_own (conn, PG_KEY_REPLAY, PG_KEY_BEHIND))
     return FALSE;
   g_snprintf (place, sizeof place, "%X/%X", (guint) (written >> 32), (guint) written);
@@ -224,7 +234,7 @@ static gboolean send_all (PgConn *conn)
   return !shares || pg_conn_send_flush (conn);
 }
 
-void pg_conn_send (PgConn *conn, GPtrArray *units)
+static void begin_batch (PgConn *conn, GPtrArray *units)
 {
   conn->units = units;
   conn->sent_us = g_get_monotonic_time ();
@@ -232,9 +242,27 @@ void pg_conn_send (PgConn *conn, GPtrArray *units)
   conn->durable = FALSE;
   g_array_set_size (conn->ops, 0);
   conn->next_op = 0;
-  conn->current = g_ptr_array_index (units, 0);
-  if (!send_all (conn))
-    pg_conn_break (conn, pg_error_of_conn (conn->pq, "sending"));
-  else
+  conn->current = units->len > 0 ? g_ptr_array_index (units, 0) : NULL;
+}
+
+static void end_batch (PgConn *conn, gboolean ok)
+{
+  if (ok)
     pg_conn_flush (conn);
+  else
+    pg_conn_break (conn, pg_error_of_conn (conn->pq, "sending"));
+}
+
+void pg_conn_send (PgConn *conn, GPtrArray *units)
+{
+  begin_batch (conn, units);
+  end_batch (conn, send_all (conn));
+}
+
+void pg_conn_send_ask (PgConn *conn)
+{
+  begin_batch (conn, g_ptr_array_new ());
+  end_batch (conn, prepare_own (conn, PG_KEY_PLACE, PG_KEY_PLACE)
+                       && execute_own (conn, PG_KEY_PLACE, PG_OP_PLACE, NULL, 0)
+                       && end_segment (conn, PG_OP_MARK, NULL));
 }

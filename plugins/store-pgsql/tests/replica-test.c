@@ -82,21 +82,89 @@ static void until_at_standby (Pair *pair)
   }
 }
 
-static void test_replica (void)
+static void set_up (Pair *pair, const char *lag_max)
 {
-  Pair pair = {.primary = postgres_new (POSTGRES_FLAGS_NONE, NULL)};
   g_autoptr (GError) error = NULL;
 
-  pair.standby = postgres_new_standby (pair.primary);
-  g_autofree char *dsn = g_strconcat ("database.dsn=", postgres_dsn (pair.primary), NULL);
+  memset (pair, 0, sizeof *pair);
+  pair->primary = postgres_new (POSTGRES_FLAGS_NONE, NULL);
+  pair->standby = postgres_new_standby (pair->primary);
+  g_autofree char *dsn
+      = g_strconcat ("database.dsn=", postgres_dsn (pair->primary), NULL);
   g_autofree char *replica
-      = g_strconcat ("database.replica_dsn=", postgres_dsn (pair.standby), NULL);
-  bed_set_up (&pair.bed, module_path,
-              (const char *const[]) {dsn, replica, "database.schema=%f", NULL}, NULL);
-  g_assert_true (ch_store_register (pair.bed.user, migrations, statements, NULL));
-  bed_open (&pair.bed, &error);
+      = g_strconcat ("database.replica_dsn=", postgres_dsn (pair->standby), NULL);
+  g_autofree char *lag = g_strconcat ("database.replica_lag_max=", lag_max, NULL);
+  bed_set_up (&pair->bed, module_path,
+              (const char *const[]) {dsn, replica, lag, "database.schema=%f", NULL},
+              NULL);
+  g_assert_true (ch_store_register (pair->bed.user, migrations, statements, NULL));
+  bed_open (&pair->bed, &error);
   g_assert_no_error (error);
+}
 
+static void tear_down (Pair *pair)
+{
+  bed_tear_down (&pair->bed);
+  postgres_free (pair->standby);
+  postgres_free (pair->primary);
+}
+
+/* The value of a series as /metrics shows it. */
+static double metric (Pair *pair, const char *series)
+{
+  GString *page = ch_metrics_render (pair->bed.services.metrics);
+  g_autofree char *line = g_strconcat ("\n", series, " ", NULL);
+  const char *at = strstr (page->str, line);
+
+  if (at == NULL)
+    g_error ("there is no %s", series);
+  double value = g_ascii_strtod (at + strlen (line), NULL);
+  g_string_free (page, TRUE);
+  return value;
+}
+
+static gboolean too_long (gpointer data)
+{
+  g_error ("waited too long");
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean wake (gpointer data)
+{
+  return G_SOURCE_CONTINUE;
+}
+
+static void wait_until (Pair *pair, gboolean (*holds) (Pair *pair))
+{
+  guint watchdog = g_timeout_add_seconds (60, too_long, NULL);
+  guint ticker = g_timeout_add (20, wake, NULL);
+
+  while (!holds (pair))
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (ticker);
+  g_source_remove (watchdog);
+}
+
+static gboolean is_behind (Pair *pair)
+{
+  return metric (pair, "chargehost_db_replica_lag_seconds{replica=\"1\"}") > 0.5;
+}
+
+static gboolean is_level (Pair *pair)
+{
+  return metric (pair, "chargehost_db_replica_lag_seconds{replica=\"1\"}") < 0.001;
+}
+
+static gboolean is_away (Pair *pair)
+{
+  return metric (pair, "chargehost_db_replica_up{replica=\"1\"}") < 0.5;
+}
+
+static void test_replica (void)
+{
+  Pair pair;
+
+  set_up (&pair, "10s");
   put (&pair, 1);
   bed_wait (&pair.bed);
   until_at_standby (&pair);
@@ -124,11 +192,120 @@ static void test_replica (void)
   for (guint i = 0; i < 50; i++)
     get (&pair, 3);
   bed_wait (&pair.bed);
+  wait_until (&pair, is_away);
   postgres_start (pair.standby);
   until_at_standby (&pair);
-  bed_tear_down (&pair.bed);
-  postgres_free (pair.standby);
-  postgres_free (pair.primary);
+
+  /* It is there and says nothing: there is time enough to ask the primary. */
+  postgres_freeze (pair.standby, TRUE);
+  pair.at_standby = pair.at_primary = 0;
+  for (guint i = 0; i < 50; i++)
+    get (&pair, 4);
+  bed_wait (&pair.bed);
+  g_assert_cmpuint (pair.at_primary, ==, 50);
+  postgres_freeze (pair.standby, FALSE);
+  until_at_standby (&pair);
+  tear_down (&pair);
+}
+
+/* ---- constant writing
+ * ------------------------------------------------------------------
+ */
+
+typedef struct {
+  Pair *pair;
+  gint64 next;
+  gint64 until_us;
+} Writing;
+
+static Writing writing;
+
+/* One after the other, and each is read by whoever wrote it. */
+static void written (ChPlugin *self, const ChTxResult *result, const GError *error,
+                     gpointer id)
+{
+  put_done (self, result, error, id);
+  if (g_get_monotonic_time () > writing.until_us)
+    return;
+  ChTx *tx = ch_tx_new (self);
+  gint64 next = writing.next++;
+  ch_tx_add (tx, NULL, "put");
+  ch_tx_bind_int (tx, "id", next);
+  writing.pair->bed.pending++;
+  ch_tx_submit (tx, 0, written, GINT_TO_POINTER ((gint) next));
+}
+
+/* A replica that is well is always a little behind: that does not keep reads away. */
+static void test_constant_writes (void)
+{
+  Pair pair;
+
+  set_up (&pair, "10s");
+  put (&pair, 1);
+  bed_wait (&pair.bed);
+  until_at_standby (&pair);
+  pair.at_standby = pair.at_primary = 0;
+  writing = (Writing) {&pair, 1000, g_get_monotonic_time () + 2 * G_USEC_PER_SEC};
+  for (guint i = 0; i < 4; i++) {
+    gint64 id = writing.next++;
+    ChTx *tx = ch_tx_new (pair.bed.user);
+    ch_tx_add (tx, NULL, "put");
+    ch_tx_bind_int (tx, "id", id);
+    pair.bed.pending++;
+    ch_tx_submit (tx, 0, written, GINT_TO_POINTER ((gint) id));
+  }
+  bed_wait (&pair.bed);
+  g_test_message ("%u at the standby, %u at the primary", pair.at_standby,
+                  pair.at_primary);
+  g_assert_cmpuint (pair.at_standby, >, pair.at_primary);
+  g_assert_cmpfloat (
+      metric (&pair,
+              "chargehost_db_replica_reads_total{replica=\"1\",result=\"served\"}"),
+      >=, pair.at_standby);
+  tear_down (&pair);
+}
+
+/* ---- too far behind
+ * ---------------------------------------------------------------------
+ */
+
+static void ask_primary (Pair *pair, const char *sql)
+{
+  g_free (postgres_ask (pair->primary, sql));
+}
+
+static gboolean grows (Pair *pair)
+{
+  ask_primary (pair, "SELECT pg_logical_emit_message(true, 'x', 'x')");
+  return is_behind (pair);
+}
+
+/* One that does not get the log any more does not know that it is behind. */
+static void test_lag (void)
+{
+  Pair pair;
+
+  set_up (&pair, "300ms");
+  put (&pair, 1);
+  bed_wait (&pair.bed);
+  until_at_standby (&pair);
+  wait_until (&pair, is_level);
+  g_free (postgres_ask (pair.standby, "ALTER SYSTEM SET primary_conninfo = ''"));
+  g_free (postgres_ask (pair.standby, "SELECT pg_reload_conf()"));
+  wait_until (&pair, grows); /* others write, this process does not */
+  pair.at_standby = pair.at_primary = 0;
+  for (guint i = 0; i < 20; i++)
+    get (&pair, 1);
+  bed_wait (&pair.bed);
+  g_assert_cmpuint (pair.at_standby, ==, 0);
+  g_free (postgres_ask (pair.standby, "ALTER SYSTEM RESET primary_conninfo"));
+  g_autofree char *follow = g_strdup_printf ("ALTER SYSTEM SET primary_conninfo = '%s'",
+                                             postgres_dsn (pair.primary));
+  g_free (postgres_ask (pair.standby, follow));
+  g_free (postgres_ask (pair.standby, "SELECT pg_reload_conf()"));
+  wait_until (&pair, is_level);
+  until_at_standby (&pair);
+  tear_down (&pair);
 }
 
 int main (int argc, char **argv)
@@ -142,5 +319,7 @@ int main (int argc, char **argv)
     return 0;
   }
   g_test_add_func ("/store-pgsql/replica", test_replica);
+  g_test_add_func ("/store-pgsql/constant-writes", test_constant_writes);
+  g_test_add_func ("/store-pgsql/lag", test_lag);
   return g_test_run ();
 }
