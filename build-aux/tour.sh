@@ -160,6 +160,10 @@ $BACKENDS
 YAML
 )
 export CHARGEHOST_TEST_SCANNER=$BUILD/host/chargehost-plugin-scan
+if $PRODUCTION; then # with this profile tables do not change by themselves
+  setsid -w "$CTL" store migrate --config "$RUN/chargehost.yaml" >"$RUN/daemon.log" 2>&1 ||
+    die "the tables could not be made"
+fi
 # Before the start, so that every instance knows it at once.
 if [ ! -s "$RUN/api-key" ]; then
   (umask 077 && setsid -w "$DAEMON" --config "$RUN/chargehost.yaml" --create-key dev \

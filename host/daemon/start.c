@@ -29,13 +29,18 @@ static const char *const PRODUCTION[] = {"store-pgsql", "kv-redis", "proto-bkv",
 
 /* ---- before the phases ---- */
 
+static gboolean is_production (ChDaemon *daemon)
+{
+  return g_str_equal (ch_config_get_string (daemon->services.config, "profile"),
+                      "production");
+}
+
 const char *const *ch_daemon_wanted_plugins (ChDaemon *daemon)
 {
   ChConfig *config = daemon->services.config;
   if (ch_config_get_is_set (config, "plugins.start"))
     return ch_config_get_list (config, "plugins.start");
-  return g_str_equal (ch_config_get_string (config, "profile"), "production") ? PRODUCTION
-                                                                              : EMBEDDED;
+  return is_production (daemon) ? PRODUCTION : EMBEDDED;
 }
 
 static gboolean make_state_dir (ChDaemon *daemon, GError **error)
@@ -154,6 +159,7 @@ static gboolean start_base (ChDaemon *daemon, GError **error)
   s->gateway = ch_gateway_new (s);
   s->kv = s->kv != NULL ? s->kv : ch_kv_new (s);
   s->store = ch_store_new (s);
+  ch_store_set_auto_migrate (s->store, !is_production (daemon));
   ch_core_new (s);
   return TRUE;
 }

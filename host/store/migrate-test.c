@@ -126,11 +126,12 @@ static void test_not_automatic (void)
   Fake fake;
   g_autoptr (GError) error = NULL;
   fake_set_up (&fake, TRUE);
-  fake.services.store->keys.auto_migrate = FALSE;
+  ch_store_set_auto_migrate (fake.services.store, FALSE);
   g_assert_true (ch_store_register (fake.user, three, NULL, NULL));
   g_assert_false (fake_open (&fake, &error));
   g_assert_error (error, CH_STORE_ERROR, CH_STORE_ERROR_MIGRATION);
   g_assert_nonnull (strstr (error->message, "3 are missing, from version 1 (base)"));
+  g_assert_nonnull (strstr (error->message, "chargehostctl store migrate"));
   g_assert_cmpuint (fake.scripts->len, ==, 0); /* it only looked */
   fake_tear_down (&fake);
 }

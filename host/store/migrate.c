@@ -254,7 +254,7 @@ static gboolean apply_missing (ChStore *store, ChStoreOwner *owner, guint done,
     return refuse (
         owner, error,
         "%u are missing, from version %u (%s) on, and database.auto_migrate is "
-        "false: run chargehostd --migrate-only",
+        "false: run chargehostctl store migrate",
         known - done, done + 1, owner->migrations[done].name);
   for (; done < known; done++) {
     const ChMigration *migration = &owner->migrations[done];

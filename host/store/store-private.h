@@ -180,7 +180,8 @@ struct _ChStore {
   ChServices *services;
   ChPlugin *self; /* "store": owner of what the front registers */
   ChStoreKeys keys;
-  char *dsn; /* NULL: as configured */
+  char *dsn;         /* NULL: as configured */
+  gboolean migrates; /* when the configuration does not say */
 
   ChPlugin *driver_plugin; /* NULL: not open */
   const ChStoreDriver *driver;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Opening and closing, keys, figures. */
+#include "base/config-private.h"
 #include "store/store-private.h"
 
 #include <string.h>
@@ -19,9 +20,8 @@ const ChConfigKey ch_store_config[] = {
                 "directory), or postgres://…; chargehost.db if not given."},
     {.name = "database.auto_migrate",
      .type = CH_CONFIG_BOOL,
-     .def = "true",
-     .summary
-     = "Apply missing migrations at start; if false, refuse to start without them."},
+     .summary = "Apply missing migrations at start; if false, refuse to start without "
+                "them. Not given: true with profile embedded, false with production."},
     {.name = "database.statement_timeout",
      .type = CH_CONFIG_DURATION_MS,
      .flags = CH_CONFIG_LIVE | CH_CONFIG_SECONDS,
@@ -86,7 +86,10 @@ void ch_store_read_keys (ChStore *store)
 
   if (store->services->config == NULL)
     return;
-  keys->auto_migrate = ch_config_bool (self, "database.auto_migrate");
+  keys->auto_migrate
+      = ch_config_get_is_set (store->services->config, "database.auto_migrate")
+            ? ch_config_bool (self, "database.auto_migrate")
+            : store->migrates;
   keys->statement_timeout_ms = ch_config_duration_ms (self, "database.statement_timeout");
   keys->lock_timeout_ms = ch_config_duration_ms (self, "database.lock_timeout");
   keys->slow_statement_ms = ch_config_duration_ms (self, "database.slow_statement");
@@ -97,7 +100,6 @@ void ch_store_read_keys (ChStore *store)
 
 static void default_keys (ChStoreKeys *keys)
 {
-  keys->auto_migrate = TRUE;
   keys->statement_timeout_ms = 5000;
   keys->lock_timeout_ms = 2000;
   keys->slow_statement_ms = 500;
@@ -114,6 +116,7 @@ ChStore *ch_store_new (ChServices *services)
   store->self = ch_owner_new (services, "store", NULL);
   pthread_mutex_init (&store->lock, NULL);
   default_keys (&store->keys);
+  ch_store_set_auto_migrate (store, TRUE);
   ch_store_statements_init (store);
   store->listeners = g_ptr_array_new ();
   store->partitions = g_ptr_array_new ();
@@ -194,6 +197,11 @@ static gboolean translate_all (ChStore *store, GError **error)
     if (!ch_store_translate_owner (value, error))
       return FALSE;
   return TRUE;
+}
+
+void ch_store_set_auto_migrate (ChStore *store, gboolean migrates)
+{
+  store->migrates = store->keys.auto_migrate = migrates;
 }
 
 void ch_store_set_dsn (ChStore *store, const char *dsn)

@@ -16,6 +16,8 @@ extern const ChConfigKey ch_store_config[];
 void ch_store_set_dsn (ChStore *store, const char *dsn);
 /* What database.dsn names when it is not given. */
 #define CH_STORE_DEFAULT_DSN "chargehost.db"
+/* What database.auto_migrate is when it is not given; TRUE at first. */
+void ch_store_set_auto_migrate (ChStore *store, gboolean migrates);
 /* Opens the driver and applies all registered migrations (or checks, by configuration).
  */
 gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin,

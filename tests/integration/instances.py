@@ -9,7 +9,7 @@ import threading
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
 import several  # noqa: E402
 from bkv import Device  # noqa: E402
-from chargehost import main, wait_for  # noqa: E402
+from chargehost import Process, main, wait_for  # noqa: E402
 from several import Several  # noqa: E402
 from walk import Monitor  # noqa: E402
 
@@ -55,6 +55,31 @@ class Instances(Several):
         return self.query(
             f"SELECT status, result FROM outbound_queue WHERE order_no = '{order_no}' "
             f"AND type = '{kind}'")
+
+
+class Tables(Several):
+    def refused(self, host, text):
+        """It does not start, says what to do, and changes nothing."""
+        process = Process(host.command(), env=host.environment(), log=self.log)
+        self.ends.append(process.kill)
+        process.expect(f'{text}.*chargehostctl store migrate', 20)
+        self.assertEqual(process.child.wait(20), 1)
+
+    def test_not_by_themselves(self):
+        """With profile production tables are made and changed by the operator only."""
+        self.several(0)
+        host = several.Instance(1, self.folder, self.base, self.redis, log=self.log)
+        tables = "SELECT relname FROM pg_class WHERE relnamespace::regnamespace::text" \
+            " = 'chargehost' AND relkind = 'r'"
+        self.refused(host, 'migrations of core: .* from version 1 ')
+        self.assertEqual(self.query(tables), [])
+        host.migrate()
+        self.base.ask("CREATE TABLE kept AS SELECT * FROM schema_migrations")
+        self.base.ask("DELETE FROM schema_migrations WHERE component = 'core' AND version > 1")
+        self.refused(host, 'migrations of core: .* from version 2 ')
+        self.base.ask("INSERT INTO schema_migrations SELECT * FROM kept ON CONFLICT DO NOTHING")
+        host.start()
+        self.ends.append(host.kill)
 
 
 class Routing(Instances):
