@@ -49,13 +49,34 @@ static gint presence_of (const char *text)
   return -1;
 }
 
+static void devices_listed (ChPlugin *self, const json_t *data, const GError *error,
+                            gpointer invocation)
+{
+  if (error != NULL)
+    ch_dbus_return_error (invocation, error);
+  else
+    g_dbus_method_invocation_return_value (
+        invocation, page (json_object_get (data, "devices"),
+                          json_integer_value (json_object_get (data, "total"))));
+}
+
+/* For callers who may not see orders. */
+static void devices_listed_bare (ChPlugin *self, const json_t *data, const GError *error,
+                                 gpointer invocation)
+{
+  size_t i;
+  json_t *device;
+
+  json_array_foreach (json_object_get (data, "devices"), i, device)
+      ch_dbus_hide_orders (device);
+  devices_listed (self, data, error, invocation);
+}
+
 void ch_dbus_list_devices (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer data)
 {
   g_autoptr (GVariant) filter = NULL;
   const char *after;
   guint limit;
-  size_t i;
-  json_t *device;
 
   g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(@a{sv}&su)",
                  &filter, &after, &limit);
@@ -73,13 +94,10 @@ void ch_dbus_list_devices (ChDbus *dbus, GDBusMethodInvocation *invocation, gpoi
     ch_dbus_return_invalid (invocation, "presence is online, unstable or offline");
     return;
   }
-  g_autoptr (json_t) answer = ch_core_list_devices (dbus->self, &query);
-  if (!ch_dbus_caller_is_trusted (dbus, invocation))
-    json_array_foreach (json_object_get (answer, "devices"), i, device)
-        ch_dbus_hide_orders (device);
-  g_dbus_method_invocation_return_value (
-      invocation, page (json_object_get (answer, "devices"),
-                        json_integer_value (json_object_get (answer, "total"))));
+  ch_core_read_devices (
+      dbus->self, &query,
+      ch_dbus_caller_is_trusted (dbus, invocation) ? devices_listed : devices_listed_bare,
+      invocation);
 }
 
 static void orders_listed (ChPlugin *self, const json_t *data, const GError *error,

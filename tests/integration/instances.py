@@ -3,6 +3,7 @@
 """Many instances on one PostgreSQL and one Redis: who holds a device, who sends, and what
 is left when one of them dies."""
 import os
+import signal
 import sys
 import threading
 
@@ -97,6 +98,12 @@ class Routing(Instances):
             self.assertEqual(order['status'], 'charging')
             ports = host.data(f'/api/v1/devices/{ID}/ports')['ports']
             self.assertEqual(ports[0]['order_no'], 'A1', host.id)
+            self.assertEqual(host.data('/api/v1/devices')['devices'],
+                             [a.data(f'/api/v1/devices/{ID}')], host.id)
+        a.process.signal(signal.SIGSTOP)    # a list comes all the same
+        shown = b.data('/api/v1/devices')['devices'][0]
+        a.process.signal(signal.SIGCONT)
+        self.assertEqual((shown['device_phy_id'], shown['presence']), (ID, 'online'))
         self.assertEqual(self.start(b, 'A1')[1]['data']['duplicate'], True)
         status, answer = self.start(b, 'A2')
         self.assertEqual((status, answer['code']), (409, 40901), answer)

@@ -117,7 +117,7 @@ gboolean ch_core_ports_text (ChPlugin *self, const char *id, ChText *text)
 
 static const char *shown_status (const ChDevice *device)
 {
-  if (device->conn == 0 && device->orders == NULL)
+  if (device->conn == 0 && device->elsewhere == NULL && device->orders == NULL)
     return "offline";
   if (device->orders != NULL)
     return "charging";

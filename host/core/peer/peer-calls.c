@@ -208,6 +208,25 @@ static void do_read (const Call *c)
   give (c, data, error);
 }
 
+/* Those that are here: {"devices":{"ID":{…}}}. */
+static void do_read_many (const Call *c)
+{
+  ChCore *core = ch_core_of (c->caller);
+  const json_t *ids = json_object_get (c->args, "ids");
+  g_autoptr (json_t) data = json_object ();
+  json_t *devices = json_object ();
+  gsize n = MIN (json_array_size (ids), CH_PEER_IDS_MAX);
+
+  for (gsize i = 0; i < n; i++) {
+    const char *id = json_string_value (json_array_get (ids, i));
+    const ChDevice *device = id != NULL ? ch_device_find (core, id) : NULL;
+    if (device != NULL && device->conn != 0)
+      json_object_set_new_nocheck (devices, id, ch_core_device_json (c->caller, id));
+  }
+  json_object_set_new_nocheck (data, "devices", devices);
+  give (c, data, NULL);
+}
+
 static const struct {
   const char *name;
   void (*run) (const Call *call);
@@ -219,6 +238,7 @@ static const struct {
     [CH_PEER_SEND] = {"send", do_send},
     [CH_PEER_KICK] = {"kick", do_kick},
     [CH_PEER_READ] = {"read", do_read},
+    [CH_PEER_READ_MANY] = {"read_many", do_read_many},
     [CH_PEER_STOP_PORT] = {"stop_port", do_stop_port},
 };
 

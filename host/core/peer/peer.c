@@ -12,10 +12,13 @@
 #define ANSWER_MS 40000 /* beside what the caller waits: a port may be asked first */
 #define MAX_ASKS 2000
 #define MAX_SERVED 2000
-#define MAX_MESSAGE (256 * 1024)
+#define MAX_MESSAGE (1024 * 1024)
 #define MAX_TRIES 3
 
-/* An operation on its way to the instance that does it. */
+/*
+ * An operation on its way to the instance that does it: that of its device, or, without
+ * device and order, the one that the caller named.
+ */
 typedef struct {
   ChWheelTimer timer; /* first */
   ChPeers *peers;
@@ -25,7 +28,7 @@ typedef struct {
   char server[CH_SERVER_ID_SIZE]; /* asked, "" none yet */
   json_t *args;
   char *by, *key_id, *request_id;
-  guint wait_ms, tries;
+  guint wait_ms, answer_ms, tries;
   ChPlugin *caller;
   gint life;
   ChCoreDone done;
@@ -130,6 +133,10 @@ static void try_again (Ask *ask)
   ChCore *core = ask->peers->core;
   ChDevice *device = g_hash_table_lookup (core->devices, ask->device);
 
+  if (ask->device[0] == '\0') {
+    refuse (ask, "the instance is gone");
+    return;
+  }
   ch_sessions_disown (core->sessions, ask->device, ask->server);
   if (++ask->tries >= MAX_TRIES) {
     if (device != NULL && ch_home_is_elsewhere (device))
@@ -180,7 +187,7 @@ static void send_ask (Ask *ask, const char *server)
   g_autofree char *channel = g_strconcat ("core:ask:", server, NULL);
 
   g_strlcpy (ask->server, server, sizeof ask->server);
-  ch_wheel_arm (core->services->reactor, &ask->timer, ask->wait_ms + ANSWER_MS);
+  ch_wheel_arm (core->services->reactor, &ask->timer, ask->wait_ms + ask->answer_ms);
   ch_kv_commandv (core->self, published, call_of (ask), "PUBLISH", channel, text, NULL);
 }
 
@@ -272,42 +279,63 @@ gboolean ch_peer_order_may_be_elsewhere (ChCore *core, const char *order_no)
          && (order == NULL || order->device->conn == 0);
 }
 
-void ch_peer_run (ChPlugin *caller, ChPeerOp op, const char *device, const char *order_no,
-                  json_t *args, const ChOrigin *origin, guint wait_ms, ChCoreDone done,
-                  gpointer user_data)
+/* NULL when too many wait: then it has been answered. */
+static Ask *ask_new (ChPlugin *caller, ChPeerOp op, json_t *args, guint answer_ms,
+                     ChCoreDone done, gpointer user_data)
 {
   ChCore *core = ch_core_of (caller);
   ChPeers *peers = core->peers;
+  gboolean full = g_hash_table_size (peers->asks) >= MAX_ASKS;
   Ask *ask = g_new0 (Ask, 1);
 
   ask->timer.func = timed_out;
   ask->peers = peers;
   ch_ulid (core->self, ask->id);
   ask->op = op;
+  ask->args = args;
+  ask->answer_ms = answer_ms;
+  ask->caller = caller;
+  ask->life = g_atomic_int_get (&caller->life);
+  ask->done = done;
+  ask->user_data = user_data;
+  g_hash_table_insert (peers->asks, ask->id, ask);
+  if (!full)
+    return ask;
+  refuse (ask, "too many requests wait for other instances");
+  return NULL;
+}
+
+void ch_peer_run (ChPlugin *caller, ChPeerOp op, const char *device, const char *order_no,
+                  json_t *args, const ChOrigin *origin, guint wait_ms, ChCoreDone done,
+                  gpointer user_data)
+{
+  Ask *ask = ask_new (caller, op, args, ANSWER_MS, done, user_data);
+
+  if (ask == NULL)
+    return;
   g_strlcpy (ask->device, device != NULL ? device : "", sizeof ask->device);
   g_strlcpy (ask->order_no, order_no != NULL ? order_no : "", sizeof ask->order_no);
-  ask->args = args;
   if (origin != NULL) {
     ask->by = g_strdup (origin->by);
     ask->key_id = g_strdup (origin->key_id);
     ask->request_id = g_strdup (origin->request_id);
   }
   ask->wait_ms = MIN (wait_ms, 10000);
-  ask->caller = caller;
-  ask->life = g_atomic_int_get (&caller->life);
-  ask->done = done;
-  ask->user_data = user_data;
-  gboolean full = g_hash_table_size (peers->asks) >= MAX_ASKS;
-  g_hash_table_insert (peers->asks, ask->id, ask);
-  if (full)
-    refuse (ask, "too many requests wait for other instances");
-  else if (!ch_device_id_is_valid (ask->device)
-           && (ask->device[0] != '\0' || !ch_order_no_is_valid (ask->order_no)))
+  if (!ch_device_id_is_valid (ask->device)
+      && (ask->device[0] != '\0' || !ch_order_no_is_valid (ask->order_no)))
     do_here (ask); /* which says what is wrong with it */
   else if (ask->device[0] != '\0')
     locate (ask);
   else
     find_device (ask);
+}
+
+void ch_peer_ask (ChPlugin *caller, ChPeerOp op, const char *server, json_t *args,
+                  guint answer_ms, ChCoreDone done, gpointer user_data)
+{
+  Ask *ask = ask_new (caller, op, args, answer_ms, done, user_data);
+  if (ask != NULL)
+    send_ask (ask, server);
 }
 
 /* ---- being asked ---- */
@@ -317,8 +345,14 @@ static void publish_answer (ChPeers *peers, const char *to, json_t *message)
   g_autofree char *text = ch_json_dump (message);
   g_autofree char *channel = g_strconcat ("core:answer:", to, NULL);
 
-  if (strlen (text) <= MAX_MESSAGE)
-    ch_kv_commandv (peers->core->self, NULL, NULL, "PUBLISH", channel, text, NULL);
+  if (strlen (text) > MAX_MESSAGE) {
+    json_object_del (message, "data");
+    json_object_set_new_nocheck (message, "code", json_integer (CH_CORE_ERROR_INTERNAL));
+    set_text (message, "error", "the answer is too long");
+    g_free (text);
+    text = ch_json_dump (message);
+  }
+  ch_kv_commandv (peers->core->self, NULL, NULL, "PUBLISH", channel, text, NULL);
 }
 
 static void served (ChPlugin *self, const json_t *data, const GError *error,
@@ -367,7 +401,7 @@ static void asked (ChPlugin *self, const char *channel, const char *text, gsize 
   if (number == CH_PEER_N || strlen (id) >= CH_ULID_SIZE || *from == '\0'
       || strlen (from) >= CH_SERVER_ID_SIZE)
     return;
-  if (device == NULL || device->conn == 0
+  if ((*device_id != '\0' && (device == NULL || device->conn == 0))
       || g_hash_table_size (peers->serving) >= MAX_SERVED) {
     tell_moved (peers, id, from);
     return;

@@ -17,6 +17,8 @@ void ch_peers_open (ChPeers *peers);
 /* @server has ended or begun anew: what was asked of it has no answer. NULL: all. */
 void ch_peers_give_up (ChPeers *peers, const char *server);
 
+#define CH_PEER_IDS_MAX 50 /* devices that are read by one message */
+
 typedef enum {
   CH_PEER_START = 0,
   CH_PEER_STOP,
@@ -26,6 +28,7 @@ typedef enum {
   CH_PEER_KICK,
   CH_PEER_STOP_PORT,
   CH_PEER_READ,
+  CH_PEER_READ_MANY,
   CH_PEER_N,
 } ChPeerOp;
 
@@ -44,6 +47,16 @@ gboolean ch_peer_order_may_be_elsewhere (ChCore *core, const char *order_no);
 void ch_peer_run (ChPlugin *caller, ChPeerOp op, const char *device, const char *order_no,
                   json_t *args, const ChOrigin *origin, guint wait_ms, ChCoreDone done,
                   gpointer user_data);
+
+/**
+ * ch_peer_ask:
+ * @op: one that names no device
+ * @args: (transfer full):
+ *
+ * Does it on @server, and nowhere else.
+ */
+void ch_peer_ask (ChPlugin *caller, ChPeerOp op, const char *server, json_t *args,
+                  guint answer_ms, ChCoreDone done, gpointer user_data);
 
 /* peer-calls.c: does it here. */
 const char *ch_peer_op_name (ChPeerOp op);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading devices (gateway 7.4, 7.5): all from memory. */
+/* Reading devices (gateway 7.4, 7.5): from memory, or where the device is. */
 #include "core/device/device-json.h"
 #include "http/routes/api.h"
 
@@ -107,6 +107,10 @@ void ch_http_list_devices (ChPlugin *self, const ChRequest *request, ChReply rep
     return;
   }
   ch_http_page (request, &query.limit, &query.offset);
+  if (ch_core_may_be_elsewhere (self, NULL)) {
+    ch_core_read_devices (self, &query, ch_http_core_read, ch_http_call_new (reply, 200));
+    return;
+  }
   ChRequest *own = (ChRequest *) (guintptr) request;
   ch_core_list_devices_text (self, &query, ch_http_answer_begin (own));
   ch_http_answer_end (own, 200);

@@ -192,7 +192,8 @@ typedef enum {
 } ChCoreView;
 void ch_core_read_device (ChPlugin *self, const char *device, ChCoreView view,
                           ChCoreDone done, gpointer user_data);
-/* Whether another instance may hold the device, so that it is better asked. */
+/* Whether another instance may hold the device, so that it is better asked; @device
+ * NULL: any device. */
 gboolean ch_core_may_be_elsewhere (ChPlugin *self, const char *device);
 /* Closes its connection, wherever that is. */
 void ch_core_kick_device (ChPlugin *self, const char *device, const ChOrigin *origin,
@@ -215,8 +216,16 @@ typedef struct {
   gint64 limit;
   gint64 offset;
 } ChDeviceQuery;
-/* Returns: (transfer full): {"devices":[…],"total":n} */
+/* As this instance knows them. Returns: (transfer full): {"devices":[…],"total":n} */
 json_t *ch_core_list_devices (ChPlugin *self, const ChDeviceQuery *query);
+/**
+ * ch_core_read_devices:
+ *
+ * As ch_core_list_devices(), but devices that other instances hold are shown as those
+ * know them; what does not answer within 2 s is shown as this instance knows it.
+ */
+void ch_core_read_devices (ChPlugin *self, const ChDeviceQuery *query, ChCoreDone done,
+                           gpointer user_data);
 
 /* Returns: whether the device is known; presence and whether it is connected here. */
 gboolean ch_core_device_presence (ChPlugin *self, const char *device,
