@@ -145,6 +145,8 @@ static void loaded (ChPlugin *self, const ChTxResult *result, const GError *erro
   }
   if (is_bind && device->conn != 0)
     ch_orders_device_bound (device->core->orders, device);
+  else if (device->conn != 0)
+    ch_orders_ask_interrupted (device); /* by the instance that had the device before */
   ch_fact_finish (device);
 }
 

@@ -420,20 +420,28 @@ void ch_order_charges_again (ChOrder *order)
 
 /* ---- the device comes and goes ---- */
 
-void ch_orders_device_bound (ChOrders *orders, ChDevice *device)
+void ch_orders_ask_interrupted (ChDevice *device)
 {
-  gint64 now_ms = ch_now_ms (device->core->self);
   gint queried = -1;
   for (guint i = 0; device->orders != NULL && i < device->orders->len; i++) {
-    ChOrder *order = g_ptr_array_index (device->orders, i);
-    order->bound_ms = now_ms;
-    order->idle_ms = order->fault_ms = 0;
-    ch_order_arm (order);
+    const ChOrder *order = g_ptr_array_index (device->orders, i);
     if (order->d.status == CH_ORDER_INTERRUPTED && queried != order->d.socket_no) {
       queried = order->d.socket_no; /* R1: ask at once, decide on what comes then */
       ch_order_query_port (device, queried, 2);
     }
   }
+}
+
+void ch_orders_device_bound (ChOrders *orders, ChDevice *device)
+{
+  gint64 now_ms = ch_now_ms (device->core->self);
+  for (guint i = 0; device->orders != NULL && i < device->orders->len; i++) {
+    ChOrder *order = g_ptr_array_index (device->orders, i);
+    order->bound_ms = now_ms;
+    order->idle_ms = order->fault_ms = 0;
+    ch_order_arm (order);
+  }
+  ch_orders_ask_interrupted (device);
 }
 
 void ch_orders_device_lost (ChOrders *orders, ChDevice *device)

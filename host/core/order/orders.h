@@ -18,6 +18,8 @@ ChOrder *ch_orders_find (ChOrders *orders, const char *order_no);
 
 /* From session.c. */
 void ch_orders_device_bound (ChOrders *orders, ChDevice *device);
+/* The device is here: what do the ports of its interrupted orders do? */
+void ch_orders_ask_interrupted (ChDevice *device);
 void ch_orders_device_lost (ChOrders *orders, ChDevice *device);
 /* From the facts: a port report, before and after the port's record changed. */
 void ch_orders_port_snapshot (ChOrders *orders, ChDevice *device, ChPort *port,

@@ -26,7 +26,7 @@ struct _ChShared {
   GHashTable *samples; /* topic and place → index in events + 1 */
   gsize bytes;
   ChSubscription subscription;
-  gboolean subscribed;
+  gboolean started, subscribed;
   ChSeries *sent, *received, *dropped;
 };
 
@@ -101,17 +101,22 @@ static void happened (ChPlugin *self, const ChTopic *topic, const ChEvent *event
 }
 
 /* Nothing is built while this instance is alone. */
-static void look (ChPlugin *self, gpointer data)
+void ch_shared_look (ChShared *shared)
 {
-  ChShared *shared = data;
-  gboolean wanted = ch_sessions_servers (shared->core->sessions) > 1;
+  ChPlugin *self = shared->core->self;
+  gboolean wanted = shared->started && ch_sessions_servers (shared->core->sessions) > 1;
 
   if (wanted && !shared->subscribed)
     shared->subscription = ch_subscribe (self, "*", NULL, happened, shared);
   else if (!wanted && shared->subscribed)
     ch_unsubscribe (self, &shared->subscription);
   shared->subscribed = wanted;
-  ch_timer_add (self, LOOK_MS, look, shared);
+}
+
+static void look (ChPlugin *self, gpointer data)
+{
+  ch_shared_look (data);
+  ch_timer_add (self, LOOK_MS, look, data);
 }
 
 /* ---- from the others ---- */
@@ -200,6 +205,7 @@ void ch_shared_start (ChShared *shared)
   if (shared->core->services->kv == NULL)
     return;
   ch_kv_subscribe (self, CHANNEL, heard, shared);
+  shared->started = TRUE;
   look (self, shared);
 }
 

@@ -12,3 +12,5 @@ ChShared *ch_shared_new (ChCore *core);
 void ch_shared_free (ChShared *shared);
 /* Phase 8; sends nothing before another instance is there. */
 void ch_shared_start (ChShared *shared);
+/* To be called when the number of servers has changed. */
+void ch_shared_look (ChShared *shared);

@@ -9,6 +9,7 @@
  */
 #include "core/order/order-home.h"
 #include "core/peer/peer.h"
+#include "core/peer/shared.h"
 #include "core/session/session-private.h"
 #include <chargehost/clock.h>
 #include <chargehost/json.h>
@@ -32,6 +33,7 @@ gboolean ch_sessions_are_several (ChSessions *sessions)
 void ch_session_count_servers (ChSessions *sessions, guint n)
 {
   sessions->n_servers = MAX (n, 1);
+  ch_shared_look (sessions->core->shared);
   if (n > 1 && !sessions->several) {
     sessions->several = TRUE;
     ch_notice (sessions->self, "%u instances share the kv: this one is %s", n,
