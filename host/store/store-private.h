@@ -205,6 +205,7 @@ struct _ChStore {
   gboolean posted;
 
   char *write_failure; /* why the newest write was not taken; NULL: it was */
+  gint64 no_room_us;   /* until then others that are taken do not count */
   gint backing_up;     /* atomic */
   gboolean has_backup_thread;
   pthread_t backup_thread;

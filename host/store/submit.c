@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* From ch_tx_submit() to the call of done: queue, deadline, order, repetition. */
+#include "base/clock-private.h"
 #include "store/store-private.h"
 
 #include <string.h>
@@ -9,6 +10,8 @@
 /* Completions delivered before other work gets its turn. */
 #define DELIVER_MAX 256
 #define REPEAT_MAX 3
+/* After a write found no room; longer than the time between two looks at the health. */
+#define NO_ROOM_US (10 * G_USEC_PER_SEC)
 
 #define RUN_OF(pointer, member)                                                          \
   ((ChTxRun *) ((guint8 *) (pointer) -G_STRUCT_OFFSET (ChTxRun, member)))
@@ -238,8 +241,16 @@ static void sum_bulk (ChTxRun *run)
     run->result.statements[0].changes += run->result.statements[i].changes;
 }
 
+/* Without room the one finds none, and the next does not need any: it stays in mind. */
 static void note_write (ChStore *store, const ChTxRun *run)
 {
+  gint64 now_us = ch_clock_monotonic_us (store->services->clock);
+
+  if (g_error_matches (run->error, CH_STORE_ERROR, CH_STORE_ERROR_DISK_FULL)
+      || g_error_matches (run->error, CH_STORE_ERROR, CH_STORE_ERROR_CORRUPT))
+    store->no_room_us = now_us + NO_ROOM_US;
+  else if (now_us < store->no_room_us)
+    return;
   if (run->error != NULL
       && !g_error_matches (run->error, CH_STORE_ERROR, CH_STORE_ERROR_DISK_FULL)
       && !g_error_matches (run->error, CH_STORE_ERROR, CH_STORE_ERROR_CORRUPT)

@@ -36,9 +36,12 @@ def _unprivileged():
 
 
 class Postgres:
-    """The server; started by the constructor, ended and removed by free()."""
+    """The server; started by the constructor, ended and removed by free().
 
-    def __init__(self, fsync=False, settings=()):
+    INITDB: further words for it; PRELOAD: helpers/full-disk.c as a module, and the folder
+    of the server's data that fill() and make_room() are about."""
+
+    def __init__(self, fsync=False, settings=(), initdb=(), preload=None):
         self.who = _unprivileged()
         self.folder = tempfile.mkdtemp(prefix='chargehost-pg-')
         os.chmod(self.folder, 0o755)
@@ -49,9 +52,16 @@ class Postgres:
         self.dsn = f'host={self.folder} port={self.port} dbname=postgres user=chargehost'
         self.url = f'postgres://chargehost@localhost:{self.port}/postgres?sslmode=disable'
         self.process = None
+        self.full = os.path.join(self.folder, 'full')
+        self.env = None
+        if preload:
+            module, below = preload     # where the server's user can read it
+            self.env = {**os.environ, 'LD_PRELOAD': shutil.copy(module, self.folder),
+                        'FULL_DISK_WHEN': self.full,
+                        'FULL_DISK_BELOW': os.path.join(self.data, below)}
         subprocess.run([program('initdb'), '-D', self.data, '-U', 'chargehost', '-A', 'trust',
-                        '-E', 'UTF8', '--no-locale', '--no-sync'], check=True, cwd=self.folder,
-                       stdout=subprocess.DEVNULL, **self.who)
+                        '-E', 'UTF8', '--no-locale', '--no-sync', *initdb], check=True,
+                       cwd=self.folder, stdout=subprocess.DEVNULL, **self.who)
         lines = ["listen_addresses = '127.0.0.1'", f'port = {self.port}',
                  f"unix_socket_directories = '{self.folder}'", 'max_connections = 80',
                  'shared_buffers = 32MB', f'fsync = {"on" if fsync else "off"}',
@@ -66,7 +76,7 @@ class Postgres:
         with open(os.path.join(self.folder, 'server.log'), 'ab') as log:
             self.process = subprocess.Popen(
                 [program('postgres'), '-D', self.data], cwd=self.folder, stdout=log,
-                stderr=log, stdin=subprocess.DEVNULL, **self.who)
+                stderr=log, stdin=subprocess.DEVNULL, env=self.env, **self.who)
         end = time.monotonic() + seconds
         ready = [program('pg_isready'), '-q', '-h', self.folder, '-p', str(self.port)]
         while subprocess.run(ready, check=False).returncode != 0:
@@ -92,6 +102,14 @@ class Postgres:
             os.kill(child, signal.SIGKILL)
         self.stop(signal.SIGKILL)
         os.unlink(os.path.join(self.data, 'postmaster.pid'))
+
+    def fill(self):
+        """From now on nothing below the preload's folder can grow."""
+        with open(self.full, 'w', encoding='ascii'):
+            pass
+
+    def make_room(self):
+        os.unlink(self.full)
 
     def ask(self, sql, *parameters, schema='chargehost'):
         """Rows as dictionaries; `?` stands for a parameter, which becomes a literal."""

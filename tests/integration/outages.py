@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
 os.environ['CHARGEHOST_TEST_STORE'] = 'pgsql'
-from chargehost import main, wait_for  # noqa: E402
+from chargehost import BUILD, main, wait_for  # noqa: E402
 from driver import Driver, FIRST  # noqa: E402
 from ledger import OPEN, Ledger, report  # noqa: E402
 from postgres import Postgres, program  # noqa: E402
@@ -23,6 +23,7 @@ from walk import Walk  # noqa: E402
 ROUNDS = int(os.environ.get('CHARGEHOST_TEST_OUTAGES', '1'))
 ENDS, STOPS, FREE = '82241218000001', '82241218000002', '82241218000003'
 WHOLE_S = 2.0
+FULL_DISK = os.path.join(BUILD, 'tests', 'integration', 'full-disk.so')
 
 
 class Outage(Walk):
@@ -245,8 +246,51 @@ class Server(Outage):
         self.stop_two()
         self.heal('terminated', since)
 
-    def test_disk_full(self):
-        """F8: the tables' disk is full; the journal's is not."""
+
+class Full(Outage):
+    """F8: there is no room for what PostgreSQL writes; the journal has some."""
+
+    def on_full_disk(self, below, **more):
+        self.postgres = Postgres(preload=(FULL_DISK, below), **more)
+        self.ends.append(self.postgres.free)
+        self.site()
+
+    def fill_pages(self, size):
+        """Rows go where there is room: until the pages that the table has are full."""
+        for _ in range(500):
+            try:
+                self.postgres.ask(
+                    'INSERT INTO events (event_id, phy_id, sequence_no, event_type, event_data, occurred_at,'
+                    " created_at) SELECT 'evt_' || gen_random_uuid (), 'filler', 1, 'filler',"
+                    f" json_build_object ('x', repeat ('x', {size})), now (), now ()")
+            except AssertionError as error:
+                self.assertIn('No space left', str(error))
+                return
+        self.fail('the disk does not get full')
+
+    def use_tables(self):
+        """Reports are kept aside, new orders are refused, health tells; reads go on."""
+        self.fill_pages(1000)
+        self.fill_pages(10)
+        number = self.one.finish(energy=70, minutes=3)
+        self.one.wait('end_ack', 1, 10)
+        self.reports.append(report(self.one.ident, number, 70, 3))
+        self.stop_two()
+        self.assertEqual(self.start('refused', 503, device=self.three)['code'], 50305)
+        self.assertGreater(self.host.journal(), 0)
+        self.assertEqual(self.host.get('/api/v1/orders/unknown')[0], 404)
+        wait_for(lambda: self.host.check('database')['message'] == 'writes fail',
+                 'health that tells', 15)
+
+    def test_tables_full(self):
+        self.on_full_disk('base')
+        self.postgres.fill()
+        self.use_tables()
+        self.postgres.make_room()
+        self.heal('tables full', time.monotonic())
+
+    def test_tables_full_mounted(self):
+        """The same on a file system of its own, where one may be mounted."""
         if os.geteuid() != 0:
             self.skipTest('needs a file system of its own')
         self.site()
@@ -269,30 +313,38 @@ class Server(Outage):
                     pass
             except OSError:
                 pass
-        self.fill_pages(1000)
-        self.fill_pages(10)
-        number = self.one.finish(energy=70, minutes=3)
-        self.one.wait('end_ack', 1, 10)
-        self.reports.append(report(self.one.ident, number, 70, 3))
-        self.stop_two()
-        self.assertEqual(self.start('refused', 503, device=self.three)['code'], 50305)
-        self.assertGreater(self.host.journal(), 0)
+        self.use_tables()
         os.truncate(filler, 0)
         self.postgres.ask("DELETE FROM events WHERE phy_id = 'filler'")
         self.heal('disk full', time.monotonic())
 
-    def fill_pages(self, size):
-        """Rows go where there is room: until the pages that the table has are full."""
-        for _ in range(500):
+    def test_log_full(self):
+        """Without room for its log PostgreSQL ends all sessions, and then itself, when
+        something keeps the log's old files; somebody starts it when there is room."""
+        self.on_full_disk('pg_wal', initdb=('--wal-segsize=1',),
+                          settings=['min_wal_size = 2MB', 'max_wal_size = 2MB'])
+        self.postgres.ask("SELECT pg_create_physical_replication_slot('away', true)")
+        self.postgres.fill()
+        self.use_up_log()
+        self.away()
+        wait_for(lambda: self.host.check('database')['status'] == 'unhealthy', 'bad health', 15)
+        self.postgres.make_room()
+        self.postgres.start()
+        self.heal('log full', time.monotonic())
+
+    def use_up_log(self):
+        """After each crash it comes up again, as long as there is a little room."""
+        size = 1000000
+
+        def ended():
+            nonlocal size
             try:
                 self.postgres.ask(
-                    'INSERT INTO events (event_id, phy_id, sequence_no, event_type, event_data, occurred_at,'
-                    " created_at) SELECT 'evt_' || gen_random_uuid (), 'filler', 1, 'filler',"
-                    f" json_build_object ('x', repeat ('x', {size})), now (), now ()")
-            except AssertionError as error:
-                self.assertIn('No space left', str(error))
-                return
-        self.fail('the disk does not get full')
+                    f"SELECT pg_logical_emit_message(false, 'filler', repeat('x', {size}))")
+            except AssertionError:
+                size = max(size // 2, 10)
+            return self.postgres.process.poll() is not None
+        wait_for(ended, 'the end of the server', 60)
 
 
 class Loaded(Outage):
