@@ -50,11 +50,6 @@ char **ch_config_reload (ChConfig *config, GError **error);
 char **ch_config_patch (ChConfig *config, const json_t *patch, char **bad_key,
                         GError **error);
 
-/* Called after a reload for each changed key of an owner's section ("" = all). */
-void ch_config_set_changed (ChConfig *config,
-                            void (*changed) (const char *key, gpointer data),
-                            gpointer data);
-
 /* key → {value, source, default, summary, type, live, environment, min, max, choices};
  * secrets as "****". (transfer full) */
 json_t *ch_config_describe (ChConfig *config);

@@ -116,8 +116,6 @@ struct _ChConfig {
   GPtrArray *options;    /* "path=value" */
   GHashTable *overrides; /* path → ChConfigSetting: given while running */
   char **ignored;
-  void (*changed) (const char *key, gpointer data);
-  gpointer changed_data;
 };
 
 ChConfigEntry *ch_config_lookup (ChConfig *config, const char *path);

@@ -304,8 +304,6 @@ char **ch_config_apply (ChConfig *config, GPtrArray *sources, GError **error)
     if (g_array_index (values, Fresh, i).differs)
       g_ptr_array_add (changed, g_strdup (entry->path));
   }
-  for (guint i = 0; config->changed != NULL && i < changed->len; i++)
-    config->changed (g_ptr_array_index (changed, i), config->changed_data);
   g_ptr_array_add (changed, NULL);
   return (char **) g_ptr_array_free (g_steal_pointer (&changed), FALSE);
 }
@@ -328,12 +326,4 @@ char **ch_config_reload (ChConfig *config, GError **error)
   config->sources = g_steal_pointer (&sources);
   g_ptr_array_unref (old);
   return changed;
-}
-
-void ch_config_set_changed (ChConfig *config,
-                            void (*changed) (const char *key, gpointer data),
-                            gpointer data)
-{
-  config->changed = changed;
-  config->changed_data = data;
 }

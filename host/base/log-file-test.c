@@ -146,21 +146,27 @@ static void test_age (Fixture *f, gconstpointer data)
   g_assert_cmpuint (left->len, ==, 3);
 }
 
-static void test_reopen (Fixture *f, gconstpointer data)
+/* Somebody has renamed the file; the configuration is applied again. */
+static void test_moved (Fixture *f, gconstpointer data)
 {
   ChLogFileOptions options = {.filename = f->name};
-  ChLogFile *file = ch_log_file_open (&options, NULL);
   g_autofree char *moved = g_build_filename (f->dir, "moved", NULL);
-  g_autofree char *text = NULL;
+  g_autofree char *text = NULL, *rest = NULL;
 
-  put (file, "one\n");
+  g_assert_true (ch_log_set_file (&options, NULL));
+  ch_log_setup (CH_LOG_FORMAT_JSON, CH_LOG_INFO);
+  ch_info (NULL, "one");
   g_assert_cmpint (g_rename (f->name, moved), ==, 0);
-  put (file, "two\n");
-  ch_log_file_reopen (file);
-  put (file, "three\n");
-  ch_log_file_close (file);
+  ch_info (NULL, "two");
+  g_assert_true (ch_log_set_file (&options, NULL));
+  ch_info (NULL, "three");
+  ch_log_shutdown ();
+  ch_log_setup (CH_LOG_FORMAT_HUMAN, CH_LOG_WARNING);
   g_assert_true (g_file_get_contents (f->name, &text, NULL, NULL));
-  g_assert_cmpstr (text, ==, "three\n");
+  g_assert_null (strstr (text, "\"msg\":\"two\""));
+  g_assert_nonnull (strstr (text, "\"msg\":\"three\""));
+  g_assert_true (g_file_get_contents (moved, &rest, NULL, NULL));
+  g_assert_nonnull (strstr (rest, "\"msg\":\"two\""));
 }
 
 static void test_errors (Fixture *f, gconstpointer data)
@@ -193,7 +199,6 @@ static void test_through_logger (Fixture *f, gconstpointer data)
   g_assert_true (ch_log_set_file (&options, &error));
   ch_log_setup (CH_LOG_FORMAT_JSON, CH_LOG_INFO);
   ch_info (NULL, "into the file");
-  ch_log_reopen ();
   ch_log_shutdown ();
   ch_log_setup (CH_LOG_FORMAT_HUMAN, CH_LOG_WARNING);
   g_assert_true (g_file_get_contents (f->name, &text, NULL, NULL));
@@ -210,7 +215,7 @@ int main (int argc, char **argv)
   ADD ("/log-file/rotate", test_rotate);
   ADD ("/log-file/compress", test_compress);
   ADD ("/log-file/age", test_age);
-  ADD ("/log-file/reopen", test_reopen);
+  ADD ("/log-file/moved", test_moved);
   ADD ("/log-file/errors", test_errors);
   ADD ("/log-file/logger", test_through_logger);
   return g_test_run ();

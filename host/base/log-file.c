@@ -272,20 +272,6 @@ gboolean ch_log_file_write (ChLogFile *file, const char *text, gsize size)
   return n == (ssize_t) size;
 }
 
-void ch_log_file_reopen (ChLogFile *file)
-{
-  int old = file->fd;
-  gint64 old_size = file->size;
-
-  if (open_file (file, NULL)) {
-    if (old >= 0)
-      close (old);
-  } else {
-    file->fd = old;
-    file->size = old_size;
-  }
-}
-
 void ch_log_file_close (ChLogFile *file)
 {
   join_worker (file);

@@ -49,8 +49,6 @@ typedef struct {
 
 /* Lines go to this file instead of stderr; NULL takes it back. */
 gboolean ch_log_set_file (const ChLogFileOptions *options, GError **error);
-/* Opens the file again, after something else has renamed it. */
-void ch_log_reopen (void);
 
 /* Tests: lines go to @func instead, without newline; NULL takes it back. What @func
    itself logs is dropped. */

@@ -43,7 +43,5 @@ typedef struct _ChLogFile ChLogFile;
 ChLogFile *ch_log_file_open (const ChLogFileOptions *options, GError **error);
 /* @text ends with a newline. FALSE when it could not be written. */
 gboolean ch_log_file_write (ChLogFile *file, const char *text, gsize size);
-/* Opens the same name again, for an outside logrotate. */
-void ch_log_file_reopen (ChLogFile *file);
 /* Waits for a compression that runs. */
 void ch_log_file_close (ChLogFile *file);

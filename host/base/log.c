@@ -358,14 +358,6 @@ gboolean ch_log_set_file (const ChLogFileOptions *options, GError **error)
   return TRUE;
 }
 
-void ch_log_reopen (void)
-{
-  pthread_mutex_lock (&logger.lock);
-  if (logger.file != NULL)
-    ch_log_file_reopen (logger.file);
-  pthread_mutex_unlock (&logger.lock);
-}
-
 void ch_log_set_sink (void (*func) (ChLogLevel level, const char *line, gpointer data),
                       gpointer data)
 {

@@ -69,13 +69,8 @@ static void test_later_topic (Bed *bed, gconstpointer data)
   ch_subscribe (bed->listener, "other.late", NULL, hear, bed);
   ch_subscribe (bed->listener, "other.*", NULL, hear, bed);
   ch_subscribe (bed->listener, "*", NULL, hear, bed);
-  g_autoptr (GPtrArray) before = ch_bus_topics (bed->services.bus);
-  g_assert_cmpuint (before->len, ==, 3);
 
   ChTopicHandle *topic = ch_topic_register (bed->publisher, &late, NULL);
-  g_autoptr (GPtrArray) after = ch_bus_topics (bed->services.bus);
-  g_assert_cmpuint (after->len, ==, 4);
-  g_assert_true (g_ptr_array_index (after, 3) == &late);
   say (topic, 1, "");
   assert_heard (bed, "l1 l1 l1 ");
 }

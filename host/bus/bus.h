@@ -24,9 +24,6 @@ void ch_bus_set_pressure (ChBus *bus, void (*pressure) (gboolean on, gpointer da
 /* Called when events are left and somebody must call ch_bus_drain() later. */
 void ch_bus_set_wake (ChBus *bus, void (*wake) (gpointer data), gpointer data);
 
-/* Registered topics, for documentation and D-Bus. (transfer container) */
-GPtrArray *ch_bus_topics (ChBus *bus);
-
 /*
  * For topics that are carried between instances: the contrary of ch_event_to_json(). The
  * object may be anything; what does not fit the topic is an error. (transfer full): the

@@ -210,20 +210,3 @@ ChTopicHandle *ch_topic_register (ChPlugin *self, const ChTopic *topic, GError *
   ch_owner_link (self, &handle->resource, &TOPIC_KIND);
   return handle;
 }
-
-GPtrArray *ch_bus_topics (ChBus *bus)
-{
-  GPtrArray *topics = g_ptr_array_new ();
-
-  for (guint i = 0; i < bus->order->len; i++) {
-    ChBusTopic *node = g_ptr_array_index (bus->order, i);
-    for (guint j = node->publishers->len; j > 0; j--) {
-      ChTopicHandle *handle = g_ptr_array_index (node->publishers, j - 1);
-      if (handle->alive) {
-        g_ptr_array_add (topics, (gpointer) handle->topic);
-        break; /* the newest generation speaks for the topic */
-      }
-    }
-  }
-  return topics;
-}

@@ -135,8 +135,6 @@ const ChConfigKey ch_core_config[] = {
           "Write sampled events to the outbox, too."),
     INT ("events.progress_interval_s", "60", 1, 86400, LIVE,
          "Seconds between two progress events."),
-    INT ("events.heartbeat_interval_s", "300", 1, 86400, LIVE,
-         "Seconds between two heartbeat events."),
     INT ("events.retention_days", "90", 1, 3650, 0, "Days that events are kept."),
     {.name = "journal.path",
      .type = CH_CONFIG_STRING,

@@ -133,11 +133,6 @@ void ch_dbus_free (ChDbus *dbus)
   g_free (dbus);
 }
 
-GDBusConnection *ch_dbus_connection (ChDbus *dbus)
-{
-  return dbus->connection;
-}
-
 void ch_dbus_set_daemon (ChDbus *dbus, const ChDbusDaemon *table, gpointer daemon)
 {
   dbus->daemon_table = *table;

@@ -14,8 +14,6 @@ extern const ChConfigKey ch_dbus_config[];
 /* Connects to the bus of `dbus.bus` and exports; without a bus it logs one line and is
  * still. */
 void ch_dbus_open (ChDbus *dbus);
-/* The connection, NULL when there is none. */
-GDBusConnection *ch_dbus_connection (ChDbus *dbus);
 
 /* What the management interface may ask of the daemon. */
 typedef struct {

@@ -139,7 +139,6 @@ struct _ChHttpConn {
 
 /* stream.c: the socket as libsoup sees it. Takes @fd. */
 GIOStream *ch_http_stream_new (ChHttpConn *conn, int fd);
-ChHttpConn *ch_http_stream_conn (GIOStream *stream);
 /* The reactor tells from now on when the socket is ready. */
 gboolean ch_http_stream_watch (ChHttpConn *conn, GError **error);
 /* Sends what hold kept back, when no body came after it. */

@@ -250,11 +250,6 @@ gsize ch_kv_command_info_number (const ChKvCommandInfo *info)
   return (gsize) (info - commands);
 }
 
-const ChKvCommandInfo *ch_kv_command_info_at (gsize index)
-{
-  return &commands[index];
-}
-
 static gboolean mark_range (gsize first, gsize last, gsize step, gboolean *is_key)
 {
   for (gsize i = first; i <= last; i += step)

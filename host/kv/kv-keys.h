@@ -45,7 +45,6 @@ const ChKvCommandInfo *ch_kv_command_info (const ChKvCommandIndex *index,
                                            const char *name, gsize size);
 gsize ch_kv_command_info_count (void);
 gsize ch_kv_command_info_number (const ChKvCommandInfo *info);
-const ChKvCommandInfo *ch_kv_command_info_at (gsize index);
 
 /**
  * ch_kv_command_keys:

@@ -188,17 +188,6 @@ void mem_dict_unlink (MemDict *dict, MemNode *node)
   }
 }
 
-void mem_dict_reserve (MemDict *dict, gsize count)
-{
-  gsize size = SMALLEST;
-
-  if (dict->moving >= 0 || count <= dict->sizes[0])
-    return;
-  while (size < count)
-    size *= 2;
-  begin_move (dict, size);
-}
-
 MemNode *mem_dict_random (const MemDict *dict, guint64 (*random) (gpointer),
                           gpointer data)
 {

@@ -59,8 +59,6 @@ void mem_dict_insert (MemDict *dict, MemNode *node);
 /* Unlinks; the node is the caller's afterwards. (nullable) */
 MemNode *mem_dict_take (MemDict *dict, MemBytes key);
 void mem_dict_unlink (MemDict *dict, MemNode *node);
-/* Room for @count elements at once. */
-void mem_dict_reserve (MemDict *dict, gsize count);
 
 /* Any element; @random is a random number. NULL when it is empty. */
 MemNode *mem_dict_random (const MemDict *dict, guint64 (*random) (gpointer),

@@ -50,11 +50,6 @@ void mem_out_nil (MemOut *out)
   put_head (extend (out, HEAD), CH_KV_REPLY_NIL, 0);
 }
 
-void mem_out_nil_array (MemOut *out)
-{
-  mem_out_nil (out);
-}
-
 void mem_out_integer (MemOut *out, gint64 value)
 {
   put_head (extend (out, HEAD), CH_KV_REPLY_INTEGER, value);

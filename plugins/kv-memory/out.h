@@ -24,7 +24,6 @@ typedef struct {
 
 void mem_out_clear (MemOut *out);
 void mem_out_nil (MemOut *out);
-void mem_out_nil_array (MemOut *out); /* the same, for readers of RESP2 */
 void mem_out_integer (MemOut *out, gint64 value);
 void mem_out_bytes (MemOut *out, const char *p, gsize n);
 void mem_out_text (MemOut *out, const char *text);

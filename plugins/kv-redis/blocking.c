@@ -228,11 +228,6 @@ void blocking_moved (Blocking *blocking)
   }
 }
 
-guint blocking_n_links (const Blocking *blocking)
-{
-  return blocking->places->len;
-}
-
 static void look (ChPlugin *self, gpointer data)
 {
   Blocking *blocking = data;

@@ -205,7 +205,6 @@ void blocking_submit (Blocking *blocking, ChKvRun *run, const Endpoint *endpoint
 gboolean blocking_cancel (Blocking *blocking, ChKvRun *run);
 /* The primary is another one: connections to the old one end. */
 void blocking_moved (Blocking *blocking);
-guint blocking_n_links (const Blocking *blocking);
 
 PubSub *pubsub_new (Redis *redis);
 void pubsub_free (PubSub *pubsub);

@@ -357,7 +357,6 @@ void pg_loop_kick (Pg *pg);
 void pg_loop_pump (Pg *pg, gint64 wait_ms);
 
 /* pool.c */
-void pg_pool_open (Pg *pg);
 /* Wants one more connection of a role. */
 void pg_pool_want (Pg *pg, PgRole role, guint waiting);
 void pg_pool_maintain (Pg *pg, gint64 now_us);

@@ -11,8 +11,6 @@
 
 #define FAIL_UPDATES                                                                     \
   "CREATE TRIGGER fail BEFORE UPDATE ON orders BEGIN SELECT RAISE (ABORT, 'no'); END"
-#define FAIL_INSERTS                                                                     \
-  "CREATE TRIGGER fail BEFORE INSERT ON orders BEGIN SELECT RAISE (ABORT, 'no'); END"
 
 /* ---- the usual ---- */
 

@@ -111,11 +111,6 @@ gboolean ch_enrolment_parse (const char *name, gint *enrolment)
 
 /* ---- parts ---- */
 
-gboolean ch_device_is_connected (const ChDevice *device)
-{
-  return device->conn != 0;
-}
-
 ChSocket *ch_device_socket (ChDevice *device, gint socket_no, gboolean create)
 {
   guint at = 0;

@@ -135,7 +135,6 @@ gpointer ch_device_insert (ChCore *core, gpointer array, gsize size, guint n, gu
  * range */
 ChPort *ch_device_port (ChDevice *device, gint socket_no, gint port_no, gboolean create);
 ChSocket *ch_device_socket (ChDevice *device, gint socket_no, gboolean create);
-gboolean ch_device_is_connected (const ChDevice *device);
 /* Properties of its protocol, also before it connects; the defaults when that does not
  * run. */
 const ChProtocolProperties *ch_device_props (ChDevice *device);

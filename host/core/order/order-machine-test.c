@@ -181,19 +181,12 @@ static void test_tariff (void)
 static void test_business_numbers (void)
 {
   char text[5];
-  guint16 number;
   g_assert_cmpstr (ch_business_no_text (ch_business_no_derive ("ORDER-XYZ"), text), ==,
                    "FF06");
   g_assert_cmpstr (ch_business_no_text (ch_business_no_derive ("ORD20250106001"), text),
                    ==, "0ECC");
   g_assert_cmpstr (ch_business_no_text (ch_business_no_derive ("T"), text), ==, "0054");
   g_assert_cmpuint (ch_business_no_next (65535), ==, 1);
-  g_assert_true (ch_business_no_parse ("0ecc", &number));
-  g_assert_cmpuint (number, ==, 0x0ecc);
-  g_assert_false (ch_business_no_parse ("0000", &number));
-  g_assert_false (ch_business_no_parse ("0x1F", &number));
-  g_assert_false (ch_business_no_parse ("ECC", &number));
-  g_assert_false (ch_business_no_parse (NULL, &number));
 }
 
 int main (int argc, char **argv)

@@ -8,7 +8,5 @@
 guint16 ch_business_no_derive (const char *order_no);
 /* The next candidate; 65535 wraps to 1. */
 guint16 ch_business_no_next (guint16 number);
-/* Four hexadecimal digits, either case. Returns: FALSE when it is not that or 0 */
-gboolean ch_business_no_parse (const char *text, guint16 *number);
 /* "0ECC" */
 const char *ch_business_no_text (guint16 number, char text[5]);

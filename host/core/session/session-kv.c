@@ -337,10 +337,3 @@ void ch_session_kv_flush_fired (ChWheelTimer *timer)
   if (sessions->dirty->len > 0 || more)
     arm_flush (sessions);
 }
-
-void ch_sessions_flush (ChSessions *sessions)
-{
-  flush_again (sessions);
-  while (sessions->dirty->len > 0)
-    flush_touches (sessions);
-}

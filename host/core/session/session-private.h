@@ -95,9 +95,6 @@ void ch_session_read_config (ChSessions *sessions);
 void ch_session_bound (ChSessions *sessions, ChDevice *device, const char *remote,
                        gint64 absent_s);
 void ch_session_lost (ChSessions *sessions, ChDevice *device);
-/* Changes what is published of a device's presence. */
-void ch_session_set_presence (ChSessions *sessions, ChDevice *device,
-                              ChPresence presence);
 /* SES-04 on plain figures, in thousandths. */
 typedef struct {
   gint64 timeout_ms, tcp_window_ms, ack_window_ms;

@@ -88,8 +88,6 @@ gboolean ch_session_is_online (ChSessions *sessions, const ChDevice *device,
 /* T of gateway 3.5 in ms. */
 gint64 ch_session_timeout_ms (ChSessions *sessions, const ChDevice *device);
 json_t *ch_session_json (ChSessions *sessions, const ChDevice *device);
-/* Writes what is batched now. */
-void ch_sessions_flush (ChSessions *sessions);
 /* Releases all sessions in the kv and signs off the server, at shutdown. */
 void ch_sessions_release (ChSessions *sessions);
 guint ch_sessions_connected (ChSessions *sessions);

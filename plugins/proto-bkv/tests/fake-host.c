@@ -274,11 +274,6 @@ gint64 fake_now (Fake *fake)
   return fake->now_ms;
 }
 
-void fake_set_wall (Fake *fake, gint64 wall_ms)
-{
-  fake->wall_ms = wall_ms;
-}
-
 ChTimer ch_timer_add (ChPlugin *self, guint64 delay_ms, ChTimerFunc func,
                       gpointer user_data)
 {

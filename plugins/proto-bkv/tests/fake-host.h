@@ -30,7 +30,6 @@ void fake_close (Fake *fake, ChConn conn, ChCloseReason reason);
 
 /* Moves both clocks, firing what is due on the way. */
 void fake_advance (Fake *fake, gint64 ms);
-void fake_set_wall (Fake *fake, gint64 wall_ms);
 gint64 fake_now (Fake *fake);
 
 /* ---- what the core says ------------------------------------------------------------ */
