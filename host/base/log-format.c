@@ -218,7 +218,7 @@ void ch_log_format_json (const ChLogRecord *record, ChLogLine *line)
     strftime (stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &tm);
   printf_line (line, "{\"ts\":\"%s.%03dZ\",\"level\":\"%s\"", stamp,
                (int) (record->wall_us / 1000 % 1000), ch_log_level_name (record->level));
-  put_json (line, "logger", record->module != NULL ? record->module : "chargehost", 64);
+  put_json (line, "logger", record->module != NULL ? record->module : record->app, 64);
   if (record->file != NULL) {
     char caller[96];
     g_snprintf (caller, sizeof caller, "%s:%d", short_file (record->file), record->line);
@@ -277,7 +277,7 @@ static void fill_journal (const ChLogRecord *record, const char *message,
   journal->n = 0;
   add (journal, "MESSAGE", message);
   add (journal, "PRIORITY", priorities[record->level]);
-  add (journal, "SYSLOG_IDENTIFIER", "chargehost");
+  add (journal, "SYSLOG_IDENTIFIER", record->app);
   if (record->file != NULL) {
     g_snprintf (journal->line_no, sizeof journal->line_no, "%d", record->line);
     add (journal, "CODE_FILE", short_file (record->file));

@@ -47,6 +47,9 @@ typedef struct {
   gboolean compress;
 } ChLogFileOptions;
 
+/* Who writes lines that no plugin and no part of the host writes, and the journal's
+   identifier; NULL or "" is chargehost. */
+void ch_log_set_name (const char *name);
 /* Lines go to this file instead of stderr; NULL takes it back. */
 gboolean ch_log_set_file (const ChLogFileOptions *options, GError **error);
 

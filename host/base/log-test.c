@@ -90,6 +90,11 @@ static void test_json (Fixture *f, gconstpointer data)
   g_autoptr (json_t) nobody = last_json (f);
   g_assert_cmpstr (ch_json_get_string (nobody, "logger", NULL), ==, "chargehost");
   g_assert_cmpint (f->last_level, ==, CH_LOG_ERROR);
+  ch_log_set_name ("站-1");
+  ch_error (NULL, "nobody's");
+  g_autoptr (json_t) named = last_json (f);
+  g_assert_cmpstr (ch_json_get_string (named, "logger", NULL), ==, "站-1");
+  ch_log_set_name (NULL);
 }
 
 static void test_escaping (Fixture *f, gconstpointer data)

@@ -20,6 +20,7 @@ typedef struct {
   int line;
   const char *const *fields; /* (nullable): pairs */
   const char *message;
+  const char *app; /* the name of the program */
 } ChLogRecord;
 
 /* A line that is never longer than its room. */

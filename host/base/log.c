@@ -20,6 +20,7 @@ int ch_log_level_max = CH_LOG_WARNING;
 
 static struct {
   pthread_mutex_t lock;
+  char *name;         /* (nullable): of the program */
   gboolean installed; /* GLib's writer: can be set once in a process */
   ChLogFormat format; /* never AUTO after setup */
   gboolean colour;
@@ -196,8 +197,10 @@ static void emit (const ChLogRecord *record)
 static void tell_lost (const ChLogRecord *record)
 {
   char text[96];
-  ChLogRecord note
-      = {.level = CH_LOG_WARNING, .wall_us = record->wall_us, .message = text};
+  ChLogRecord note = {.level = CH_LOG_WARNING,
+                      .wall_us = record->wall_us,
+                      .message = text,
+                      .app = record->app};
   guint64 lost = logger.lost;
 
   if (lost == logger.lost_told)
@@ -211,11 +214,12 @@ static void tell_lost (const ChLogRecord *record)
     logger.lost = lost; /* the note itself does not count */
 }
 
-static void submit (const ChLogRecord *record)
+static void submit (ChLogRecord *record)
 {
   /* A line that comes out of the writing of another one would never end. */
   if (pthread_mutex_lock (&logger.lock) == EDEADLK)
     return;
+  record->app = logger.name != NULL ? logger.name : "chargehost";
   if (is_heard (record->module, record->level)) {
     if (!logger.stalled)
       tell_lost (record);
@@ -358,6 +362,14 @@ gboolean ch_log_set_file (const ChLogFileOptions *options, GError **error)
   return TRUE;
 }
 
+void ch_log_set_name (const char *name)
+{
+  pthread_mutex_lock (&logger.lock);
+  g_free (logger.name);
+  logger.name = name != NULL && *name != '\0' ? g_strdup (name) : NULL;
+  pthread_mutex_unlock (&logger.lock);
+}
+
 void ch_log_set_sink (void (*func) (ChLogLevel level, const char *line, gpointer data),
                       gpointer data)
 {
@@ -378,6 +390,7 @@ guint64 ch_log_lost (void)
 void ch_log_shutdown (void)
 {
   ch_log_set_file (NULL, NULL);
+  ch_log_set_name (NULL);
   ch_log_clear_module_levels ();
 }
 

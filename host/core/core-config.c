@@ -97,7 +97,7 @@ const ChConfigKey ch_core_config[] = {
     BOOL ("orders.trust_device_amount", "false", 0,
           "The device's amount counts, not ours."),
     INT ("orders.sweep_interval_s", "10", 1, 3600, 0,
-         "Seconds between two looks at all timers."),
+         "Seconds between two looks for orders that no instance looks after."),
     INT ("tariff.price_per_kwh_cent", "50", 0, 100000, LIVE,
          "Default price in cents per kWh."),
     INT ("tariff.service_fee_permille", "50", 0, 1000, LIVE,

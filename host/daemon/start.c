@@ -139,6 +139,7 @@ static void bus_pressure (gboolean on, gpointer data)
 static gboolean start_base (ChDaemon *daemon, GError **error)
 {
   ChServices *s = &daemon->services;
+  ch_log_set_name (ch_config_get_string (s->config, "app.name"));
   if (!ch_log_apply_config (s->config, error))
     return FALSE;
   name_server (daemon);

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define TICK_MS 2000
-#define SWEEP_TICKS 5
 #define ORPHAN_AGE_MS 10000
 #define SWEEP_ROWS 100
 #define UNKNOWN_TRIES 5
@@ -23,7 +22,8 @@ struct _ChHomes {
   GHashTable *unknown; /* id → how often its row was not there yet */
   GHashTable *reads;   /* of Read, as a set: nothing leaks at the end */
   guint ticks;
-  gint64 after; /* keyset of the sweep */
+  guint sweep_ticks; /* from one sweep to the next */
+  gint64 after;      /* keyset of the sweep */
   gboolean sweeping, first_done;
 };
 
@@ -401,7 +401,7 @@ static void tick (ChPlugin *self, gpointer data)
       enqueue_load (device, device->conn != 0);
   }
   look_for_unknown (homes);
-  if (++homes->ticks % SWEEP_TICKS == 0 && homes->core->services->store != NULL
+  if (++homes->ticks % homes->sweep_ticks == 0 && homes->core->services->store != NULL
       && ch_sessions_are_several (homes->core->sessions))
     sweep (homes, homes->first_done ? ORPHAN_AGE_MS : 0);
   ch_timer_add (self, TICK_MS, tick, homes);
@@ -409,6 +409,8 @@ static void tick (ChPlugin *self, gpointer data)
 
 void ch_homes_start (ChHomes *homes)
 {
+  gint64 interval_s = ch_config_int (homes->core->self, "orders.sweep_interval_s");
+  homes->sweep_ticks = (guint) MAX (1, interval_s * 1000 / TICK_MS);
   if (ch_sessions_are_several (homes->core->sessions)
       && homes->core->services->store != NULL)
     sweep (homes, 0);
