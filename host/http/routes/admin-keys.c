@@ -292,15 +292,10 @@ static void revoke_key (ChPlugin *self, const ChRequest *request, ChReply reply)
   ch_http_key_revoke (http, id, key_revoked, revoking);
 }
 
-#define ADMIN(verb, route_path, table, text, func)                                       \
-  {                                                                                      \
-    .method = verb, .path = "/api/v1/admin" route_path, .auth = CH_AUTH_ADMIN,           \
-    .params = table, .summary = text, .handler = func                                    \
-  }
-
 const ChRoute ch_http_key_routes[] = {
-    ADMIN ("GET", "/api-keys", LIST_PARAMS, "API keys", list_keys),
-    ADMIN ("POST", "/api-keys", CREATE_PARAMS, "Make an API key", create_key),
-    ADMIN ("DELETE", "/api-keys/{key_id}", KEY_PARAMS, "Revoke an API key", revoke_key),
+    CH_HTTP_ADMIN ("GET", "/api-keys", LIST_PARAMS, "API keys", list_keys),
+    CH_HTTP_ADMIN ("POST", "/api-keys", CREATE_PARAMS, "Make an API key", create_key),
+    CH_HTTP_ADMIN ("DELETE", "/api-keys/{key_id}", KEY_PARAMS, "Revoke an API key",
+                   revoke_key),
     {.method = NULL},
 };

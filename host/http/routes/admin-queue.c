@@ -134,21 +134,18 @@ static const ChParam DELETE_PARAMS[] = {
     {.name = NULL},
 };
 
-#define ADMIN(verb, route_path, table, text, func)                                       \
-  {                                                                                      \
-    .method = verb, .path = "/api/v1/admin" route_path, .auth = CH_AUTH_ADMIN,           \
-    .params = table, .summary = text, .handler = func                                    \
-  }
-
 const ChRoute ch_http_queue_routes[] = {
-    ADMIN ("GET", "/queue", LIST_PARAMS, "Waiting commands and those in flight",
-           get_queue),
-    ADMIN ("GET", "/queue/{id}", DEVICE_PARAMS, "Those of a device", get_device_queue),
-    ADMIN ("DELETE", "/commands/{command_id}", COMMAND_PARAMS, "Take a command back",
-           cancel_command),
-    ADMIN ("GET", "/queue/dead", DEAD_PARAMS, "Commands that failed for good", get_dead),
-    ADMIN ("POST", "/queue/dead/{id}/resend", RESEND_PARAMS, "Try once more",
-           resend_dead),
-    ADMIN ("DELETE", "/queue/dead", DELETE_PARAMS, "Forget old ones", delete_dead),
+    CH_HTTP_ADMIN ("GET", "/queue", LIST_PARAMS, "Waiting commands and those in flight",
+                   get_queue),
+    CH_HTTP_ADMIN ("GET", "/queue/{id}", DEVICE_PARAMS, "Those of a device",
+                   get_device_queue),
+    CH_HTTP_ADMIN ("DELETE", "/commands/{command_id}", COMMAND_PARAMS,
+                   "Take a command back", cancel_command),
+    CH_HTTP_ADMIN ("GET", "/queue/dead", DEAD_PARAMS, "Commands that failed for good",
+                   get_dead),
+    CH_HTTP_ADMIN ("POST", "/queue/dead/{id}/resend", RESEND_PARAMS, "Try once more",
+                   resend_dead),
+    CH_HTTP_ADMIN ("DELETE", "/queue/dead", DELETE_PARAMS, "Forget old ones",
+                   delete_dead),
     {.method = NULL},
 };

@@ -14,14 +14,14 @@ const ChParam ch_http_reboot_params[] = {
     CH_HTTP_PARAM ("target", BODY, STRING, FALSE, 1, 16, NULL,
                    "gateway (default), socket or module"),
     CH_HTTP_PARAM ("mode", BODY, STRING, FALSE, 1, 8, NULL, "soft or hard"),
-    CH_HTTP_PARAM ("socket_no", BODY, INT, FALSE, 0, 250, NULL, "Which socket"),
+    CH_HTTP_PARAM_SOCKET,
     CH_HTTP_PARAM ("force", BODY, BOOL, FALSE, 0, 0, NULL, "Also with active orders"),
     CH_HTTP_PARAM_WAIT,
     {.name = NULL},
 };
 static const ChParam QUERY_PARAMS[] = {
     CH_HTTP_PARAM_DEVICE,
-    CH_HTTP_PARAM ("socket_no", BODY, INT, FALSE, 0, 250, NULL, "Which socket"),
+    CH_HTTP_PARAM_SOCKET,
     CH_HTTP_PARAM_WAIT,
     {.name = NULL},
 };
@@ -29,14 +29,14 @@ static const ChParam SET_PARAMS[] = {
     CH_HTTP_PARAM_DEVICE,
     CH_HTTP_PARAM ("params", BODY, ARRAY, TRUE, 1, 64, NULL,
                    "{id, value, encoding: text or hex}"),
-    CH_HTTP_PARAM ("socket_no", BODY, INT, FALSE, 0, 250, NULL, "Which socket"),
+    CH_HTTP_PARAM_SOCKET,
     CH_HTTP_PARAM_WAIT,
     {.name = NULL},
 };
 static const ChParam READ_PARAMS[] = {
     CH_HTTP_PARAM_DEVICE,
     CH_HTTP_PARAM ("ids", BODY, ARRAY, TRUE, 1, 64, NULL, "Numbers of parameters"),
-    CH_HTTP_PARAM ("socket_no", BODY, INT, FALSE, 0, 250, NULL, "Which socket"),
+    CH_HTTP_PARAM_SOCKET,
     CH_HTTP_PARAM_WAIT,
     {.name = NULL},
 };
@@ -67,7 +67,7 @@ static const ChParam REFRESH_PARAMS[]
 static const ChParam SEND_PARAMS[] = {
     CH_HTTP_PARAM_DEVICE,
     CH_HTTP_PARAM ("type", BODY, STRING, TRUE, 1, 32, NULL, "Type of the command"),
-    CH_HTTP_PARAM ("socket_no", BODY, INT, FALSE, 0, 250, NULL, "Socket"),
+    CH_HTTP_PARAM_SOCKET,
     CH_HTTP_PARAM ("port_no", BODY, INT, FALSE, 0, 15, NULL, "Port"),
     CH_HTTP_PARAM ("payload", BODY, OBJECT, FALSE, 0, 0, NULL, "Fields of the command"),
     CH_HTTP_PARAM_WAIT,
@@ -205,8 +205,7 @@ static void set_params (ChPlugin *self, const ChRequest *request, ChReply reply)
   {
     const char *rule = param_rule (item);
     if (rule != NULL) {
-      g_autofree char *field = g_strdup_printf ("params[%zu]", i);
-      ch_http_reply_invalid (self, reply, field, rule, NULL);
+      ch_http_reply_invalid_entry (self, reply, "params", i, rule);
       return;
     }
   }
@@ -225,8 +224,7 @@ static void read_params (ChPlugin *self, const ChRequest *request, ChReply reply
                                          || json_integer_value (item) < 0
                                          || json_integer_value (item) > 65535)
   {
-    g_autofree char *field = g_strdup_printf ("ids[%zu]", i);
-    ch_http_reply_invalid (self, reply, field, "range", NULL);
+    ch_http_reply_invalid_entry (self, reply, "ids", i, "range");
     return;
   }
   json_t *payload = json_object ();
@@ -264,8 +262,7 @@ static void configure_network (ChPlugin *self, const ChRequest *request, ChReply
   {
     const char *rule = node_rule (item, numbers, macs);
     if (rule != NULL) {
-      g_autofree char *field = g_strdup_printf ("nodes[%zu]", i);
-      ch_http_reply_invalid (self, reply, field, rule, NULL);
+      ch_http_reply_invalid_entry (self, reply, "nodes", i, rule);
       return;
     }
   }
@@ -332,13 +329,6 @@ static void send_any (ChPlugin *self, const ChRequest *request, ChReply reply)
   send_command (self, request, reply, type, payload);
 }
 
-#define WRITE(verb, route_path, table, text, func)                                       \
-  {                                                                                      \
-    .method = verb, .path = "/api/v1/third" route_path, .auth = CH_AUTH_THIRD,           \
-    .scope = "control", .flags = CH_ROUTE_MUTATES, .params = table, .summary = text,     \
-    .handler = func                                                                      \
-  }
-
 const ChRoute ch_http_command_routes[] = {
     {.method = "GET",
      .path = "/api/v1/third/commands/{command_id}",
@@ -346,20 +336,26 @@ const ChRoute ch_http_command_routes[] = {
      .params = COMMAND_PARAMS,
      .summary = "What became of a command",
      .handler = get_command},
-    WRITE ("POST", "/devices/{id}/reboot", ch_http_reboot_params, "Restart it",
-           ch_http_reboot),
-    WRITE ("POST", "/devices/{id}/query", QUERY_PARAMS, "Ask it for its ports",
-           query_ports),
-    WRITE ("POST", "/devices/{id}/params", SET_PARAMS, "Set parameters", set_params),
-    WRITE ("POST", "/devices/{id}/params/read", READ_PARAMS, "Read parameters",
-           read_params),
-    WRITE ("POST", "/devices/{id}/network/configure", NETWORK_PARAMS,
-           "Set the whole network of sockets", configure_network),
-    WRITE ("POST", "/devices/{id}/network/nodes", NODE_PARAMS, "Add a socket", add_node),
-    WRITE ("DELETE", "/devices/{id}/network/nodes/{socket_no}", NODE_DELETE_PARAMS,
-           "Remove a socket", delete_node),
-    WRITE ("POST", "/devices/{id}/network/refresh", REFRESH_PARAMS,
-           "Let it report its sockets", refresh_network),
-    WRITE ("POST", "/devices/{id}/commands", SEND_PARAMS, "Any other command", send_any),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/reboot", CH_ROUTE_MUTATES,
+                     ch_http_reboot_params, "Restart it", ch_http_reboot),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/query", CH_ROUTE_MUTATES,
+                     QUERY_PARAMS, "Ask it for its ports", query_ports),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/params", CH_ROUTE_MUTATES,
+                     SET_PARAMS, "Set parameters", set_params),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/params/read", CH_ROUTE_MUTATES,
+                     READ_PARAMS, "Read parameters", read_params),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/network/configure",
+                     CH_ROUTE_MUTATES, NETWORK_PARAMS, "Set the whole network of sockets",
+                     configure_network),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/network/nodes",
+                     CH_ROUTE_MUTATES, NODE_PARAMS, "Add a socket", add_node),
+    CH_HTTP_CONTROL ("DELETE", CH_HTTP_THIRD "/devices/{id}/network/nodes/{socket_no}",
+                     CH_ROUTE_MUTATES, NODE_DELETE_PARAMS, "Remove a socket",
+                     delete_node),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/network/refresh",
+                     CH_ROUTE_MUTATES, REFRESH_PARAMS, "Let it report its sockets",
+                     refresh_network),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/commands", CH_ROUTE_MUTATES,
+                     SEND_PARAMS, "Any other command", send_any),
     {.method = NULL},
 };

@@ -131,34 +131,30 @@ static void definitions (ChPlugin *self, const ChRequest *request, ChReply reply
   ch_reply_data (self, reply, 200, NULL, data);
 }
 
-#define READ(route_path, table, text, func)                                              \
-  {                                                                                      \
-    .method = "GET", .path = route_path, .auth = CH_AUTH_READ, .params = table,          \
-    .summary = text, .handler = func                                                     \
-  }
-#define THIRD(route_path, table, text, func)                                             \
-  {                                                                                      \
-    .method = "GET", .path = "/api/v1/third" route_path, .auth = CH_AUTH_THIRD,          \
-    .params = table, .summary = text, .handler = func                                    \
-  }
-
 const ChRoute ch_http_device_routes[] = {
-    READ ("/api/v1/devices", ch_http_list_devices_params, "Devices",
-          ch_http_list_devices),
-    READ ("/api/v1/devices/{id}", ch_http_device_params, "A device", ch_http_get_device),
-    READ ("/api/v1/devices/{id}/ports", ch_http_device_params, "Its ports",
-          ch_http_get_ports),
-    READ ("/api/v1/devices/{id}/sockets", ch_http_device_params, "Sockets behind it",
-          get_sockets),
-    READ ("/api/v1/sessions/{id}", ch_http_device_params, "Its connection",
-          ch_http_get_session),
-    READ ("/api/v1/stats", NULL, "Counts of devices, ports, orders, queues", stats),
-    READ ("/api/v1/status/definitions", NULL, "What codes mean", definitions),
-    THIRD ("/devices", ch_http_list_devices_params, "Devices", ch_http_list_devices),
-    THIRD ("/devices/{id}", ch_http_device_params, "A device", ch_http_get_device),
-    THIRD ("/devices/{id}/ports", ch_http_device_params, "Its ports", ch_http_get_ports),
-    THIRD ("/devices/{id}/online", ch_http_device_params, "Whether it is on line",
-           ch_http_get_online),
-    THIRD ("/status/definitions", NULL, "What codes mean", definitions),
+    CH_HTTP_GET ("/api/v1/devices", CH_AUTH_READ, ch_http_list_devices_params, "Devices",
+                 ch_http_list_devices),
+    CH_HTTP_GET ("/api/v1/devices/{id}", CH_AUTH_READ, ch_http_device_params, "A device",
+                 ch_http_get_device),
+    CH_HTTP_GET ("/api/v1/devices/{id}/ports", CH_AUTH_READ, ch_http_device_params,
+                 "Its ports", ch_http_get_ports),
+    CH_HTTP_GET ("/api/v1/devices/{id}/sockets", CH_AUTH_READ, ch_http_device_params,
+                 "Sockets behind it", get_sockets),
+    CH_HTTP_GET ("/api/v1/sessions/{id}", CH_AUTH_READ, ch_http_device_params,
+                 "Its connection", ch_http_get_session),
+    CH_HTTP_GET ("/api/v1/stats", CH_AUTH_READ, NULL,
+                 "Counts of devices, ports, orders, queues", stats),
+    CH_HTTP_GET ("/api/v1/status/definitions", CH_AUTH_READ, NULL, "What codes mean",
+                 definitions),
+    CH_HTTP_GET (CH_HTTP_THIRD "/devices", CH_AUTH_THIRD, ch_http_list_devices_params,
+                 "Devices", ch_http_list_devices),
+    CH_HTTP_GET (CH_HTTP_THIRD "/devices/{id}", CH_AUTH_THIRD, ch_http_device_params,
+                 "A device", ch_http_get_device),
+    CH_HTTP_GET (CH_HTTP_THIRD "/devices/{id}/ports", CH_AUTH_THIRD,
+                 ch_http_device_params, "Its ports", ch_http_get_ports),
+    CH_HTTP_GET (CH_HTTP_THIRD "/devices/{id}/online", CH_AUTH_THIRD,
+                 ch_http_device_params, "Whether it is on line", ch_http_get_online),
+    CH_HTTP_GET (CH_HTTP_THIRD "/status/definitions", CH_AUTH_THIRD, NULL,
+                 "What codes mean", definitions),
     {.method = NULL},
 };

@@ -25,7 +25,7 @@ const ChParam ch_http_device_orders_params[]
 const ChParam ch_http_start_params[] = {
     CH_HTTP_PARAM_DEVICE,
     CH_HTTP_PARAM ("socket_uid", BODY, STRING, FALSE, 1, 64, NULL, "Socket by its uid"),
-    CH_HTTP_PARAM ("socket_no", BODY, INT, FALSE, 0, 250, NULL, "Socket"),
+    CH_HTTP_PARAM_SOCKET,
     CH_HTTP_PARAM ("port_no", BODY, INT, TRUE, -1, 15, NULL, "Port; 0 is the first"),
     CH_HTTP_PARAM ("charge_mode", BODY, INT, TRUE, 1, 4, NULL,
                    "1 time, 2 energy, 3 power, 4 until full"),
@@ -229,41 +229,33 @@ static void cancel_order (ChPlugin *self, const ChRequest *request, ChReply repl
                         &origin, ch_http_core_commanded, ch_http_call_new (reply, 202));
 }
 
-#define THIRD "/api/v1/third"
-#define WRITE(route_path, how, table, text, func)                                        \
-  {                                                                                      \
-    .method = "POST", .path = route_path, .auth = CH_AUTH_THIRD, .scope = "control",     \
-    .flags = how, .params = table, .summary = text, .handler = func                      \
-  }
-#define GET(route_path, class, table, text, func)                                        \
-  {                                                                                      \
-    .method = "GET", .path = route_path, .auth = class, .params = table,                 \
-    .summary = text, .handler = func                                                     \
-  }
-
 /* A stop is taken also while the server drains: it only ends what runs. */
 const ChRoute ch_http_order_routes[] = {
-    GET ("/api/v1/orders", CH_AUTH_READ, ch_http_list_orders_params, "Orders",
-         ch_http_list_orders),
-    GET ("/api/v1/orders/{order_no}", CH_AUTH_READ, ch_http_order_params, "An order",
-         ch_http_get_order),
-    GET ("/api/v1/devices/{id}/orders", CH_AUTH_READ, ch_http_device_orders_params,
-         "Orders of a device", ch_http_list_device_orders),
-    GET (THIRD "/orders", CH_AUTH_THIRD, ch_http_list_orders_params, "Orders",
-         ch_http_list_orders),
-    GET (THIRD "/orders/{order_no}", CH_AUTH_THIRD, ch_http_order_params, "An order",
-         ch_http_get_order),
-    WRITE (THIRD "/devices/{id}/start_charge", CH_ROUTE_MUTATES, ch_http_start_params,
-           "Start a charge", ch_http_start_charge),
-    WRITE (THIRD "/devices/{id}/charge", CH_ROUTE_MUTATES, ch_http_start_params,
-           "Start a charge (older name)", ch_http_start_charge),
-    WRITE (THIRD "/devices/{id}/stop_charge", CH_ROUTE_NO_LIMIT, ch_http_stop_params,
-           "Stop a charge", ch_http_stop_charge),
-    WRITE (THIRD "/devices/{id}/stop", CH_ROUTE_NO_LIMIT, ch_http_stop_params,
-           "Stop a charge (older name)", ch_http_stop_charge),
-    WRITE (THIRD "/orders/{order_no}/stop", CH_ROUTE_NO_LIMIT, END_PARAMS,
-           "Stop an order", stop_order),
-    WRITE (THIRD "/orders/{order_no}/cancel", CH_ROUTE_NO_LIMIT, END_PARAMS,
-           "Cancel an order that does not charge yet", cancel_order),
+    CH_HTTP_GET ("/api/v1/orders", CH_AUTH_READ, ch_http_list_orders_params, "Orders",
+                 ch_http_list_orders),
+    CH_HTTP_GET ("/api/v1/orders/{order_no}", CH_AUTH_READ, ch_http_order_params,
+                 "An order", ch_http_get_order),
+    CH_HTTP_GET ("/api/v1/devices/{id}/orders", CH_AUTH_READ,
+                 ch_http_device_orders_params, "Orders of a device",
+                 ch_http_list_device_orders),
+    CH_HTTP_GET (CH_HTTP_THIRD "/orders", CH_AUTH_THIRD, ch_http_list_orders_params,
+                 "Orders", ch_http_list_orders),
+    CH_HTTP_GET (CH_HTTP_THIRD "/orders/{order_no}", CH_AUTH_THIRD, ch_http_order_params,
+                 "An order", ch_http_get_order),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/start_charge", CH_ROUTE_MUTATES,
+                     ch_http_start_params, "Start a charge", ch_http_start_charge),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/charge", CH_ROUTE_MUTATES,
+                     ch_http_start_params, "Start a charge (older name)",
+                     ch_http_start_charge),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/stop_charge", CH_ROUTE_NO_LIMIT,
+                     ch_http_stop_params, "Stop a charge", ch_http_stop_charge),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/stop", CH_ROUTE_NO_LIMIT,
+                     ch_http_stop_params, "Stop a charge (older name)",
+                     ch_http_stop_charge),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/orders/{order_no}/stop", CH_ROUTE_NO_LIMIT,
+                     END_PARAMS, "Stop an order", stop_order),
+    CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/orders/{order_no}/cancel", CH_ROUTE_NO_LIMIT,
+                     END_PARAMS, "Cancel an order that does not charge yet",
+                     cancel_order),
     {.method = NULL},
 };

@@ -34,18 +34,12 @@ static const ChParam EVENT_PARAMS[] = {
     {.name = NULL},
 };
 
-#define GET(route_path, class, table, text, func)                                        \
-  {                                                                                      \
-    .method = "GET", .path = "/api/v1" route_path, .auth = class, .params = table,       \
-    .summary = text, .handler = func                                                     \
-  }
-
 const ChRoute ch_http_record_routes[] = {
-    GET ("/devices/{id}/params", CH_AUTH_READ, ch_http_device_params,
-         "Parameters of a device", get_params),
-    GET ("/third/orders/{order_no}/events", CH_AUTH_THIRD, ch_http_order_params,
-         "Events of an order", get_order_events),
-    GET ("/third/events", CH_AUTH_THIRD, EVENT_PARAMS, "Events since one that is known",
-         list_events),
+    CH_HTTP_GET ("/api/v1/devices/{id}/params", CH_AUTH_READ, ch_http_device_params,
+                 "Parameters of a device", get_params),
+    CH_HTTP_GET (CH_HTTP_THIRD "/orders/{order_no}/events", CH_AUTH_THIRD,
+                 ch_http_order_params, "Events of an order", get_order_events),
+    CH_HTTP_GET (CH_HTTP_THIRD "/events", CH_AUTH_THIRD, EVENT_PARAMS,
+                 "Events since one that is known", list_events),
     {.method = NULL},
 };

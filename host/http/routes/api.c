@@ -112,6 +112,13 @@ void ch_http_reply_invalid (ChPlugin *self, ChReply reply, const char *field,
   ch_reply_error (self, reply, CH_CORE_ERROR_INVALID_PARAMETER, message, data);
 }
 
+void ch_http_reply_invalid_entry (ChPlugin *self, ChReply reply, const char *field,
+                                  gsize at, const char *rule)
+{
+  g_autofree char *name = g_strdup_printf ("%s[%zu]", field, at);
+  ch_http_reply_invalid (self, reply, name, rule, NULL);
+}
+
 gboolean ch_http_query_time (ChPlugin *self, const ChRequest *request, ChReply reply,
                              const char *name, gint64 *wall_ms)
 {

@@ -19,6 +19,8 @@
 #define CH_HTTP_PARAM_ORDER                                                              \
   CH_HTTP_PARAM ("order_no", PATH, STRING, TRUE, 1, 32, CH_HTTP_ORDER_CHARS,             \
                  "Order number")
+#define CH_HTTP_PARAM_SOCKET                                                             \
+  CH_HTTP_PARAM ("socket_no", BODY, INT, FALSE, 0, 250, NULL, "Socket")
 #define CH_HTTP_PARAM_WAIT                                                               \
   CH_HTTP_PARAM ("wait_ms", BODY, INT, FALSE, 0, 10000, NULL,                            \
                  "Hold the answer until the command is final, at most so long")
@@ -28,6 +30,20 @@
       CH_HTTP_PARAM ("limit", QUERY, INT, FALSE, 1, 1000, NULL, "Instead of page_size"), \
       CH_HTTP_PARAM ("offset", QUERY, INT, FALSE, 0, 1000000, NULL, "Instead of page")
 
+/* Where the routes of customers' programs are. */
+#define CH_HTTP_THIRD "/api/v1/third"
+/* A route that reads; @class: who may. */
+#define CH_HTTP_GET(route_path, class, table, text, func)                                \
+  {                                                                                      \
+    .method = "GET", .path = route_path, .auth = class, .params = table,                 \
+    .summary = text, .handler = func                                                     \
+  }
+/* A route that makes a device do something. */
+#define CH_HTTP_CONTROL(verb, route_path, how, table, text, func)                        \
+  {                                                                                      \
+    .method = verb, .path = route_path, .auth = CH_AUTH_THIRD, .scope = "control",       \
+    .flags = how, .params = table, .summary = text, .handler = func                      \
+  }
 /* A route for administrators; its path is behind /api/v1/admin. */
 #define CH_HTTP_ADMIN(verb, route_path, table, text, func)                               \
   {                                                                                      \
@@ -61,6 +77,10 @@ gboolean ch_http_query_time (ChPlugin *self, const ChRequest *request, ChReply r
 /* 40010 with one field. */
 void ch_http_reply_invalid (ChPlugin *self, ChReply reply, const char *field,
                             const char *rule, const json_t *value);
+
+/* The same with entry @at of the list @field. */
+void ch_http_reply_invalid_entry (ChPlugin *self, ChReply reply, const char *field,
+                                  gsize at, const char *rule);
 
 /* Handlers that several tables name. */
 void ch_http_get_device (ChPlugin *self, const ChRequest *request, ChReply reply);
