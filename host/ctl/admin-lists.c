@@ -157,9 +157,8 @@ static void print_table (guint list, const json_t *items)
   ctl_table_print (table);
 }
 
-static CtlExit print_list (Ctl *ctl, guint list, const char *text)
+static void print_list (Ctl *ctl, guint list, const json_t *answer)
 {
-  json_t *answer = json_loads (text, 0, NULL);
   const json_t *items = json_object_get (answer, LISTS[list].member);
   json_int_t total = json_integer_value (json_object_get (answer, "total"));
   gsize n = json_array_size (items);
@@ -171,8 +170,6 @@ static CtlExit print_list (Ctl *ctl, guint list, const char *text)
     if (total > (json_int_t) n && n > 0)
       ctl_print ("(%zu of %" JSON_INTEGER_FORMAT "; --limit shows more)\n", n, total);
   }
-  json_decref (answer);
-  return CTL_OK;
 }
 
 CtlExit ctl_admin_list (Ctl *ctl, int argc, char **argv)
@@ -181,7 +178,6 @@ CtlExit ctl_admin_list (Ctl *ctl, int argc, char **argv)
   GOptionEntry entries[G_N_ELEMENTS (OPTIONS) + 1] = {{NULL}};
   char *values[G_N_ELEMENTS (OPTIONS)] = {NULL};
   GVariantDict options;
-  const char *text;
 
   take_options (list, entries, values);
   CtlExit status = ctl_options (ctl, entries, &argc, &argv);
@@ -197,11 +193,11 @@ CtlExit ctl_admin_list (Ctl *ctl, int argc, char **argv)
   if (status != CTL_OK)
     return status;
   gboolean bare = entries[0].long_name == NULL;
-  g_autoptr (GVariant) answer
-      = ctl_call (ctl, CTL_ROOT, CTL_ADMIN1, LISTS[list].method,
-                  bare ? NULL : g_variant_new ("(@a{sv})", given), "(s)", &status);
-  if (answer == NULL)
-    return status;
-  g_variant_get (answer, "(&s)", &text);
-  return print_list (ctl, list, text);
+  json_t *answer
+      = ctl_json_call (ctl, CTL_ADMIN, NULL, LISTS[list].method,
+                       bare ? NULL : g_variant_new ("(@a{sv})", given), &status);
+  if (answer != NULL)
+    print_list (ctl, list, answer);
+  json_decref (answer);
+  return status;
 }

@@ -7,27 +7,10 @@
 
 static CtlExit change (Ctl *ctl, const char *method, GVariant *parameters)
 {
-  return ctl_print_call (ctl, CTL_ROOT, CTL_ADMIN1, method, parameters);
+  return ctl_print_call (ctl, CTL_ADMIN, NULL, method, parameters);
 }
 
-/* ---- methods with one text ---- */
-
-CtlExit ctl_admin_one (Ctl *ctl, int argc, char **argv)
-{
-  static const char *const methods[][2] = {
-      {"key revoke", "RevokeApiKey"},           {"connections show", "GetConnection"},
-      {"connections close", "CloseConnection"}, {"bans lift", "LiftBan"},
-      {"breakers reset", "ResetBreaker"},       {"queue cancel", "CancelCommand"},
-      {"queue forget", "DeleteDeadLetters"},
-  };
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  guint at = 0;
-  if (status != CTL_OK)
-    return status;
-  while (!g_str_equal (methods[at][0], ctl->command->words))
-    at++;
-  return change (ctl, methods[at][1], g_variant_new ("(s)", argv[1]));
-}
+/* ---- the queue ---- */
 
 CtlExit ctl_queue_resend (Ctl *ctl, int argc, char **argv)
 {
@@ -85,9 +68,8 @@ static GVariant *texts (const char *list)
 }
 
 /* For people the key alone, so that it can be taken as it is. */
-static void print_key (Ctl *ctl, const char *text)
+static void print_key (Ctl *ctl, const json_t *answer)
 {
-  json_t *answer = json_loads (text, 0, NULL);
   if (ctl->json)
     ctl_print_json (answer);
   else {
@@ -95,7 +77,6 @@ static void print_key (Ctl *ctl, const char *text)
     if (json_object_get (answer, "hmac_secret") != NULL)
       ctl_print ("%s\n", ctl_text (answer, "hmac_secret"));
   }
-  json_decref (answer);
 }
 
 CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv)
@@ -103,7 +84,6 @@ CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv)
   g_autofree char *scopes = NULL, *networks = NULL, *expires = NULL;
   gboolean hmac = FALSE;
   gint rate = 0;
-  const char *text;
   GOptionEntry entries[] = {
       {"scopes", 0, 0, G_OPTION_ARG_FILENAME, &scopes,
        "read, control, card, webhook, admin; default read,control", "LIST"},
@@ -130,17 +110,16 @@ CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv)
     g_variant_dict_insert (&options, "rate_per_min", "i", rate);
   if (hmac)
     g_variant_dict_insert (&options, "hmac", "b", TRUE);
-  g_autoptr (GVariant) answer
-      = ctl_call (ctl, CTL_ROOT, CTL_ADMIN1, "CreateApiKey",
-                  g_variant_new ("(s@as@a{sv})", argv[1],
-                                 texts (scopes != NULL ? scopes : "read,control"),
-                                 g_variant_dict_end (&options)),
-                  "(s)", &status);
-  if (answer == NULL)
-    return status;
-  g_variant_get (answer, "(&s)", &text);
-  print_key (ctl, text);
-  return CTL_OK;
+  json_t *answer
+      = ctl_json_call (ctl, CTL_ADMIN, NULL, "CreateApiKey",
+                       g_variant_new ("(s@as@a{sv})", argv[1],
+                                      texts (scopes != NULL ? scopes : "read,control"),
+                                      g_variant_dict_end (&options)),
+                       &status);
+  if (answer != NULL)
+    print_key (ctl, answer);
+  json_decref (answer);
+  return status;
 }
 
 /* ---- configuration ---- */

@@ -2,7 +2,6 @@
 /* Starting and stopping charges. */
 #include "ctl/ctl.h"
 
-#define DEVICE1 "org.chargehost.Device1"
 #define ABSENT G_MININT
 
 typedef struct {
@@ -86,8 +85,8 @@ CtlExit ctl_charge_start (Ctl *ctl, int argc, char **argv)
   if (status == CTL_OK)
     status = check (ctl, &w);
   if (status == CTL_OK) {
-    g_autofree char *path = ctl_device_path (argv[1]);
-    status = ctl_print_call (ctl, path, DEVICE1, "StartCharge", start_parameters (&w));
+    status
+        = ctl_print_call (ctl, CTL_DEVICE, argv[1], "StartCharge", start_parameters (&w));
   }
   g_free (w.order_no);
   return status;
@@ -114,15 +113,14 @@ CtlExit ctl_charge_stop (Ctl *ctl, int argc, char **argv)
     return ctl_misuse (ctl, "--wait is not below 0");
   if (port_no == ABSENT)
     return ctl_print_call (
-        ctl, "/org/chargehost", "org.chargehost.Host1", "StopOrder",
+        ctl, CTL_HOST, NULL, "StopOrder",
         g_variant_new ("(ssu)", argv[1], reason != NULL ? reason : "", (guint) wait_ms));
   GVariantDict options;
   g_variant_dict_init (&options, NULL);
   g_variant_dict_insert (&options, "wait_ms", "i", wait_ms);
   if (reason != NULL)
     g_variant_dict_insert (&options, "reason", "s", reason);
-  g_autofree char *path = ctl_device_path (argv[1]);
   return ctl_print_call (
-      ctl, path, DEVICE1, "StopCharge",
+      ctl, CTL_DEVICE, argv[1], "StopCharge",
       g_variant_new ("(ii@a{sv})", socket_no, port_no, g_variant_dict_end (&options)));
 }

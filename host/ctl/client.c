@@ -7,7 +7,20 @@
 #define NAME "org.chargehost.Host1"
 #define ROOT "/org/chargehost"
 #define BUS "org.freedesktop.DBus"
+#define PROPERTIES "org.freedesktop.DBus.Properties"
 #define CALL_TIMEOUT_MS 30000
+
+static const struct {
+  const char *interface;
+  const char *path; /* what a name is put behind */
+  const char *what; /* has such a name */
+} KINDS[] = {
+    [CTL_HOST] = {NAME, ROOT, NULL},
+    [CTL_ADMIN] = {"org.chargehost.Admin1", ROOT, NULL},
+    [CTL_DEVICE] = {"org.chargehost.Device1", ROOT "/device/", "device"},
+    [CTL_ORDER] = {"org.chargehost.Order1", ROOT "/order/", "order"},
+    [CTL_PLUGIN] = {"org.chargehost.Plugin1", ROOT "/plugin/", "plugin"},
+};
 
 static char *address_of (Ctl *ctl, GError **error)
 {
@@ -72,18 +85,14 @@ char *ctl_name (const Ctl *ctl)
 /* No object at a path: say what is missing in the words of the command line. */
 static gboolean explain_missing (const char *name, const char *path)
 {
-  static const struct {
-    const char *prefix, *what;
-  } places[] = {{ROOT "/device/", "device"}, {ROOT "/plugin/", "plugin"}};
-
   if (!g_str_equal (name, "org.freedesktop.DBus.Error.UnknownMethod")
       && !g_str_equal (name, "org.freedesktop.DBus.Error.UnknownObject")
       && !g_str_equal (name, "org.freedesktop.DBus.Error.UnknownInterface"))
     return FALSE;
-  for (guint i = 0; i < G_N_ELEMENTS (places); i++)
-    if (g_str_has_prefix (path, places[i].prefix)) {
-      g_autofree char *id = ctl_unescape (path + strlen (places[i].prefix));
-      g_printerr ("chargehostctl: there is no %s '%s'\n", places[i].what, id);
+  for (guint i = 0; i < G_N_ELEMENTS (KINDS); i++)
+    if (KINDS[i].what != NULL && g_str_has_prefix (path, KINDS[i].path)) {
+      g_autofree char *id = ctl_unescape (path + strlen (KINDS[i].path));
+      g_printerr ("chargehostctl: there is no %s '%s'\n", KINDS[i].what, id);
       return TRUE;
     }
   return FALSE;
@@ -142,11 +151,25 @@ static GVariant *call (Ctl *ctl, const char *name, const char *path,
   return answer;
 }
 
-GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const char *method,
-                    GVariant *parameters, const char *reply_type, CtlExit *status)
+GVariant *ctl_call_at (Ctl *ctl, const char *path, const char *interface,
+                       const char *method, GVariant *parameters, const char *reply_type,
+                       CtlExit *status)
 {
   g_autofree char *name = ctl_name (ctl);
   return call (ctl, name, path, interface, method, parameters, reply_type, status);
+}
+
+static char *path_of (CtlKind kind, const char *name)
+{
+  return name != NULL ? escaped (KINDS[kind].path, name) : g_strdup (KINDS[kind].path);
+}
+
+GVariant *ctl_call (Ctl *ctl, CtlKind kind, const char *name, const char *method,
+                    GVariant *parameters, const char *reply_type, CtlExit *status)
+{
+  g_autofree char *path = path_of (kind, name);
+  return ctl_call_at (ctl, path, KINDS[kind].interface, method, parameters, reply_type,
+                      status);
 }
 
 GVariant *ctl_bus_call (Ctl *ctl, const char *method, GVariant *parameters,
@@ -156,50 +179,54 @@ GVariant *ctl_bus_call (Ctl *ctl, const char *method, GVariant *parameters,
                status);
 }
 
-CtlExit ctl_print_call (Ctl *ctl, const char *path, const char *interface,
-                        const char *method, GVariant *parameters)
+json_t *ctl_json_call (Ctl *ctl, CtlKind kind, const char *name, const char *method,
+                       GVariant *parameters, CtlExit *status)
 {
-  CtlExit status = CTL_OK;
   const char *text;
   g_autoptr (GVariant) answer
-      = ctl_call (ctl, path, interface, method, parameters, "(s)", &status);
+      = ctl_call (ctl, kind, name, method, parameters, "(s)", status);
   if (answer == NULL)
-    return status;
+    return NULL;
   g_variant_get (answer, "(&s)", &text);
   json_t *json = json_loads (text, JSON_DECODE_ANY, NULL);
-  ctl_print_object (ctl, json);
-  json_decref (json);
-  return CTL_OK;
+  return json != NULL ? json : json_null ();
 }
 
-CtlExit ctl_plain_call (Ctl *ctl, const char *path, const char *interface,
-                        const char *method, GVariant *parameters)
+CtlExit ctl_print_call (Ctl *ctl, CtlKind kind, const char *name, const char *method,
+                        GVariant *parameters)
+{
+  CtlExit status = CTL_OK;
+  json_t *json = ctl_json_call (ctl, kind, name, method, parameters, &status);
+  if (json != NULL)
+    ctl_print_object (ctl, json);
+  json_decref (json);
+  return status;
+}
+
+CtlExit ctl_plain_call (Ctl *ctl, CtlKind kind, const char *name, const char *method,
+                        GVariant *parameters)
 {
   CtlExit status = CTL_OK;
   g_autoptr (GVariant) answer
-      = ctl_call (ctl, path, interface, method, parameters, NULL, &status);
+      = ctl_call (ctl, kind, name, method, parameters, NULL, &status);
   if (answer != NULL && ctl->json)
     ctl_print ("{}\n");
   return status;
 }
 
-GVariant *ctl_host_call (Ctl *ctl, const char *method, GVariant *parameters,
-                         const char *reply_type, CtlExit *status)
+json_t *ctl_properties (Ctl *ctl, CtlKind kind, const char *name, CtlExit *status)
 {
-  return ctl_call (ctl, ROOT, NAME, method, parameters, reply_type, status);
+  g_autofree char *path = path_of (kind, name);
+  g_autoptr (GVariant) answer
+      = ctl_call_at (ctl, path, PROPERTIES, "GetAll",
+                     g_variant_new ("(s)", KINDS[kind].interface), "(a{sv})", status);
+  if (answer == NULL)
+    return NULL;
+  g_autoptr (GVariant) properties = g_variant_get_child_value (answer, 0);
+  return ctl_properties_json (properties);
 }
 
-char *ctl_device_path (const char *id)
+const char *ctl_interface (CtlKind kind)
 {
-  return escaped (ROOT "/device/", id);
-}
-
-char *ctl_order_path (const char *order_no)
-{
-  return escaped (ROOT "/order/", order_no);
-}
-
-char *ctl_plugin_path (const char *name)
-{
-  return escaped (ROOT "/plugin/", name);
+  return KINDS[kind].interface;
 }

@@ -5,9 +5,6 @@
 #include <gio/gio.h>
 #include <jansson.h>
 
-#define CTL_ROOT "/org/chargehost"
-#define CTL_ADMIN1 "org.chargehost.Admin1"
-
 /* How a run ends, told in --help. */
 typedef enum {
   CTL_OK = 0,
@@ -16,6 +13,9 @@ typedef enum {
   CTL_NO_HOST = 3, /* no bus, or no daemon on it */
   CTL_DENIED = 4,
 } CtlExit;
+
+/* What there is to call: the daemon itself, twice, and its objects by their names. */
+typedef enum { CTL_HOST, CTL_ADMIN, CTL_DEVICE, CTL_ORDER, CTL_PLUGIN } CtlKind;
 
 typedef struct _CtlCommand CtlCommand;
 
@@ -34,13 +34,19 @@ struct _CtlCommand {
   const char *hint;  /* options worth showing in the overview */
   const char *summary;
   CtlExit (*run) (Ctl *ctl, int argc, char **argv); /* argv[0] is the last word */
+  CtlKind kind; /* for runs that serve several commands: what they call */
+  const char *method;
 };
 
 extern const CtlCommand ctl_commands[]; /* ends with words NULL */
 
-/* client.c: calls; on NULL the error has been printed and *status is set. */
-GVariant *ctl_call (Ctl *ctl, const char *path, const char *interface, const char *method,
+/* client.c: calls; on NULL the error has been printed and *status is set. @name: of the
+   object; NULL for the daemon */
+GVariant *ctl_call (Ctl *ctl, CtlKind kind, const char *name, const char *method,
                     GVariant *parameters, const char *reply_type, CtlExit *status);
+GVariant *ctl_call_at (Ctl *ctl, const char *path, const char *interface,
+                       const char *method, GVariant *parameters, const char *reply_type,
+                       CtlExit *status);
 /* The message bus itself. */
 GVariant *ctl_bus_call (Ctl *ctl, const char *method, GVariant *parameters,
                         const char *reply_type, CtlExit *status);
@@ -48,18 +54,20 @@ GVariant *ctl_bus_call (Ctl *ctl, const char *method, GVariant *parameters,
 char *ctl_name (const Ctl *ctl);
 /* Undoes what names and paths need: _2d is -. (transfer full) */
 char *ctl_unescape (const char *element);
-GVariant *ctl_host_call (Ctl *ctl, const char *method, GVariant *parameters,
-                         const char *reply_type, CtlExit *status);
-/* A call whose answer is one JSON text, which is printed. */
-CtlExit ctl_print_call (Ctl *ctl, const char *path, const char *interface,
-                        const char *method, GVariant *parameters);
-/* A call without an answer. */
-CtlExit ctl_plain_call (Ctl *ctl, const char *path, const char *interface,
-                        const char *method, GVariant *parameters);
+/* One whose answer is one JSON text. (transfer full) */
+json_t *ctl_json_call (Ctl *ctl, CtlKind kind, const char *name, const char *method,
+                       GVariant *parameters, CtlExit *status);
+/* The same, printed. */
+CtlExit ctl_print_call (Ctl *ctl, CtlKind kind, const char *name, const char *method,
+                        GVariant *parameters);
+/* One without an answer. */
+CtlExit ctl_plain_call (Ctl *ctl, CtlKind kind, const char *name, const char *method,
+                        GVariant *parameters);
+/* All properties of the kind's interface. (transfer full) */
+json_t *ctl_properties (Ctl *ctl, CtlKind kind, const char *name, CtlExit *status);
 gboolean ctl_connect (Ctl *ctl, CtlExit *status);
-char *ctl_device_path (const char *id);
-char *ctl_order_path (const char *order_no);
-char *ctl_plugin_path (const char *name);
+/* The name of a kind's interface. */
+const char *ctl_interface (CtlKind kind);
 
 /*
  * options.c: takes --name VALUE and --flag out of the arguments and counts what is left
@@ -91,48 +99,42 @@ json_t *ctl_properties_json (GVariant *properties);
 /* Writes out; FALSE when nobody reads any more or nothing can be written. */
 gboolean ctl_flush (void);
 
-/* The commands, one file a subject. */
+/* simple.c: commands of one call, which the table names: its answer printed; without an
+   answer; with the word as its parameter; with --reason as its parameter. */
+CtlExit ctl_ask (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_tell (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_ask_with_word (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_ask_with_reason (Ctl *ctl, int argc, char **argv);
+
+/* The others, one file a subject. */
 CtlExit ctl_instances (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_status (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_shutdown (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_drain (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_reload (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_log_level (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_config (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_backup (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_store_status (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_store_migrate (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_store_copy (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_kv_status (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_key_create (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_admin_list (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_admin_one (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_bans_add (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_queue_resend (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_config_change (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_import (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_plugins_list (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_plugins_show (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_plugins_action (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_list (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_devices_show (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_watch (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_reboot (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_send (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_devices_kick (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_devices_params (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_stop_port (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_register (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_change (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_devices_retire (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_charge_start (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_charge_stop (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_orders_list (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_orders_show (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_orders_events (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_orders_timeline (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_orders_stop (Ctl *ctl, int argc, char **argv);
-CtlExit ctl_orders_cancel (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_orders_force_settle (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_orders_force_fail (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_monitor (Ctl *ctl, int argc, char **argv);

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define DEVICE1 "org.chargehost.Device1"
-
 typedef struct {
   char *protocol, *iccid, *imei, *model, *lifecycle, *enrolment;
   char **tags;
@@ -88,14 +86,14 @@ static CtlExit write_device (Ctl *ctl, int argc, char **argv, gboolean is_new)
   CtlExit status = ctl_options (ctl, entries, &argc, &argv);
   if (status == CTL_OK) {
     g_autofree char *text = wish_text (&wish, is_new ? argv[1] : NULL);
-    g_autofree char *path = ctl_device_path (argv[1]);
     if (text == NULL)
       status = ctl_misuse (ctl, "a tag is NAME=VALUE");
     else if (is_new)
-      status = ctl_print_call (ctl, "/org/chargehost", "org.chargehost.Host1",
-                               "RegisterDevice", g_variant_new ("(s)", text));
+      status = ctl_print_call (ctl, CTL_HOST, NULL, "RegisterDevice",
+                               g_variant_new ("(s)", text));
     else
-      status = ctl_print_call (ctl, path, DEVICE1, "Change", g_variant_new ("(s)", text));
+      status = ctl_print_call (ctl, CTL_DEVICE, argv[1], "Change",
+                               g_variant_new ("(s)", text));
   }
   wish_clear (&wish);
   return status;
@@ -109,24 +107,6 @@ CtlExit ctl_devices_register (Ctl *ctl, int argc, char **argv)
 CtlExit ctl_devices_change (Ctl *ctl, int argc, char **argv)
 {
   return write_device (ctl, argc, argv, FALSE);
-}
-
-CtlExit ctl_devices_retire (Ctl *ctl, int argc, char **argv)
-{
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  if (status != CTL_OK)
-    return status;
-  g_autofree char *path = ctl_device_path (argv[1]);
-  return ctl_print_call (ctl, path, DEVICE1, "Retire", NULL);
-}
-
-CtlExit ctl_devices_params (Ctl *ctl, int argc, char **argv)
-{
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  if (status != CTL_OK)
-    return status;
-  g_autofree char *path = ctl_device_path (argv[1]);
-  return ctl_print_call (ctl, path, DEVICE1, "GetParams", NULL);
 }
 
 CtlExit ctl_devices_stop_port (Ctl *ctl, int argc, char **argv)
@@ -146,8 +126,7 @@ CtlExit ctl_devices_stop_port (Ctl *ctl, int argc, char **argv)
     return status;
   if (port_no < 0 || wait_ms < 0)
     return ctl_misuse (ctl, port_no < 0 ? "--port is required" : "--wait is not below 0");
-  g_autofree char *path = ctl_device_path (argv[1]);
-  return ctl_print_call (ctl, path, DEVICE1, "StopPort",
+  return ctl_print_call (ctl, CTL_DEVICE, argv[1], "StopPort",
                          g_variant_new ("(iisu)", socket_no, port_no,
                                         comment != NULL ? comment : "", (guint) wait_ms));
 }

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#define DEVICE1 "org.chargehost.Device1"
 #define PAGE 500
 
 static void device_row (CtlTable *table, const json_t *device)
@@ -36,9 +35,9 @@ static json_t *fetch (Ctl *ctl, GVariant *filter, CtlExit *status)
   g_autoptr (GVariant) kept = g_variant_ref_sink (filter);
 
   for (;;) {
-    g_autoptr (GVariant) answer = ctl_host_call (
-        ctl, "ListDevices", g_variant_new ("(@a{sv}su)", kept, after, PAGE), "(asu)",
-        status);
+    g_autoptr (GVariant) answer
+        = ctl_call (ctl, CTL_HOST, NULL, "ListDevices",
+                    g_variant_new ("(@a{sv}su)", kept, after, PAGE), "(asu)", status);
     if (answer == NULL) {
       json_decref (list);
       return NULL;
@@ -102,24 +101,6 @@ CtlExit ctl_devices_list (Ctl *ctl, int argc, char **argv)
   return CTL_OK;
 }
 
-CtlExit ctl_devices_show (Ctl *ctl, int argc, char **argv)
-{
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  if (status != CTL_OK)
-    return status;
-  g_autofree char *path = ctl_device_path (argv[1]);
-  return ctl_print_call (ctl, path, DEVICE1, "Get", NULL);
-}
-
-CtlExit ctl_devices_kick (Ctl *ctl, int argc, char **argv)
-{
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  if (status != CTL_OK)
-    return status;
-  g_autofree char *path = ctl_device_path (argv[1]);
-  return ctl_plain_call (ctl, path, DEVICE1, "Kick", NULL);
-}
-
 CtlExit ctl_devices_reboot (Ctl *ctl, int argc, char **argv)
 {
   gboolean force = FALSE;
@@ -148,8 +129,7 @@ CtlExit ctl_devices_reboot (Ctl *ctl, int argc, char **argv)
     g_variant_dict_insert (&options, "target", "s", target);
   if (mode != NULL)
     g_variant_dict_insert (&options, "mode", "s", mode);
-  g_autofree char *path = ctl_device_path (argv[1]);
-  return ctl_print_call (ctl, path, DEVICE1, "Reboot",
+  return ctl_print_call (ctl, CTL_DEVICE, argv[1], "Reboot",
                          g_variant_new ("(@a{sv})", g_variant_dict_end (&options)));
 }
 
@@ -168,8 +148,7 @@ CtlExit ctl_devices_send (Ctl *ctl, int argc, char **argv)
     return status;
   if (wait_ms < 0)
     return ctl_misuse (ctl, "--wait is not below 0");
-  g_autofree char *path = ctl_device_path (argv[1]);
-  return ctl_print_call (ctl, path, DEVICE1, "Send",
+  return ctl_print_call (ctl, CTL_DEVICE, argv[1], "Send",
                          g_variant_new ("(siisu)", argv[2], socket_no, port_no,
                                         argc > 3 ? argv[3] : "", (guint) wait_ms));
 }

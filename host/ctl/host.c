@@ -4,49 +4,22 @@
 
 #include <string.h>
 
-#define ROOT "/org/chargehost"
-#define HOST1 "org.chargehost.Host1"
-
 CtlExit ctl_status (Ctl *ctl, int argc, char **argv)
 {
   CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  const char *text;
   if (status != CTL_OK)
     return status;
-  g_autoptr (GVariant) answer
-      = ctl_call (ctl, ROOT, "org.freedesktop.DBus.Properties", "GetAll",
-                  g_variant_new ("(s)", HOST1), "(a{sv})", &status);
-  if (answer == NULL)
-    return status;
-  g_autoptr (GVariant) counts
-      = ctl_host_call (ctl, "GetStatistics", NULL, "(s)", &status);
-  if (counts == NULL)
-    return status;
-
-  g_autoptr (GVariant) properties = g_variant_get_child_value (answer, 0);
-  json_t *object = ctl_properties_json (properties);
-  g_variant_get (counts, "(&s)", &text);
-  json_object_set_new (object, "statistics", json_loads (text, 0, NULL));
-  ctl_print_object (ctl, object);
+  json_t *object = ctl_properties (ctl, CTL_HOST, NULL, &status);
+  json_t *counts = object != NULL ? ctl_json_call (ctl, CTL_HOST, NULL, "GetStatistics",
+                                                   NULL, &status)
+                                  : NULL;
+  if (counts != NULL) {
+    json_object_set (object, "statistics", counts);
+    ctl_print_object (ctl, object);
+  }
+  json_decref (counts);
   json_decref (object);
-  return CTL_OK;
-}
-
-static CtlExit plain (Ctl *ctl, const char *method, GVariant *parameters)
-{
-  return ctl_plain_call (ctl, ROOT, HOST1, method, parameters);
-}
-
-CtlExit ctl_shutdown (Ctl *ctl, int argc, char **argv)
-{
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  return status != CTL_OK ? status : plain (ctl, "Shutdown", NULL);
-}
-
-CtlExit ctl_reload (Ctl *ctl, int argc, char **argv)
-{
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  return status != CTL_OK ? status : plain (ctl, "ReloadConfig", NULL);
+  return status;
 }
 
 CtlExit ctl_drain (Ctl *ctl, int argc, char **argv)
@@ -56,7 +29,8 @@ CtlExit ctl_drain (Ctl *ctl, int argc, char **argv)
     return status;
   if (!g_str_equal (argv[1], "on") && !g_str_equal (argv[1], "off"))
     return ctl_misuse (ctl, "'%s' is neither on nor off", argv[1]);
-  return plain (ctl, "Drain", g_variant_new ("(b)", g_str_equal (argv[1], "on")));
+  return ctl_plain_call (ctl, CTL_HOST, NULL, "Drain",
+                         g_variant_new ("(b)", g_str_equal (argv[1], "on")));
 }
 
 /* error, warning, notice, info, debug, trace; "default" is as configured */
@@ -66,8 +40,8 @@ CtlExit ctl_log_level (Ctl *ctl, int argc, char **argv)
   if (status != CTL_OK)
     return status;
   const char *level = g_str_equal (argv[1], "default") ? "" : argv[1];
-  return plain (ctl, "SetLogLevel",
-                g_variant_new ("(ss)", argc > 2 ? argv[2] : "", level));
+  return ctl_plain_call (ctl, CTL_HOST, NULL, "SetLogLevel",
+                         g_variant_new ("(ss)", argc > 2 ? argv[2] : "", level));
 }
 
 CtlExit ctl_backup (Ctl *ctl, int argc, char **argv)
@@ -76,8 +50,8 @@ CtlExit ctl_backup (Ctl *ctl, int argc, char **argv)
   if (status != CTL_OK)
     return status;
   g_autofree char *path = g_canonicalize_filename (argv[1], NULL);
-  g_autoptr (GVariant) answer
-      = ctl_host_call (ctl, "BackupStore", g_variant_new ("(s)", path), NULL, &status);
+  g_autoptr (GVariant) answer = ctl_call (ctl, CTL_HOST, NULL, "BackupStore",
+                                          g_variant_new ("(s)", path), NULL, &status);
   if (answer == NULL)
     return status;
   if (ctl->json) {
@@ -139,7 +113,6 @@ static CtlExit print_config (Ctl *ctl, json_t *config, const char *wanted,
 CtlExit ctl_config (Ctl *ctl, int argc, char **argv)
 {
   gboolean only_changed = FALSE;
-  const char *text;
   GOptionEntry entries[] = {
       {"changed", 0, 0, G_OPTION_ARG_NONE, &only_changed,
        "Only what is not as the product has it", NULL},
@@ -148,11 +121,9 @@ CtlExit ctl_config (Ctl *ctl, int argc, char **argv)
   CtlExit status = ctl_options (ctl, entries, &argc, &argv);
   if (status != CTL_OK)
     return status;
-  g_autoptr (GVariant) answer = ctl_host_call (ctl, "GetConfig", NULL, "(s)", &status);
-  if (answer == NULL)
+  json_t *config = ctl_json_call (ctl, CTL_HOST, NULL, "GetConfig", NULL, &status);
+  if (config == NULL)
     return status;
-  g_variant_get (answer, "(&s)", &text);
-  json_t *config = json_loads (text, 0, NULL);
   status = print_config (ctl, config, argc > 1 && *argv[1] != '\0' ? argv[1] : NULL,
                          only_changed);
   json_decref (config);

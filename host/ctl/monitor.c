@@ -77,9 +77,9 @@ static void subscribe (Monitor *monitor)
 {
   const char *const *pattern = monitor->patterns;
   for (; *pattern != NULL && monitor->status == CTL_OK; pattern++) {
-    g_autoptr (GVariant) answer = ctl_host_call (
-        monitor->ctl, "Subscribe", g_variant_new ("(ss)", *pattern, monitor->device),
-        NULL, &monitor->status);
+    g_autoptr (GVariant) answer = ctl_call (
+        monitor->ctl, CTL_HOST, NULL, "Subscribe",
+        g_variant_new ("(ss)", *pattern, monitor->device), NULL, &monitor->status);
   }
 }
 

@@ -2,8 +2,6 @@
 /* Commands about orders. */
 #include "ctl/ctl.h"
 
-#define ORDER1 "org.chargehost.Order1"
-
 static void order_row (CtlTable *table, const json_t *order)
 {
   g_autofree char *energy = ctl_number (order, "energy_wh", " Wh");
@@ -69,23 +67,14 @@ CtlExit ctl_orders_list (Ctl *ctl, int argc, char **argv)
     if (given[i][1] != NULL)
       g_variant_dict_insert (&filter, given[i][0], "s", given[i][1]);
   g_autoptr (GVariant) answer
-      = ctl_host_call (ctl, "ListOrders",
-                       g_variant_new ("(@a{sv}uu)", g_variant_dict_end (&filter),
-                                      (guint) offset, (guint) limit),
-                       "(asu)", &status);
+      = ctl_call (ctl, CTL_HOST, NULL, "ListOrders",
+                  g_variant_new ("(@a{sv}uu)", g_variant_dict_end (&filter),
+                                 (guint) offset, (guint) limit),
+                  "(asu)", &status);
   if (answer == NULL)
     return status;
   print_orders (ctl, answer);
   return CTL_OK;
-}
-
-CtlExit ctl_orders_show (Ctl *ctl, int argc, char **argv)
-{
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  if (status != CTL_OK)
-    return status;
-  g_autofree char *path = ctl_order_path (argv[1]);
-  return ctl_print_call (ctl, path, ORDER1, "Get", NULL);
 }
 
 /* @list: objects, of which @members are shown below @heads; both end with NULL */
@@ -106,16 +95,11 @@ static CtlExit list_of_order (Ctl *ctl, int argc, char **argv, const char *metho
                               const char *const *heads, const char *const *members)
 {
   CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  const char *text;
   if (status != CTL_OK)
     return status;
-  g_autofree char *path = ctl_order_path (argv[1]);
-  g_autoptr (GVariant) answer
-      = ctl_call (ctl, path, ORDER1, method, NULL, "(s)", &status);
-  if (answer == NULL)
+  json_t *json = ctl_json_call (ctl, CTL_ORDER, argv[1], method, NULL, &status);
+  if (json == NULL)
     return status;
-  g_variant_get (answer, "(&s)", &text);
-  json_t *json = json_loads (text, 0, NULL);
   const json_t *holder = json_object_get (json, "timeline");
   if (ctl->json)
     ctl_print_json (json);
@@ -143,31 +127,6 @@ CtlExit ctl_orders_timeline (Ctl *ctl, int argc, char **argv)
 }
 
 /* ---- ending ---- */
-
-static CtlExit end_order (Ctl *ctl, int argc, char **argv, const char *method)
-{
-  g_autofree char *reason = NULL;
-  GOptionEntry entries[] = {
-      {"reason", 0, 0, G_OPTION_ARG_FILENAME, &reason, "For the record", "TEXT"},
-      {NULL},
-  };
-  CtlExit status = ctl_options (ctl, entries, &argc, &argv);
-  if (status != CTL_OK)
-    return status;
-  g_autofree char *path = ctl_order_path (argv[1]);
-  return ctl_print_call (ctl, path, ORDER1, method,
-                         g_variant_new ("(s)", reason != NULL ? reason : ""));
-}
-
-CtlExit ctl_orders_stop (Ctl *ctl, int argc, char **argv)
-{
-  return end_order (ctl, argc, argv, "Stop");
-}
-
-CtlExit ctl_orders_cancel (Ctl *ctl, int argc, char **argv)
-{
-  return end_order (ctl, argc, argv, "Cancel");
-}
 
 CtlExit ctl_orders_force_settle (Ctl *ctl, int argc, char **argv)
 {
@@ -198,9 +157,8 @@ CtlExit ctl_orders_force_settle (Ctl *ctl, int argc, char **argv)
     g_variant_dict_insert (&figures, "duration_s", "i", duration_s);
   if (end_reason != NULL)
     g_variant_dict_insert (&figures, "end_reason", "s", end_reason);
-  g_autofree char *path = ctl_order_path (argv[1]);
   return ctl_print_call (
-      ctl, path, ORDER1, "ForceSettle",
+      ctl, CTL_ORDER, argv[1], "ForceSettle",
       g_variant_new ("(@a{sv}s)", g_variant_dict_end (&figures), comment));
 }
 
@@ -217,6 +175,6 @@ CtlExit ctl_orders_force_fail (Ctl *ctl, int argc, char **argv)
     return status;
   if (comment == NULL || *comment == '\0')
     return ctl_misuse (ctl, "--comment is required");
-  g_autofree char *path = ctl_order_path (argv[1]);
-  return ctl_print_call (ctl, path, ORDER1, "ForceFail", g_variant_new ("(s)", comment));
+  return ctl_print_call (ctl, CTL_ORDER, argv[1], "ForceFail",
+                         g_variant_new ("(s)", comment));
 }

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define PLUGIN1 "org.chargehost.Plugin1"
-
 static int by_name (gconstpointer a, gconstpointer b)
 {
   return strcmp (ctl_text (*(json_t *const *) a, "name"),
@@ -16,8 +14,8 @@ static int by_name (gconstpointer a, gconstpointer b)
 static GPtrArray *fetch (Ctl *ctl, CtlExit *status)
 {
   g_autoptr (GVariant) answer
-      = ctl_call (ctl, "/org/chargehost/plugin", "org.freedesktop.DBus.ObjectManager",
-                  "GetManagedObjects", NULL, "(a{oa{sa{sv}}})", status);
+      = ctl_call_at (ctl, "/org/chargehost/plugin", "org.freedesktop.DBus.ObjectManager",
+                     "GetManagedObjects", NULL, "(a{oa{sa{sv}}})", status);
   if (answer == NULL)
     return NULL;
   GPtrArray *list = g_ptr_array_new_with_free_func ((GDestroyNotify) json_decref);
@@ -25,8 +23,8 @@ static GPtrArray *fetch (Ctl *ctl, CtlExit *status)
   for (gsize i = 0; i < g_variant_n_children (objects); i++) {
     g_autoptr (GVariant) interfaces = NULL;
     g_variant_get_child (objects, i, "{&o@a{sa{sv}}}", NULL, &interfaces);
-    g_autoptr (GVariant) properties
-        = g_variant_lookup_value (interfaces, PLUGIN1, G_VARIANT_TYPE_VARDICT);
+    g_autoptr (GVariant) properties = g_variant_lookup_value (
+        interfaces, ctl_interface (CTL_PLUGIN), G_VARIANT_TYPE_VARDICT);
     if (properties != NULL)
       g_ptr_array_add (list, ctl_properties_json (properties));
   }
@@ -67,27 +65,9 @@ CtlExit ctl_plugins_show (Ctl *ctl, int argc, char **argv)
   CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
   if (status != CTL_OK)
     return status;
-  g_autofree char *path = ctl_plugin_path (argv[1]);
-  g_autoptr (GVariant) answer
-      = ctl_call (ctl, path, "org.freedesktop.DBus.Properties", "GetAll",
-                  g_variant_new ("(s)", PLUGIN1), "(a{sv})", &status);
-  if (answer == NULL)
-    return status;
-  g_autoptr (GVariant) properties = g_variant_get_child_value (answer, 0);
-  json_t *plugin = ctl_properties_json (properties);
-  ctl_print_object (ctl, plugin);
+  json_t *plugin = ctl_properties (ctl, CTL_PLUGIN, argv[1], &status);
+  if (plugin != NULL)
+    ctl_print_object (ctl, plugin);
   json_decref (plugin);
-  return CTL_OK;
-}
-
-/* plugins start, stop, reload: the word is the method. */
-CtlExit ctl_plugins_action (Ctl *ctl, int argc, char **argv)
-{
-  g_autofree char *method = g_strdup (strrchr (ctl->command->words, ' ') + 1);
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  if (status != CTL_OK)
-    return status;
-  g_autofree char *path = ctl_plugin_path (argv[1]);
-  method[0] = g_ascii_toupper (method[0]);
-  return ctl_plain_call (ctl, path, PLUGIN1, method, NULL);
+  return status;
 }

@@ -9,35 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static CtlExit show (Ctl *ctl, int argc, char **argv, const char *method)
-{
-  CtlExit status = ctl_options (ctl, NULL, &argc, &argv);
-  const char *text;
-
-  if (status != CTL_OK)
-    return status;
-  g_autoptr (GVariant) answer = ctl_host_call (ctl, method, NULL, "(s)", &status);
-  if (answer == NULL)
-    return status;
-  g_variant_get (answer, "(&s)", &text);
-  json_t *object = json_loads (text, 0, NULL);
-  ctl_print_object (ctl, object);
-  json_decref (object);
-  return CTL_OK;
-}
-
-CtlExit ctl_store_status (Ctl *ctl, int argc, char **argv)
-{
-  return show (ctl, argc, argv, "GetStoreStatus");
-}
-
-CtlExit ctl_kv_status (Ctl *ctl, int argc, char **argv)
-{
-  return show (ctl, argc, argv, "GetKvStatus");
-}
-
-/* ---- by chargehostd ---- */
-
 /* Beside this program, as installed; one folder up, as built; else by $PATH. */
 static char *find_daemon (void)
 {
