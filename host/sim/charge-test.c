@@ -5,38 +5,19 @@
 
 #include <string.h>
 
-typedef struct {
-  FakeServer *server;
-  Sim *sim;
-} Fixture;
-
 static void assert_same (const guint8 *a, const guint8 *b, gsize size)
 {
   g_assert_cmpint (memcmp (a, b, size), ==, 0);
 }
 
-static void set_up (Fixture *f, gconstpointer args)
-{
-  f->server = fake_new ();
-  f->sim = fake_sim (f->server, args);
-  fake_await (f->server, BKV_STATUS_REPORT);
-  fake_await (f->server, BKV_STATUS_REPORT);
-}
-
-static void tear_down (Fixture *f, gconstpointer args)
-{
-  fake_sim_end (f->server, f->sim);
-  fake_free (f->server);
-}
-
-static const BkvPort *await_status (Fixture *f, guint port)
+static const BkvPort *await_status (FakePair *f, guint port)
 {
   const FakeFrame *frame = fake_await (f->server, BKV_STATUS_REPORT);
   return &frame->frame.items.sockets[0].ports[port];
 }
 
 /* The sequence of the captured device: bkv 14.1. */
-static void test_by_time (Fixture *f, gconstpointer args)
+static void test_by_time (FakePair *f, gconstpointer args)
 {
   fake_start (f->server, 1, 0, 1);
   gint64 sent = loop_now (f->sim->loop);
@@ -67,7 +48,7 @@ static void test_by_time (Fixture *f, gconstpointer args)
 }
 
 /* Each start shows in a report of its own, however near another report is. */
-static void test_two_starts (Fixture *f, gconstpointer args)
+static void test_two_starts (FakePair *f, gconstpointer args)
 {
   fake_pass (f->server, 299); /* the periodic report comes soon */
   fake_start (f->server, 1, 0, 60);
@@ -89,7 +70,7 @@ static void test_two_starts (Fixture *f, gconstpointer args)
   g_assert_cmpuint (both, >=, 1);
 }
 
-static void test_repeat (Fixture *f, gconstpointer args)
+static void test_repeat (FakePair *f, gconstpointer args)
 {
   BkvFrame start;
 
@@ -115,7 +96,7 @@ static void test_repeat (Fixture *f, gconstpointer args)
   g_assert_cmpuint (sim_violations (f->sim), ==, 0);
 }
 
-static void test_no_dedup (Fixture *f, gconstpointer args)
+static void test_no_dedup (FakePair *f, gconstpointer args)
 {
   fake_start (f->server, 1, 0, 10);
   f->server->serial--;
@@ -127,7 +108,7 @@ static void test_no_dedup (Fixture *f, gconstpointer args)
                     0);
 }
 
-static void test_refused (Fixture *f, gconstpointer args)
+static void test_refused (FakePair *f, gconstpointer args)
 {
   const BkvControl wrong[] = {
       {.socket = 9, .port = 0, .switch_on = 1, .mode = 1, .minutes = 10},
@@ -158,7 +139,7 @@ static void test_refused (Fixture *f, gconstpointer args)
   g_assert_cmpuint (f->sim->counters.starts, ==, 0);
 }
 
-static void test_steps_query_stop (Fixture *f, gconstpointer args)
+static void test_steps_query_stop (FakePair *f, gconstpointer args)
 {
   BkvFrame frame;
 
@@ -206,7 +187,7 @@ static void test_steps_query_stop (Fixture *f, gconstpointer args)
   g_assert_cmpuint (sim_violations (f->sim), ==, 0);
 }
 
-static void test_fees (Fixture *f, gconstpointer args)
+static void test_fees (FakePair *f, gconstpointer args)
 {
   BkvFrame frame;
   BkvItems *items = &frame.items;
@@ -244,7 +225,7 @@ static void test_fees (Fixture *f, gconstpointer args)
   g_assert_cmpuint (f->sim->counters.ends_acked, ==, 1);
 }
 
-static void test_no_load (Fixture *f, gconstpointer args)
+static void test_no_load (FakePair *f, gconstpointer args)
 {
   g_autoptr (GString) out = g_string_new (NULL);
 
@@ -258,7 +239,7 @@ static void test_no_load (Fixture *f, gconstpointer args)
   g_assert_cmpuint (end->frame.end.duration, ==, 3);
 }
 
-static void test_faults (Fixture *f, gconstpointer args)
+static void test_faults (FakePair *f, gconstpointer args)
 {
   g_autoptr (GString) out = g_string_new (NULL);
 
@@ -288,7 +269,7 @@ static void test_faults (Fixture *f, gconstpointer args)
   g_assert_cmpuint (fake_count (f->server, BKV_EVENT_REPORT), ==, 2);
 }
 
-static void answer_card (Fixture *f, const FakeFrame *swipe, guint8 on)
+static void answer_card (FakePair *f, const FakeFrame *swipe, guint8 on)
 {
   BkvFrame frame;
 
@@ -302,7 +283,7 @@ static void answer_card (Fixture *f, const FakeFrame *swipe, guint8 on)
   fake_send (f->server, &frame);
 }
 
-static void test_card (Fixture *f, gconstpointer args)
+static void test_card (FakePair *f, gconstpointer args)
 {
   g_autoptr (GString) out = g_string_new (NULL);
   static const guint8 card[] = {0x00, 0x00, 0x00, 0x29, 0x83, 0x52};
@@ -333,7 +314,7 @@ static void test_card (Fixture *f, gconstpointer args)
 }
 
 /* A charge goes on without the server, and its number comes back with it. */
-static void test_offline_charge (Fixture *f, gconstpointer args)
+static void test_offline_charge (FakePair *f, gconstpointer args)
 {
   g_autoptr (GString) out = g_string_new (NULL);
 
@@ -351,7 +332,7 @@ static void test_offline_charge (Fixture *f, gconstpointer args)
 }
 
 /* Eight hours, mostly tail, with time running a thousand times faster. */
-static void test_scaled (Fixture *f, gconstpointer args)
+static void test_scaled (FakePair *f, gconstpointer args)
 {
   fake_start (f->server, 1, 0, 900);
   const FakeFrame *end = fake_await (f->server, BKV_CHARGE_END);
@@ -366,7 +347,8 @@ int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, args, func)                                                            \
-  g_test_add ("/sim/charge/" name, Fixture, args, set_up, func, tear_down)
+  g_test_add ("/sim/charge/" name, FakePair, args, fake_pair_set_up_ready, func,         \
+              fake_pair_tear_down)
   ADD ("by-time", NULL, test_by_time);
   ADD ("two-starts", NULL, test_two_starts);
   ADD ("repeat", NULL, test_repeat);

@@ -5,31 +5,8 @@
 
 #include <string.h>
 
-typedef struct {
-  FakeServer *server;
-  Sim *sim;
-} Fixture;
-
-static void set_up (Fixture *f, gconstpointer args)
-{
-  f->server = fake_new ();
-  f->sim = fake_sim (f->server, args);
-}
-
-static void tear_down (Fixture *f, gconstpointer args)
-{
-  fake_sim_end (f->server, f->sim);
-  fake_free (f->server);
-}
-
-static void ready (Fixture *f)
-{
-  fake_await (f->server, BKV_STATUS_REPORT);
-  fake_await (f->server, BKV_STATUS_REPORT);
-}
-
 /* The first heartbeat is spoiled; the connection goes on with the next one. */
-static void test_spoiled (Fixture *f, gconstpointer args)
+static void test_spoiled (FakePair *f, gconstpointer args)
 {
   fake_await (f->server, BKV_EVENT_RECORD);
   g_assert_cmpuint (f->sim->counters.disturbed, ==, 1);
@@ -40,7 +17,7 @@ static void test_spoiled (Fixture *f, gconstpointer args)
   g_assert_cmpuint (sim_violations (f->sim), ==, 0);
 }
 
-static void test_direction (Fixture *f, gconstpointer args)
+static void test_direction (FakePair *f, gconstpointer args)
 {
   const FakeFrame *frame = NULL;
 
@@ -50,17 +27,17 @@ static void test_direction (Fixture *f, gconstpointer args)
   g_assert_true (frame != NULL && frame->frame.error == BKV_BAD_DIRECTION);
 }
 
-static void test_garbage (Fixture *f, gconstpointer args)
+static void test_garbage (FakePair *f, gconstpointer args)
 {
-  ready (f);
+  fake_pair_ready (f);
   g_assert_cmpuint (f->server->errors, ==, 1);
   g_assert_cmpuint (f->sim->counters.disturbed, ==, 1);
 }
 
 /* Cut or joined, the frames are the same. */
-static void test_segments (Fixture *f, gconstpointer args)
+static void test_segments (FakePair *f, gconstpointer args)
 {
-  ready (f);
+  fake_pair_ready (f);
   fake_pass (f->server, 400);
   g_assert_cmpuint (f->server->errors, ==, 0);
   g_assert_cmpuint (f->sim->counters.disturbed, >, 5);
@@ -69,23 +46,23 @@ static void test_segments (Fixture *f, gconstpointer args)
   g_assert_cmpuint (lost, <=, 1); /* one may wait for the next */
 }
 
-static void test_half_frame (Fixture *f, gconstpointer args)
+static void test_half_frame (FakePair *f, gconstpointer args)
 {
   const FakeFrame *beat = fake_await (f->server, BKV_HEARTBEAT);
   g_assert_cmpuint (beat->connection, ==, 2);
 }
 
-static void test_second_connection (Fixture *f, gconstpointer args)
+static void test_second_connection (FakePair *f, gconstpointer args)
 {
   const FakeFrame *first = fake_await (f->server, BKV_HEARTBEAT);
   const FakeFrame *second = fake_await (f->server, BKV_HEARTBEAT);
   while (second->connection == first->connection)
     second = fake_await (f->server, BKV_HEARTBEAT);
   g_assert_cmpuint (f->sim->abandoned->len, ==, 1);
-  ready (f);
+  fake_pair_ready (f);
 }
 
-static void test_change_id (Fixture *f, gconstpointer args)
+static void test_change_id (FakePair *f, gconstpointer args)
 {
   const FakeFrame *first = fake_await (f->server, BKV_HEARTBEAT);
   g_assert_cmpstr (first->frame.gateway_id, ==, "92000000000001");
@@ -94,9 +71,9 @@ static void test_change_id (Fixture *f, gconstpointer args)
   g_assert_cmpstr (record->frame.gateway_id, ==, "82000000000001");
 }
 
-static void test_answers (Fixture *f, gconstpointer args)
+static void test_answers (FakePair *f, gconstpointer args)
 {
-  ready (f);
+  fake_pair_ready (f);
   fake_start (f->server, 1, 0, 1);
   gint64 sent = loop_now (f->sim->loop);
   if (strstr (args, "lost") != NULL || strstr (args, "no-answer") != NULL) {
@@ -115,9 +92,9 @@ static void test_answers (Fixture *f, gconstpointer args)
     g_assert_cmpint (ack->at - sent, >=, 7 * SIM_SECOND);
 }
 
-static void test_ends (Fixture *f, gconstpointer args)
+static void test_ends (FakePair *f, gconstpointer args)
 {
-  ready (f);
+  fake_pair_ready (f);
   fake_start (f->server, 1, 0, 1);
   guint16 number = fake_await (f->server, BKV_CONTROL_ACK)->frame.control_ack.business_no;
   if (strstr (args, "end-lost") != NULL) {
@@ -143,7 +120,7 @@ static void test_ends (Fixture *f, gconstpointer args)
   g_assert_cmpint (again->at - ack->at, <, 10 * SIM_SECOND);
 }
 
-static void test_status (Fixture *f, gconstpointer args)
+static void test_status (FakePair *f, gconstpointer args)
 {
   const FakeFrame *status = fake_await (f->server, BKV_STATUS_REPORT);
   const BkvItems *items = &status->frame.items;
@@ -161,7 +138,7 @@ static void test_status (Fixture *f, gconstpointer args)
     g_assert_cmpuint (socket->socket, ==, 1);
 }
 
-static void test_reverse (Fixture *f, gconstpointer args)
+static void test_reverse (FakePair *f, gconstpointer args)
 {
   const FakeFrame *record = fake_await (f->server, BKV_EVENT_RECORD);
   g_assert_cmpint (record->frame.error, ==, BKV_OK);
@@ -169,9 +146,9 @@ static void test_reverse (Fixture *f, gconstpointer args)
   g_assert_cmphex (record->bytes[18 + 26 + 2], ==, 0x5A); /* the last item comes first */
 }
 
-static void test_inner (Fixture *f, gconstpointer args)
+static void test_inner (FakePair *f, gconstpointer args)
 {
-  ready (f);
+  fake_pair_ready (f);
   fake_start (f->server, 1, 0, 1);
   if (strstr (args, "large") != NULL) {
     const FakeFrame *ack = fake_await (f->server, BKV_CONTROL_ACK);
@@ -190,7 +167,7 @@ static void test_inner (Fixture *f, gconstpointer args)
 }
 
 /* Everything at once for a few simulated days. */
-static void test_all (Fixture *f, gconstpointer args)
+static void test_all (FakePair *f, gconstpointer args)
 {
   Sim *sim = f->sim;
 
@@ -225,7 +202,8 @@ int main (int argc, char **argv)
 
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, args, func)                                                            \
-  g_test_add ("/sim/disturb/" name, Fixture, args, set_up, func, tear_down)
+  g_test_add ("/sim/disturb/" name, FakePair, args, fake_pair_set_up, func,              \
+              fake_pair_tear_down)
   ADD ("checksum", "--disturb bad-checksum=@1", test_spoiled);
   ADD ("tail", "--disturb bad-tail=@1", test_spoiled);
   ADD ("length", "--disturb bad-length=@1", test_spoiled);

@@ -357,3 +357,29 @@ void fake_stop (FakeServer *server, guint socket, guint port)
       = (BkvControl) {.socket = (guint8) socket, .port = (guint8) port, .mode = 1};
   fake_send (server, &frame);
 }
+
+/* ---- fixtures ---- */
+
+void fake_pair_set_up (FakePair *pair, gconstpointer args)
+{
+  pair->server = fake_new ();
+  pair->sim = fake_sim (pair->server, args);
+}
+
+void fake_pair_ready (FakePair *pair)
+{
+  fake_await (pair->server, BKV_STATUS_REPORT);
+  fake_await (pair->server, BKV_STATUS_REPORT);
+}
+
+void fake_pair_set_up_ready (FakePair *pair, gconstpointer args)
+{
+  fake_pair_set_up (pair, args);
+  fake_pair_ready (pair);
+}
+
+void fake_pair_tear_down (FakePair *pair, gconstpointer args)
+{
+  fake_sim_end (pair->server, pair->sim);
+  fake_free (pair->server);
+}

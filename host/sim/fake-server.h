@@ -44,6 +44,17 @@ Sim *fake_sim (FakeServer *server, const char *args);
 void fake_sim_end (FakeServer *server, Sim *sim);
 void fake_sim_kill (FakeServer *server, Sim *sim);
 
+/* What most tests have: a server with one simulator, which has reported its sockets once
+ * fake_pair_ready() is done. */
+typedef struct {
+  FakeServer *server;
+  Sim *sim;
+} FakePair;
+void fake_pair_set_up (FakePair *pair, gconstpointer args);
+void fake_pair_ready (FakePair *pair);
+void fake_pair_set_up_ready (FakePair *pair, gconstpointer args);
+void fake_pair_tear_down (FakePair *pair, gconstpointer args);
+
 /* The next frame of this kind; earlier ones are passed over. Fails the test after half a
  * minute of real time. */
 const FakeFrame *fake_await (FakeServer *server, BkvKind kind);

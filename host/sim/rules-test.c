@@ -5,31 +5,12 @@
 
 #include <string.h>
 
-typedef struct {
-  FakeServer *server;
-  Sim *sim;
-} Fixture;
-
-static void set_up (Fixture *f, gconstpointer args)
-{
-  f->server = fake_new ();
-  f->sim = fake_sim (f->server, args);
-  fake_await (f->server, BKV_STATUS_REPORT);
-  fake_await (f->server, BKV_STATUS_REPORT);
-}
-
-static void tear_down (Fixture *f, gconstpointer args)
-{
-  fake_sim_end (f->server, f->sim);
-  fake_free (f->server);
-}
-
-static guint64 broken (const Fixture *f, SimRule rule)
+static guint64 broken (const FakePair *f, SimRule rule)
 {
   return f->sim->counters.rules[rule];
 }
 
-static gsize query (Fixture *f, guint32 serial, guint8 socket, guint8 *bytes)
+static gsize query (FakePair *f, guint32 serial, guint8 socket, guint8 *bytes)
 {
   BkvFrame frame;
 
@@ -38,7 +19,7 @@ static gsize query (Fixture *f, guint32 serial, guint8 socket, guint8 *bytes)
   return bkv_encode (&frame, bytes, BKV_MAX_FRAME);
 }
 
-static void test_bad_frames (Fixture *f, gconstpointer args)
+static void test_bad_frames (FakePair *f, gconstpointer args)
 {
   guint8 good[BKV_MAX_FRAME], bytes[BKV_MAX_FRAME];
   gsize size = query (f, 5, 1, good);
@@ -77,7 +58,7 @@ static void test_bad_frames (Fixture *f, gconstpointer args)
   fake_await (f->server, BKV_SOCKET_STATE);
 }
 
-static void test_answers (Fixture *f, gconstpointer args)
+static void test_answers (FakePair *f, gconstpointer args)
 {
   BkvFrame frame;
   guint8 bytes[BKV_MAX_FRAME];
@@ -110,7 +91,7 @@ static void test_answers (Fixture *f, gconstpointer args)
   g_assert_cmpuint (sim_violations (f->sim), ==, 3);
 }
 
-static void test_unanswered (Fixture *f, gconstpointer args)
+static void test_unanswered (FakePair *f, gconstpointer args)
 {
   g_autoptr (GString) out = g_string_new (NULL);
 
@@ -128,7 +109,7 @@ static void test_unanswered (Fixture *f, gconstpointer args)
   g_assert_cmpuint (broken (f, SIM_RULE_END_UNANSWERED), ==, 1);
 }
 
-static void test_serials (Fixture *f, gconstpointer args)
+static void test_serials (FakePair *f, gconstpointer args)
 {
   guint8 bytes[BKV_MAX_FRAME];
   BkvFrame frame;
@@ -156,7 +137,7 @@ static void test_serials (Fixture *f, gconstpointer args)
   g_assert_cmpuint (sim_violations (f->sim), ==, 4);
 }
 
-static void test_gap (Fixture *f, gconstpointer args)
+static void test_gap (FakePair *f, gconstpointer args)
 {
   guint8 bytes[BKV_MAX_FRAME];
 
@@ -172,7 +153,7 @@ static void test_gap (Fixture *f, gconstpointer args)
   g_assert_cmpuint (broken (f, SIM_RULE_GAP), ==, 1);
 }
 
-static void test_network_list (Fixture *f, gconstpointer args)
+static void test_network_list (FakePair *f, gconstpointer args)
 {
   BkvFrame frame;
 
@@ -215,7 +196,7 @@ static void test_network_list (Fixture *f, gconstpointer args)
   }
 }
 
-static void test_settings (Fixture *f, gconstpointer args)
+static void test_settings (FakePair *f, gconstpointer args)
 {
   BkvFrame frame;
 
@@ -259,7 +240,7 @@ static void test_settings (Fixture *f, gconstpointer args)
   g_assert_cmpuint (sim_violations (f->sim), ==, 0);
 }
 
-static void test_upgrade (Fixture *f, gconstpointer args)
+static void test_upgrade (FakePair *f, gconstpointer args)
 {
   BkvFrame frame;
 
@@ -280,7 +261,8 @@ int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, func)                                                                  \
-  g_test_add ("/sim/rules/" name, Fixture, NULL, set_up, func, tear_down)
+  g_test_add ("/sim/rules/" name, FakePair, NULL, fake_pair_set_up_ready, func,          \
+              fake_pair_tear_down)
   ADD ("bad-frames", test_bad_frames);
   ADD ("answers", test_answers);
   ADD ("unanswered", test_unanswered);

@@ -45,6 +45,16 @@ gboolean postgres_is_there (void)
   return program_folder () != NULL;
 }
 
+gboolean postgres_skips (void)
+{
+  if (postgres_is_there ())
+    return FALSE;
+  if (g_getenv ("CI") != NULL)
+    g_error ("there is no PostgreSQL here");
+  g_print ("1..0 # SKIP there is no PostgreSQL here\n");
+  return TRUE;
+}
+
 char *postgres_program (const char *name)
 {
   return g_build_filename (program_folder (), name, NULL);

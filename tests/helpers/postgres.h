@@ -17,6 +17,8 @@ typedef enum {
 
 /* Whether the programs of PostgreSQL are there; else tests are skipped. */
 gboolean postgres_is_there (void);
+/* TRUE when it is not, and the test program has said so; with CI set it fails. */
+gboolean postgres_skips (void);
 
 /* Path of one of its programs. (transfer full) */
 char *postgres_program (const char *name);

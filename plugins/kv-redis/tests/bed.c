@@ -4,6 +4,28 @@
 #include "base/metrics-private.h"
 #include <chargehost/clock.h>
 
+gboolean bed_begin (int *argc, char ***argv, int *status)
+{
+  const char *reason;
+  g_autoptr (RedisServer) server = redis_server_start (&reason);
+
+  if (server == NULL) {
+    *status = redis_server_missing (reason);
+    return FALSE;
+  }
+  g_test_init (argc, argv, NULL);
+  return TRUE;
+}
+
+RedisServer *bed_server (guint16 port, const char *const *words)
+{
+  const char *reason;
+  RedisServer *server = redis_server_start_with (port, words, &reason);
+  if (server == NULL)
+    g_error ("%s", reason);
+  return server;
+}
+
 KvFixture *bed_open (const RedisServer *server, const char *const *more)
 {
   g_autoptr (GPtrArray) options = g_ptr_array_new ();

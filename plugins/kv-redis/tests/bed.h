@@ -22,6 +22,10 @@ const ChPluginInfo *ch_plugin_kv_redis_query (void);
   }                                                                                      \
   G_STMT_END
 
+/* Begins a test program; FALSE when there is no Redis, with the exit status. */
+gboolean bed_begin (int *argc, char ***argv, int *status);
+/* A server, or the end of the test; as redis_server_start_with(). */
+RedisServer *bed_server (guint16 port, const char *const *words);
 /* At the server's socket, with further options. Not up yet. */
 KvFixture *bed_open (const RedisServer *server, const char *const *more);
 gboolean bed_up (KvFixture *kv);

@@ -213,7 +213,7 @@ static void test_both (void)
   g_autoptr (RedisCluster) cluster = redis_cluster_start (&reason);
   if (cluster == NULL)
     g_error ("%s", reason);
-  g_autoptr (RedisServer) server = redis_server_start (&reason);
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autofree char *addresses = redis_cluster_addresses (cluster);
   g_autofree char *option = g_strconcat ("redis.cluster_nodes=", addresses, NULL);
   const char *const options[] = {option, NULL};
@@ -233,13 +233,10 @@ static void test_both (void)
 
 int main (int argc, char **argv)
 {
-  const char *reason;
-  RedisServer *server = redis_server_start (&reason);
+  int status;
 
-  if (server == NULL)
-    return redis_server_missing (reason);
-  redis_server_stop (server);
-  g_test_init (&argc, &argv, NULL);
+  if (!bed_begin (&argc, &argv, &status))
+    return status;
   g_test_add_func ("/kv-redis/cluster/traffic", test_traffic);
   g_test_add_func ("/kv-redis/cluster/refused", test_refused);
   g_test_add_func ("/kv-redis/cluster/both", test_both);

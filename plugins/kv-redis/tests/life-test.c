@@ -11,15 +11,6 @@
   "  return redis.call ('INCRBY', keys[1], args[1])\n"                                   \
   "end)\n"
 
-static RedisServer *start (guint16 port)
-{
-  const char *reason;
-  RedisServer *server = redis_server_start_with (port, NULL, &reason);
-  if (server == NULL)
-    g_error ("%s", reason);
-  return server;
-}
-
 static void load (KvFixture *kv, const char *lua)
 {
   g_autoptr (GError) error = NULL;
@@ -29,7 +20,7 @@ static void load (KvFixture *kv, const char *lua)
 
 static void test_restart (void)
 {
-  g_autoptr (RedisServer) server = start (0);
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, NULL);
   g_auto (BedCount) count = {0};
 
@@ -52,7 +43,7 @@ static void test_restart (void)
 
 static void test_outcome (void)
 {
-  g_autoptr (RedisServer) server = start (0);
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, NULL);
   g_auto (BedCount) count = {0};
 
@@ -69,7 +60,7 @@ static void test_outcome (void)
 
 static void test_cut (void)
 {
-  g_autoptr (RedisServer) server = start (0);
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, NULL);
 
   kv_assert (kv, "SET a 1", "+OK");
@@ -83,7 +74,7 @@ static void test_cut (void)
 
 static void test_functions (void)
 {
-  g_autoptr (RedisServer) server = start (0);
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, NULL);
   g_auto (BedCount) count = {0};
 
@@ -105,7 +96,7 @@ static void test_functions (void)
 
 static void test_versions (void)
 {
-  g_autoptr (RedisServer) server = start (0);
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autofree char *theirs
       = bed_direct (server, "FUNCTION LOAD \"#!lua name=sums\\n-- version 5\\n"
                             "redis.register_function('sum', function() return 5 end)\"");
@@ -127,7 +118,7 @@ static void test_versions (void)
 static void test_slow (void)
 {
   static const char *const more[] = {"kv-redis.breaker=300ms", NULL};
-  g_autoptr (RedisServer) server = start (0);
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, more);
   g_auto (BedCount) first = {0};
   g_auto (BedCount) second = {0};
@@ -153,7 +144,7 @@ static void test_silent (void)
 {
   static const char *const more[]
       = {"redis.read_timeout=500ms", "redis.write_timeout=500ms", "kv.timeout=10s", NULL};
-  g_autoptr (RedisServer) server = start (0);
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, more);
   g_auto (BedCount) count = {0};
 
@@ -168,8 +159,8 @@ static void test_silent (void)
 
 static void test_replica (void)
 {
-  g_autoptr (RedisServer) first = start (redis_free_port ());
-  g_autoptr (RedisServer) second = start (redis_free_port ());
+  g_autoptr (RedisServer) first = bed_server (redis_free_port (), NULL);
+  g_autoptr (RedisServer) second = bed_server (redis_free_port (), NULL);
   g_autoptr (KvFixture) kv = bed_open (first, NULL);
   g_auto (BedCount) count = {0};
 
@@ -189,7 +180,7 @@ static void test_replica (void)
 
 static void test_users (void)
 {
-  g_autoptr (RedisServer) server = start (0);
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autofree char *user
       = bed_direct (server, "ACL SETUSER app on >secret ~app:* &* +@all -flushall");
   g_autofree char *closed = bed_direct (server, "ACL SETUSER default off");
@@ -213,7 +204,7 @@ static void test_users (void)
 
 static void test_database (void)
 {
-  g_autoptr (RedisServer) server = start (redis_free_port ());
+  g_autoptr (RedisServer) server = bed_server (redis_free_port (), NULL);
   g_autofree char *url
       = g_strdup_printf ("redis.url=redis://127.0.0.1:%u/3", redis_server_port (server));
   const char *const options[] = {url, NULL};
@@ -229,9 +220,7 @@ static void test_database (void)
 static void test_cluster_node (void)
 {
   static const char *const words[] = {"--cluster-enabled", "yes", NULL};
-  const char *reason;
-  g_autoptr (RedisServer) server
-      = redis_server_start_with (redis_free_port (), words, &reason);
+  g_autoptr (RedisServer) server = bed_server (redis_free_port (), words);
   g_autoptr (KvFixture) kv = bed_open (server, NULL);
   g_auto (BedCount) count = {0};
 
@@ -243,13 +232,10 @@ static void test_cluster_node (void)
 
 int main (int argc, char **argv)
 {
-  const char *reason;
-  RedisServer *server = redis_server_start (&reason);
+  int status;
 
-  if (server == NULL)
-    return redis_server_missing (reason);
-  redis_server_stop (server);
-  g_test_init (&argc, &argv, NULL);
+  if (!bed_begin (&argc, &argv, &status))
+    return status;
   g_test_add_func ("/kv-redis/restart", test_restart);
   g_test_add_func ("/kv-redis/outcome", test_outcome);
   g_test_add_func ("/kv-redis/cut", test_cut);

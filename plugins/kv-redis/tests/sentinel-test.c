@@ -4,15 +4,6 @@
 
 #include <string.h>
 
-static RedisServer *start (const char *const *words)
-{
-  const char *reason;
-  RedisServer *server = redis_server_start_with (redis_free_port (), words, &reason);
-  if (server == NULL)
-    g_error ("%s", reason);
-  return server;
-}
-
 static RedisServer *start_sentinel (const char *folder, guint16 primary)
 {
   g_autofree char *path = g_build_filename (folder, "sentinel.conf", NULL);
@@ -25,7 +16,7 @@ static RedisServer *start_sentinel (const char *folder, guint16 primary)
   g_file_set_contents (path, text, -1, &error);
   g_assert_no_error (error);
   const char *const words[] = {path, "--sentinel", NULL};
-  return start (words);
+  return bed_server (redis_free_port (), words);
 }
 
 static gboolean shows (const RedisServer *server, const char *line, const char *word)
@@ -36,11 +27,11 @@ static gboolean shows (const RedisServer *server, const char *line, const char *
 
 static void test_failover (void)
 {
-  g_autoptr (RedisServer) first = start (NULL);
+  g_autoptr (RedisServer) first = bed_server (redis_free_port (), NULL);
   g_autofree char *port = g_strdup_printf ("%u", redis_server_port (first));
   const char *const words[]
       = {"--replicaof", "127.0.0.1", port, "--repl-diskless-sync-delay", "0", NULL};
-  g_autoptr (RedisServer) second = start (words);
+  g_autoptr (RedisServer) second = bed_server (redis_free_port (), words);
   g_autoptr (RedisServer) sentinel
       = start_sentinel (redis_server_folder (first), redis_server_port (first));
   g_autofree char *address = g_strdup_printf ("redis.sentinels=127.0.0.1:1,127.0.0.1:%u",
@@ -67,7 +58,7 @@ static void test_failover (void)
 
 static void test_unknown (void)
 {
-  g_autoptr (RedisServer) first = start (NULL);
+  g_autoptr (RedisServer) first = bed_server (redis_free_port (), NULL);
   g_autoptr (RedisServer) sentinel
       = start_sentinel (redis_server_folder (first), redis_server_port (first));
   g_autofree char *address
@@ -84,13 +75,10 @@ static void test_unknown (void)
 
 int main (int argc, char **argv)
 {
-  const char *reason;
-  RedisServer *server = redis_server_start (&reason);
+  int status;
 
-  if (server == NULL)
-    return redis_server_missing (reason);
-  redis_server_stop (server);
-  g_test_init (&argc, &argv, NULL);
+  if (!bed_begin (&argc, &argv, &status))
+    return status;
   g_test_add_func ("/kv-redis/sentinel/failover", test_failover);
   g_test_add_func ("/kv-redis/sentinel/unknown", test_unknown);
   return g_test_run ();

@@ -4,15 +4,6 @@
 
 #include <string.h>
 
-static RedisServer *start (void)
-{
-  const char *reason;
-  RedisServer *server = redis_server_start (&reason);
-  if (server == NULL)
-    g_error ("%s", reason);
-  return server;
-}
-
 static guint n_waiting (const RedisServer *server)
 {
   g_autofree char *list = bed_direct (server, "CLIENT LIST");
@@ -25,7 +16,7 @@ static guint n_waiting (const RedisServer *server)
 
 static void test_blocking (void)
 {
-  g_autoptr (RedisServer) server = start ();
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, NULL);
   g_auto (BedCount) count = {0};
 
@@ -44,7 +35,7 @@ static void test_blocking (void)
 static void test_pool (void)
 {
   static const char *const more[] = {"redis.pool_size=2", NULL};
-  g_autoptr (RedisServer) server = start ();
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, more);
   g_auto (BedCount) count = {0};
 
@@ -61,7 +52,7 @@ static void test_pool (void)
 static void test_cancel (void)
 {
   static const char *const more[] = {"redis.pool_size=1", NULL};
-  g_autoptr (RedisServer) server = start ();
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, more);
   ChPlugin *other = ch_owner_new (&kv->services, "other", NULL);
 
@@ -78,7 +69,7 @@ static void test_cancel (void)
 
 static void test_lost (void)
 {
-  g_autoptr (RedisServer) server = start ();
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, NULL);
   g_auto (BedCount) count = {0};
 
@@ -110,7 +101,7 @@ static gboolean has_subscriptions (const RedisServer *server)
 static void test_channels (void)
 {
   static const char *const more[] = {"redis.key_prefix=p:", NULL};
-  g_autoptr (RedisServer) server = start ();
+  g_autoptr (RedisServer) server = bed_server (0, NULL);
   g_autoptr (KvFixture) kv = bed_open (server, more);
   g_autoptr (GString) heard = g_string_new (NULL);
 
@@ -140,13 +131,10 @@ static void test_channels (void)
 
 int main (int argc, char **argv)
 {
-  const char *reason;
-  RedisServer *server = redis_server_start (&reason);
+  int status;
 
-  if (server == NULL)
-    return redis_server_missing (reason);
-  redis_server_stop (server);
-  g_test_init (&argc, &argv, NULL);
+  if (!bed_begin (&argc, &argv, &status))
+    return status;
   g_test_add_func ("/kv-redis/waiting/blocking", test_blocking);
   g_test_add_func ("/kv-redis/waiting/pool", test_pool);
   g_test_add_func ("/kv-redis/waiting/cancel", test_cancel);
