@@ -26,6 +26,19 @@ void ch_text_reset (ChText *text)
     ch_text_clear (text);
 }
 
+char *ch_hex (const guint8 *bytes, gsize size)
+{
+  static const char digits[] = "0123456789abcdef";
+  char *text = g_malloc (size * 2 + 1);
+
+  for (gsize i = 0; i < size; i++) {
+    text[2 * i] = digits[bytes[i] >> 4];
+    text[2 * i + 1] = digits[bytes[i] & 15];
+  }
+  text[2 * size] = '\0';
+  return text;
+}
+
 void ch_text_number (ChText *text, gint64 number)
 {
   char digits[24], *p = digits + sizeof digits;

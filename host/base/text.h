@@ -42,6 +42,9 @@ static inline void ch_text_char (ChText *text, char c)
 
 #define ch_text_literal(text, literal) ch_text_add (text, literal, sizeof literal - 1)
 
+/* Two lower-case digits a byte, as a text of its own. (transfer full) */
+char *ch_hex (const guint8 *bytes, gsize size);
+
 void ch_text_number (ChText *text, gint64 number);
 /* Thousandths as a number with at most three decimals. */
 void ch_text_milli (ChText *text, gint64 milli);

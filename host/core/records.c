@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Events of the outbox and parameters of devices, as they are stored. */
+#include "base/text.h"
 #include "core/core-admin.h"
 #include "core/device/device.h"
 #include <chargehost/json.h>
@@ -199,15 +200,6 @@ void ch_core_list_events (ChPlugin *self, const char *after, const char *types,
 
 /* ---- parameters of a device ---- */
 
-static char *hex_of (const guint8 *bytes, gsize size)
-{
-  char *text = g_malloc (size * 2 + 1);
-  for (gsize i = 0; i < size; i++)
-    g_snprintf (text + i * 2, 3, "%02x", bytes[i]);
-  text[size * 2] = '\0';
-  return text;
-}
-
 /* Text when all of it can be shown as text. */
 static json_t *readable (const guint8 *bytes, gsize size)
 {
@@ -226,7 +218,7 @@ static json_t *param_json (const ChTxResult *r, guint row)
   json_t *param = json_object ();
   gsize size = 0;
   const guint8 *bytes = ch_tx_result_blob (r, 0, row, "param_value", &size);
-  g_autofree char *hex = bytes != NULL ? hex_of (bytes, size) : NULL;
+  g_autofree char *hex = bytes != NULL ? ch_hex (bytes, size) : NULL;
   gint64 status = ch_tx_result_int (r, 0, row, "status");
 
   set (param, "socket_no", int_of (r, 0, row, "socket_no"));

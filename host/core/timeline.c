@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* All that is kept of one order, merged by time (gateway 7.7). */
+#include "base/text.h"
 #include "core/core-admin.h"
 #include "core/device/device.h"
 #include "core/order/order-machine.h"
@@ -133,15 +134,6 @@ static void add_commands (Timeline *t)
 
 /* ---- frames ---- */
 
-static char *hex_of (const guint8 *bytes, gsize size)
-{
-  char *text = g_malloc (size * 2 + 1);
-  for (gsize i = 0; i < size; i++)
-    g_snprintf (text + i * 2, 3, "%02x", bytes[i]);
-  text[size * 2] = '\0';
-  return text;
-}
-
 static void set_if_known (json_t *data, const Timeline *t, guint row, const char *column)
 {
   gint64 value = ch_tx_result_int (t->r, FRAMES, row, column);
@@ -163,7 +155,7 @@ static void add_frames (Timeline *t)
     const char *protocol = ch_tx_result_text (t->r, FRAMES, row, "protocol");
     gsize size = 0;
     const guint8 *bytes = ch_tx_result_blob (t->r, FRAMES, row, "payload", &size);
-    g_autofree char *raw = bytes != NULL ? hex_of (bytes, size) : NULL;
+    g_autofree char *raw = bytes != NULL ? ch_hex (bytes, size) : NULL;
     g_autofree char *description = g_strdup_printf (
         "frame %" G_GINT64_FORMAT " %s", ch_tx_result_int (t->r, FRAMES, row, "cmd"),
         up ? "of the device" : "to the device");

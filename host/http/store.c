@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Rows of the part: migrations, statements, keys that are loaded and written back. */
 #include "store/store.h"
+#include "base/text.h"
 #include "http/key-store.h"
 #include "http/secret.h"
 
@@ -261,14 +262,6 @@ gboolean ch_http_store_open (ChHttp *http, GError **error)
 /* ---- making and revoking -------------------------------------------------------------
  */
 
-static char *hex_of (const ChHttpKey *key)
-{
-  GString *text = g_string_sized_new (64);
-  for (gsize i = 0; i < sizeof key->hash; i++)
-    g_string_append_printf (text, "%02x", key->hash[i]);
-  return g_string_free (text, FALSE);
-}
-
 static char *json_names (const char *comma_separated)
 {
   g_autoptr (json_t) list = json_array ();
@@ -326,7 +319,7 @@ void ch_http_key_store (ChHttp *http, const ChHttpKeyWish *wish, ChHttpKeyDone d
     ch_http_key_make (secret);
     key->hmac_secret = g_strdup (secret + 4);
   }
-  g_autofree char *hash = hex_of (key);
+  g_autofree char *hash = ch_hex (key->hash, sizeof key->hash);
   g_autofree char *scopes = json_names (wish->scopes);
   g_autofree char *networks = json_names (wish->networks != NULL ? wish->networks : "");
   if (strlen (networks) > 2)

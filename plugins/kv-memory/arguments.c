@@ -33,6 +33,29 @@ gboolean mem_arg_int (MemCall *call, gsize index, gint64 *value)
                             "ERR value is not an integer or out of range");
 }
 
+gboolean mem_arg_count (MemCall *call, gsize index, gint64 *count)
+{
+  static const char error[] = "ERR value is out of range, must be positive";
+
+  if (!mem_arg_int_error (call, index, count, error))
+    return FALSE;
+  if (*count < 0)
+    mem_out_error (call->out, "%s", error);
+  return *count >= 0;
+}
+
+gboolean mem_add_float (MemCall *call, long double value, long double delta,
+                        char text[MEM_LONG_DOUBLE_SIZE], gsize *size)
+{
+  value += delta;
+  if (isnan (value) || isinf (value)) {
+    mem_out_error (call->out, "ERR increment would produce NaN or Infinity");
+    return FALSE;
+  }
+  *size = mem_format_long_double (text, value);
+  return TRUE;
+}
+
 gboolean mem_arg_draws (MemCall *call, gsize index, gint64 *count)
 {
   if (!mem_arg_int (call, index, count))

@@ -3,7 +3,6 @@
 #include "memory.h"
 #include "number.h"
 
-#include <math.h>
 #include <string.h>
 
 #define MAX_BIT ((gint64) MEM_STRING_MAX * 8)
@@ -65,6 +64,7 @@ static void incrbyfloat (Mem *mem, MemCall *call)
 {
   long double value = 0, delta;
   char text[MEM_LONG_DOUBLE_SIZE];
+  gsize size;
   MemEntry *entry;
 
   if (!mem_find (mem, call, call->argv[1], MEM_STRING, &entry))
@@ -74,14 +74,10 @@ static void incrbyfloat (Mem *mem, MemCall *call)
     mem_out_error (call->out, "ERR value is not a valid float");
     return;
   }
-  value += delta;
-  if (isnan (value) || isinf (value)) {
-    mem_out_error (call->out, "ERR increment would produce NaN or Infinity");
+  if (!mem_add_float (call, value, delta, text, &size))
     return;
-  }
   if (entry == NULL)
     entry = mem_create (mem, call->argv[1], MEM_STRING);
-  gsize size = mem_format_long_double (text, value);
   mem_string_set (mem, entry, (MemBytes) {text, size});
   mem_changed (mem);
   mem_out_bytes (call->out, text, size);

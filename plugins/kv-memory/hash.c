@@ -239,6 +239,7 @@ static void hincrbyfloat (Mem *mem, MemCall *call)
 {
   long double delta, value = 0;
   char text[MEM_LONG_DOUBLE_SIZE];
+  gsize size;
   MemEntry *entry;
   gboolean is_new;
 
@@ -258,14 +259,10 @@ static void hincrbyfloat (Mem *mem, MemCall *call)
     mem_out_error (call->out, "ERR hash value is not a float");
     return;
   }
-  value += delta;
-  if (isnan (value) || isinf (value)) {
-    mem_out_error (call->out, "ERR increment would produce NaN or Infinity");
+  if (!mem_add_float (call, value, delta, text, &size))
     return;
-  }
   if (entry == NULL)
     entry = mem_create (mem, call->argv[1], MEM_HASH);
-  gsize size = mem_format_long_double (text, value);
   mem_hash_set (mem, entry, call->argv[2], (MemBytes) {text, size}, &is_new);
   mem_changed (mem);
   mem_out_bytes (call->out, text, size);

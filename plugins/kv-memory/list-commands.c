@@ -73,14 +73,8 @@ static void pop_generic (Mem *mem, MemCall *call, gboolean from_head)
     mem_wrong_arguments (call);
     return;
   }
-  if (call->argc == 3
-      && !mem_arg_int_error (call, 2, &count,
-                             "ERR value is out of range, must be positive"))
+  if (call->argc == 3 && !mem_arg_count (call, 2, &count))
     return;
-  if (count < 0) {
-    mem_out_error (call->out, "ERR value is out of range, must be positive");
-    return;
-  }
   if (!mem_find (mem, call, call->argv[1], MEM_LIST, &entry))
     return;
   if (entry == NULL) {

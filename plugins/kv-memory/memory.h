@@ -2,6 +2,7 @@
 /* The database in memory and what its commands share. */
 #pragma once
 
+#include "number.h"
 #include "out.h"
 #include <chargehost/clock.h>
 #include <chargehost/log.h>
@@ -175,6 +176,11 @@ void mem_run_subcommand (Mem *mem, MemCall *call, const MemSubcommand *table,
 gboolean mem_arg_is (MemBytes arg, const char *upper);
 gboolean mem_arg_int (MemCall *call, gsize index, gint64 *value);
 gboolean mem_arg_int_error (MemCall *call, gsize index, gint64 *value, const char *error);
+/* How many to take away: not below 0. */
+gboolean mem_arg_count (MemCall *call, gsize index, gint64 *count);
+/* Adds @delta and writes the sum; FALSE when it is no number, and the error is said. */
+gboolean mem_add_float (MemCall *call, long double value, long double delta,
+                        char text[MEM_LONG_DOUBLE_SIZE], gsize *size);
 /* How many to draw at random. */
 gboolean mem_arg_draws (MemCall *call, gsize index, gint64 *count);
 gboolean mem_arg_double (MemCall *call, gsize index, double *value, const char *error);

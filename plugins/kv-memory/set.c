@@ -158,14 +158,8 @@ static void spop (Mem *mem, MemCall *call)
     mem_syntax_error (call);
     return;
   }
-  if (call->argc == 3
-      && (!mem_arg_int_error (call, 2, &count,
-                              "ERR value is out of range, must be positive")))
+  if (call->argc == 3 && !mem_arg_count (call, 2, &count))
     return;
-  if (count < 0) {
-    mem_out_error (call->out, "ERR value is out of range, must be positive");
-    return;
-  }
   if (!mem_find (mem, call, call->argv[1], MEM_SET, &entry))
     return;
   if (call->argc == 3) {

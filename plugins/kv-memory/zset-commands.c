@@ -263,14 +263,8 @@ static void pop_generic (Mem *mem, MemCall *call, gboolean max)
     mem_syntax_error (call);
     return;
   }
-  if (call->argc == 3
-      && !mem_arg_int_error (call, 2, &count,
-                             "ERR value is out of range, must be positive"))
+  if (call->argc == 3 && !mem_arg_count (call, 2, &count))
     return;
-  if (count < 0) {
-    mem_out_error (call->out, "ERR value is out of range, must be positive");
-    return;
-  }
   if (!mem_find (mem, call, call->argv[1], MEM_ZSET, &entry))
     return;
   gsize n = entry != NULL ? MIN ((gsize) count, mem_zset_count (entry->zset)) : 0;

@@ -365,12 +365,17 @@ static gboolean is_executed (const BkvOutlet *outlet, const ChCommand *command)
          && outlet->business_no != outlet->ended.number;
 }
 
+/* NULL when there cannot be one. */
+static BkvOutlet *outlet_of (BkvGateway *g, const ChCommand *command)
+{
+  if (command->socket_no < 0 || command->port_no < 0)
+    return NULL;
+  return bkv_outlet (g, (guint) command->socket_no, (guint) command->port_no, TRUE);
+}
+
 ChCommandState bkv_start_charge (BkvGateway *g, const ChCommand *command)
 {
-  BkvOutlet *outlet
-      = command->socket_no < 0 || command->port_no < 0
-            ? NULL
-            : bkv_outlet (g, (guint) command->socket_no, (guint) command->port_no, TRUE);
+  BkvOutlet *outlet = outlet_of (g, command);
   BkvFrame frame;
   ChCommandState state;
 
@@ -399,10 +404,7 @@ ChCommandState bkv_start_charge (BkvGateway *g, const ChCommand *command)
 
 ChCommandState bkv_stop_charge (BkvGateway *g, const ChCommand *command)
 {
-  BkvOutlet *outlet
-      = command->socket_no < 0 || command->port_no < 0
-            ? NULL
-            : bkv_outlet (g, (guint) command->socket_no, (guint) command->port_no, TRUE);
+  BkvOutlet *outlet = outlet_of (g, command);
   BkvFrame frame;
   ChCommandState state;
 

@@ -106,17 +106,28 @@ static void answer_waited (Stop *stop, gint status)
   answer (stop, data, NULL);
 }
 
-/* It has ended, and only the store knows how. */
-static void ended_as (ChPlugin *self, const ChTxResult *result, const GError *error,
-                      gpointer data)
+/* What look_up() found: the order's status; FALSE when the stop was refused. */
+static gboolean is_found (Stop *stop, const ChTxResult *result, const GError *error,
+                          gint *status)
 {
-  Stop *stop = data;
   if (error != NULL)
     refuse (stop, CH_CORE_ERROR_STORE_UNAVAILABLE, error->message);
   else if (ch_tx_result_rows (result, 0) == 0)
     refuse (stop, CH_CORE_ERROR_ORDER_NOT_FOUND, "no such order");
-  else
-    answer_waited (stop, (gint) ch_tx_result_int (result, 0, 0, "status"));
+  else {
+    *status = (gint) ch_tx_result_int (result, 0, 0, "status");
+    return TRUE;
+  }
+  return FALSE;
+}
+
+/* It has ended, and only the store knows how. */
+static void ended_as (ChPlugin *self, const ChTxResult *result, const GError *error,
+                      gpointer data)
+{
+  gint status;
+  if (is_found (data, result, error, &status))
+    answer_waited (data, status);
 }
 
 static void look_up (Stop *stop, ChTxDone done)
@@ -315,12 +326,10 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
                        gpointer data)
 {
   Stop *stop = data;
-  if (error != NULL)
-    refuse (stop, CH_CORE_ERROR_STORE_UNAVAILABLE, error->message);
-  else if (ch_tx_result_rows (result, 0) == 0)
-    refuse (stop, CH_CORE_ERROR_ORDER_NOT_FOUND, "no such order");
-  else if (ch_order_status_is_active (
-               (ChOrderStatus) ch_tx_result_int (result, 0, 0, "status")))
+  gint status;
+  if (!is_found (stop, result, error, &status))
+    return;
+  if (ch_order_status_is_active ((ChOrderStatus) status))
     refuse (stop, CH_CORE_ERROR_STORE_UNAVAILABLE, "the order is being read: ask again");
   else
     refuse (stop, CH_CORE_ERROR_ORDER_FINISHED, "the order has ended");

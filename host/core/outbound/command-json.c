@@ -6,6 +6,22 @@
 
 #include <string.h>
 
+ChCommand ch_out_shown (const ChOutCommand *cmd)
+{
+  return (ChCommand) {.id = cmd->id,
+                      .type = cmd->type,
+                      .device = cmd->device_id,
+                      .socket_no = cmd->socket_no,
+                      .port_no = cmd->port_no,
+                      .order_no = cmd->order_no,
+                      .business_no = cmd->business_no,
+                      .wire_order = cmd->wire_order,
+                      .priority = cmd->priority,
+                      .attempt = cmd->sends,
+                      .msg_id = cmd->msg_id,
+                      .payload = cmd->payload};
+}
+
 char *ch_out_dump (json_t *json)
 {
   char *text = ch_json_dump (json);

@@ -208,20 +208,7 @@ static void written (ChOutCommand *cmd)
 static ChCommandState call_protocol (ChOutCommand *cmd)
 {
   ChOutbound *outbound = cmd->outbound;
-  const ChCommand command = {
-      .id = cmd->id,
-      .type = cmd->type,
-      .device = cmd->device_id,
-      .socket_no = cmd->socket_no,
-      .port_no = cmd->port_no,
-      .order_no = cmd->order_no,
-      .business_no = cmd->business_no,
-      .wire_order = cmd->wire_order,
-      .priority = cmd->priority,
-      .attempt = cmd->sends,
-      .msg_id = cmd->msg_id,
-      .payload = cmd->payload,
-  };
+  const ChCommand command = ch_out_shown (cmd);
 
   outbound->sending = cmd;
   ChCommandState state

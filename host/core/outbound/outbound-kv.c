@@ -72,6 +72,16 @@ static const char *my_id (ChOutbound *outbound)
   return outbound->core->services->server_id;
 }
 
+/* The first five keys of most functions: where a command waits, on @server's list. */
+static void add_queue (Keys *keys, const ChOutCommand *cmd, const char *server)
+{
+  add (keys, "outbound:queue", "");
+  add (keys, "outbound:dev:", cmd->device_id);
+  add (keys, "outbound:ready:", server);
+  add (keys, "outbound:msg:", cmd->id);
+  add (keys, "outbound:delayed", "");
+}
+
 /* Server on whose ready list the device belongs, NULL for none. */
 static const char *owner_of (const ChOutCommand *cmd)
 {
@@ -188,11 +198,7 @@ void ch_out_kv_push (ChOutCommand *cmd)
 
   if (!may_tell (cmd))
     return;
-  add (&keys, "outbound:queue", "");
-  add (&keys, "outbound:dev:", cmd->device_id);
-  add (&keys, "outbound:ready:", owner != NULL ? owner : my_id (outbound));
-  add (&keys, "outbound:msg:", cmd->id);
-  add (&keys, "outbound:delayed", "");
+  add_queue (&keys, cmd, owner != NULL ? owner : my_id (outbound));
   add (&keys, "outbound:result:", cmd->id);
   add_dedup (&keys, cmd);
 
@@ -284,11 +290,7 @@ void ch_out_kv_finish (ChOutCommand *cmd)
 
   if (!may_tell (cmd))
     return;
-  add (&keys, "outbound:queue", "");
-  add (&keys, "outbound:dev:", cmd->device_id);
-  add (&keys, "outbound:ready:", my_id (outbound));
-  add (&keys, "outbound:msg:", cmd->id);
-  add (&keys, "outbound:delayed", "");
+  add_queue (&keys, cmd, my_id (outbound));
   add (&keys, "outbound:processing:", cmd->device_id);
   add (&keys, "outbound:inflight:", my_id (outbound));
   add_index (&keys, cmd);
@@ -335,11 +337,7 @@ void ch_out_kv_requeue (ChOutCommand *cmd, guint ready_in_ms)
 
   if (!may_tell (cmd))
     return;
-  add (&keys, "outbound:queue", "");
-  add (&keys, "outbound:dev:", cmd->device_id);
-  add (&keys, "outbound:ready:", my_id (outbound));
-  add (&keys, "outbound:msg:", cmd->id);
-  add (&keys, "outbound:delayed", "");
+  add_queue (&keys, cmd, my_id (outbound));
   add (&keys, "outbound:processing:", cmd->device_id);
   add (&keys, "outbound:inflight:", my_id (outbound));
 
@@ -462,11 +460,7 @@ void ch_out_kv_remove (ChOutCommand *cmd, const char *result)
   const char *owner = owner_of (cmd);
   Keys keys = {0};
 
-  add (&keys, "outbound:queue", "");
-  add (&keys, "outbound:dev:", cmd->device_id);
-  add (&keys, "outbound:ready:", owner != NULL ? owner : my_id (outbound));
-  add (&keys, "outbound:msg:", cmd->id);
-  add (&keys, "outbound:delayed", "");
+  add_queue (&keys, cmd, owner != NULL ? owner : my_id (outbound));
   add (&keys, "outbound:processing:", cmd->device_id);
   add (&keys, "outbound:result:", cmd->id);
   add_dedup (&keys, cmd);

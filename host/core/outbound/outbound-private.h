@@ -231,6 +231,8 @@ char *ch_out_dead_json (const ChOutCommand *cmd); /* gateway 4.10 */
 json_t *ch_out_attempts_json (const ChOutCommand *cmd, const char *server_id);
 /* Fills @cmd from a message; FALSE when it is none. Device and id are not touched. */
 gboolean ch_out_message_parse (ChOutCommand *cmd, const char *text, gsize size);
+/* As protocols see it; strings are @cmd's. */
+ChCommand ch_out_shown (const ChOutCommand *cmd);
 char *ch_out_dump (json_t *json); /* takes @json; compact text */
 
 /* ---- outbound-admit.c ---- */

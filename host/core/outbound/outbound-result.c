@@ -311,18 +311,7 @@ gboolean ch_command_in_flight (ChPlugin *self, const char *device, guint32 msg_i
 
   if (cmd == NULL || cmd->phase != CH_OUT_FLIGHT)
     return FALSE;
-  *command = (ChCommand) {.id = cmd->id,
-                          .type = cmd->type,
-                          .device = cmd->device_id,
-                          .socket_no = cmd->socket_no,
-                          .port_no = cmd->port_no,
-                          .order_no = cmd->order_no,
-                          .business_no = cmd->business_no,
-                          .wire_order = cmd->wire_order,
-                          .priority = cmd->priority,
-                          .attempt = cmd->sends,
-                          .msg_id = cmd->msg_id,
-                          .payload = cmd->payload};
+  *command = ch_out_shown (cmd);
   return TRUE;
 }
 
