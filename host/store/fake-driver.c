@@ -123,6 +123,7 @@ static void fake_submit (ChPlugin *self, ChTxRun *run)
 static gboolean fake_lock (ChPlugin *self, GError **error)
 {
   fake_of (self)->locks++;
+  fake_of (self)->locked++;
   return TRUE;
 }
 

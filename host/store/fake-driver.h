@@ -16,6 +16,7 @@ typedef struct {
   GPtrArray *applied; /* rows of schema_migrations: "component version checksum" */
   gboolean has_table;
   guint locks;
+  guint locked; /* how often, in all */
   guint open;
   const char *fail_script; /* a script that contains this fails */
   GError *fail_now;        /* run_now answers this once */

@@ -63,6 +63,29 @@ static void test_late (void)
   fake_tear_down (&fake);
 }
 
+/* A plugin that comes again finds its tables as they were: nobody asks the database. */
+static void test_again (void)
+{
+  Fake fake;
+  fake_set_up (&fake, TRUE);
+  g_assert_true (ch_store_register (fake.user, three, NULL, NULL));
+  g_assert_true (fake_open (&fake, NULL));
+  ch_store_close (fake.services.store);
+  g_assert_true (fake_open (&fake, NULL)); /* now it is known that all is there */
+  guint locked = fake.locked;
+  ch_owner_free (fake.user);
+  fake.user = ch_owner_new (&fake.services, "orders", NULL);
+  g_assert_true (ch_store_register (fake.user, three, NULL, NULL));
+  g_assert_cmpuint (fake.locked, ==, locked);
+  g_autofree char *versions = ch_store_versions (fake.services.store);
+  g_assert_cmpstr (versions, ==, "orders 3");
+  ChPlugin *other = ch_owner_new (&fake.services, "cards", NULL);
+  g_assert_true (ch_store_register (other, three, NULL, NULL)); /* these are missing */
+  g_assert_cmpuint (fake.locked, ==, locked + 1);
+  ch_owner_free (other);
+  fake_tear_down (&fake);
+}
+
 static void refused (const ChMigration *migrations, const char *row, const char *text)
 {
   Fake fake;
@@ -298,6 +321,7 @@ int main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/store/migrate/apply", test_apply);
   g_test_add_func ("/store/migrate/late", test_late);
+  g_test_add_func ("/store/migrate/again", test_again);
   g_test_add_func ("/store/migrate/refused", test_refused);
   g_test_add_func ("/store/migrate/other-component", test_other_component);
   g_test_add_func ("/store/migrate/fails", test_fails);

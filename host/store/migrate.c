@@ -290,7 +290,8 @@ static gboolean with_lock (ChStore *store, ChStoreOwner *only, GError **error)
   ch_runner_leave (&frame);
   if (!ch_runner_check (store->driver_plugin, "lock", ok, error))
     return FALSE;
-  g_autoptr (GPtrArray) all = load_applied (store, error);
+  ch_store_forget_applied (store);
+  GPtrArray *all = store->applied = load_applied (store, error);
   ok = all != NULL;
   if (only != NULL)
     ok = ok && migrate_owner (store, only, all, error);
@@ -303,9 +304,28 @@ static gboolean with_lock (ChStore *store, ChStoreOwner *only, GError **error)
   return ok;
 }
 
+void ch_store_forget_applied (ChStore *store)
+{
+  g_clear_pointer (&store->applied, g_ptr_array_unref);
+}
+
+/* As far as is known since the last look: versions never go away. */
+static gboolean has_all (ChStore *store, ChStoreOwner *owner)
+{
+  guint known, done;
+
+  if (store->applied == NULL || !check_known (store, owner, &known, NULL)
+      || !check_newest (owner, store->applied, known, NULL)
+      || !compare (store, owner, store->applied, &done, NULL) || done < known)
+    return FALSE;
+  owner->version = known;
+  return TRUE;
+}
+
+/* A plugin that is started again, or reloaded, while all runs keeps nobody waiting. */
 gboolean ch_store_migrate (ChStore *store, ChStoreOwner *owner, GError **error)
 {
-  return with_lock (store, owner, error);
+  return has_all (store, owner) || with_lock (store, owner, error);
 }
 
 gboolean ch_store_migrate_all (ChStore *store, GError **error)

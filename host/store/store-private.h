@@ -192,6 +192,7 @@ struct _ChStore {
   GPtrArray *partitions; /* tables that are looked after */
   guint next_partitions;
   GPtrArray *in_order;    /* of ChStoreOwner with migrations */
+  GPtrArray *applied;     /* what the database had at the last look; of migrate.c */
   GHashTable *statements; /* "name\ntext" → ChStoreStatement */
   GHashTable *texts;      /* text → number */
   guint next_lane;
@@ -245,5 +246,6 @@ void ch_store_note (ChStore *store, ChTxRun *run);
 /* Registered migrations of one owner, or the check that none is missing. */
 gboolean ch_store_migrate (ChStore *store, ChStoreOwner *owner, GError **error);
 gboolean ch_store_migrate_all (ChStore *store, GError **error);
+void ch_store_forget_applied (ChStore *store);
 /* The owner stops. */
 void ch_store_owner_orphan (ChStoreOwner *owner);

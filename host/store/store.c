@@ -152,6 +152,7 @@ static void revoke_driver (ChResource *resource)
   ch_error (store->self, "the database driver %s has stopped: the store is closed",
             store->driver_plugin->name);
   ch_store_join_backup (store);
+  ch_store_forget_applied (store);
   store->driver = NULL;
   store->driver_plugin = NULL;
   ch_store_drain_all (store);
@@ -248,6 +249,7 @@ void ch_store_close (ChStore *store)
     return;
   ch_store_join_backup (store);
   ch_owner_unlink (&store->driver_use);
+  ch_store_forget_applied (store);
   store->driver = NULL; /* callbacks find it closed */
   gboolean entered = ch_runner_enter (plugin, "close", &frame);
   driver->close (plugin);
