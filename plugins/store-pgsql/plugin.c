@@ -148,6 +148,7 @@ static void pgsql_stats (ChPlugin *self, ChStoreStats *stats)
       stats->connecting++;
     }
   }
+  stats->max = pg->options.max;
   stats->up = pg_pool_is_up (pg);
 }
 

@@ -201,3 +201,16 @@ gint64 bed_number (Bed *bed, const char *statement)
   bed_wait_for (bed, &number.done);
   return number.n;
 }
+
+double bed_metric (Bed *bed, const char *series)
+{
+  GString *page = ch_metrics_render (bed->services.metrics);
+  g_autofree char *line = g_strconcat ("\n", series, " ", NULL);
+  const char *at = strstr (page->str, line);
+
+  if (at == NULL)
+    g_error ("there is no %s in %s", series, page->str);
+  double value = g_ascii_strtod (at + strlen (line), NULL);
+  g_string_free (page, TRUE);
+  return value;
+}

@@ -49,4 +49,6 @@ void bed_expect (Bed *bed, const char *heard);
 void bed_wait_for (Bed *bed, const gboolean *flag);
 /* Runs a read-only statement without parameters and gives the number in column `n`. */
 gint64 bed_number (Bed *bed, const char *statement);
+/* The value of a series, with its labels, as /metrics shows it. */
+double bed_metric (Bed *bed, const char *series);
 Bed *bed_of (ChPlugin *self);

@@ -60,8 +60,10 @@ static void show_store (ChHttp *http, ChHttpCheck *check)
   json_object_set_new (details, "total_conns", json_integer (stats.connections));
   json_object_set_new (details, "idle_conns", json_integer (stats.idle));
   json_object_set_new (details, "acquired_conns", json_integer (busy));
+  gint64 max = stats.max > 0 ? stats.max : stats.connections;
+  json_object_set_new (details, "max_conns", json_integer (max));
   json_object_set_new (details, "queued", json_integer (stats.queued));
-  json_object_set_new (details, "utilization", percent (busy, stats.connections));
+  json_object_set_new (details, "utilization", percent (busy, max));
   json_object_set_new (details, "migrations", json_string (versions));
   gboolean is_down = !stats.up || check->failed != NULL;
   http->health->store_down_ms
@@ -73,7 +75,9 @@ static void show_store (ChHttp *http, ChHttpCheck *check)
     ch_http_check_set (check, CH_HEALTH_DEGRADED, "writes fail", details);
   else if (check->latency_us > SLOW_US)
     ch_http_check_set (check, CH_HEALTH_DEGRADED, "slow", details);
-  else if (stats.connections > 1 && busy * 10 > stats.connections * 9)
+  else if (stats.max > 0 && busy >= stats.max)
+    ch_http_check_set (check, CH_HEALTH_UNHEALTHY, "all connections are in use", details);
+  else if (max > 1 && busy * 10 > max * 9)
     ch_http_check_set (check, CH_HEALTH_DEGRADED, "high pool usage", details);
   else
     ch_http_check_set (check, CH_HEALTH_HEALTHY, NULL, details);

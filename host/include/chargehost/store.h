@@ -345,6 +345,7 @@ typedef struct {
   gint64 idle;
   gboolean up;
   gint64 connecting; /* not among @connections */
+  gint64 max;        /* connections there may be; 0: there are as many as ever */
 } ChStoreStats;
 
 /**

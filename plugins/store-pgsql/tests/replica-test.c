@@ -109,20 +109,6 @@ static void tear_down (Pair *pair)
   postgres_free (pair->primary);
 }
 
-/* The value of a series as /metrics shows it. */
-static double metric (Pair *pair, const char *series)
-{
-  GString *page = ch_metrics_render (pair->bed.services.metrics);
-  g_autofree char *line = g_strconcat ("\n", series, " ", NULL);
-  const char *at = strstr (page->str, line);
-
-  if (at == NULL)
-    g_error ("there is no %s", series);
-  double value = g_ascii_strtod (at + strlen (line), NULL);
-  g_string_free (page, TRUE);
-  return value;
-}
-
 static gboolean too_long (gpointer data)
 {
   g_error ("waited too long");
@@ -147,17 +133,19 @@ static void wait_until (Pair *pair, gboolean (*holds) (Pair *pair))
 
 static gboolean is_behind (Pair *pair)
 {
-  return metric (pair, "chargehost_db_replica_lag_seconds{replica=\"1\"}") > 0.5;
+  return bed_metric (&pair->bed, "chargehost_db_replica_lag_seconds{replica=\"1\"}")
+         > 0.5;
 }
 
 static gboolean is_level (Pair *pair)
 {
-  return metric (pair, "chargehost_db_replica_lag_seconds{replica=\"1\"}") < 0.001;
+  return bed_metric (&pair->bed, "chargehost_db_replica_lag_seconds{replica=\"1\"}")
+         < 0.001;
 }
 
 static gboolean is_away (Pair *pair)
 {
-  return metric (pair, "chargehost_db_replica_up{replica=\"1\"}") < 0.5;
+  return bed_metric (&pair->bed, "chargehost_db_replica_up{replica=\"1\"}") < 0.5;
 }
 
 static void test_replica (void)
@@ -259,8 +247,8 @@ static void test_constant_writes (void)
                   pair.at_primary);
   g_assert_cmpuint (pair.at_standby, >, pair.at_primary);
   g_assert_cmpfloat (
-      metric (&pair,
-              "chargehost_db_replica_reads_total{replica=\"1\",result=\"served\"}"),
+      bed_metric (&pair.bed,
+                  "chargehost_db_replica_reads_total{replica=\"1\",result=\"served\"}"),
       >=, pair.at_standby);
   tear_down (&pair);
 }

@@ -251,6 +251,45 @@ static void test_owner_stops (Bed *bed)
   g_assert_cmpstr (bed->heard->str, ==, "");
 }
 
+/* ---- what operators see
+ * --------------------------------------------------------------------- */
+
+static void take_line (ChLogLevel level, const char *line, gpointer data)
+{
+  g_string_append_printf (data, "%s\n", line);
+}
+
+static void test_figures (Bed *bed)
+{
+  g_autoptr (GString) lines = g_string_new (NULL);
+  g_autofree char *timeout = g_strdup_printf ("a b!%d ", CH_STORE_ERROR_TIMEOUT);
+
+  ch_log_set_sink (take_line, lines);
+  bed_submit (bed, contract_tx (bed, "insert", "x", 1), "a");
+  bed_wait (bed);
+  bed->pending++;
+  ch_tx_submit (contract_tx (bed, "slow", NULL, -1), 800, bed_done, (gpointer) "b");
+  g_assert_cmpfloat (bed_metric (bed, "chargehost_db_pending_transactions"), ==, 1);
+  bed_expect (bed, timeout);
+  ch_log_set_sink (NULL, NULL);
+  g_assert_nonnull (strstr (lines->str, "slow transaction: contract.slow and 0 more"));
+
+  g_assert_cmpfloat (bed_metric (bed, "chargehost_db_query_duration_seconds_count{query="
+                                      "\"contract.insert\"}"),
+                     ==, 1);
+  g_assert_cmpfloat (bed_metric (bed, "chargehost_db_pool_wait_seconds_count"), >=, 2);
+  g_assert_cmpfloat (
+      bed_metric (bed, "chargehost_db_pool_connections{state=\"idle\"}")
+          + bed_metric (bed, "chargehost_db_pool_connections{state=\"busy\"}"),
+      >, 0);
+  g_assert_cmpfloat (
+      bed_metric (bed, "chargehost_db_pool_connections{state=\"connecting\"}"), >=, 0);
+  g_assert_cmpfloat (bed_metric (bed, "chargehost_db_pending_transactions"), ==, 0);
+  g_assert_cmpfloat (bed_metric (bed, "chargehost_db_oldest_pending_seconds"), ==, 0);
+  g_assert_cmpfloat (bed_metric (bed, "chargehost_db_retry_total"), ==, 0);
+  g_assert_cmpfloat (bed_metric (bed, "chargehost_db_deadlock_total"), ==, 0);
+}
+
 /* ---- backup
  * -------------------------------------------------------------------------------- */
 
@@ -282,6 +321,7 @@ static void test_backup (Bed *bed)
 void contract_add_life (void)
 {
   contract_test_closed ("migrations", test_migrations);
+  contract_test ("figures", test_figures);
   contract_test_closed ("half-migration", test_half_migration);
   contract_test_closed ("close", test_close);
   contract_test_closed ("owner-stops", test_owner_stops);
