@@ -92,30 +92,25 @@ void ch_core_free (ChCore *core)
 
 /* ---- phases ---- */
 
-/* All statements of the core as one table. */
-static ChStatement *all_statements (void)
-{
-  const ChStatement *const tables[]
-      = {ch_device_statements, ch_order_statements,        ch_outbound_statements,
-         ch_record_statements, ch_device_admin_statements, ch_order_report_statements,
-         ch_ban_statements};
-  GArray *all = g_array_new (TRUE, TRUE, sizeof (ChStatement));
-  for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
-    for (const ChStatement *s = tables[i]; s->name != NULL; s++)
-      g_array_append_val (all, *s);
-  return (ChStatement *) (gpointer) g_array_free (all, FALSE);
-}
-
 gboolean ch_core_register_store (ChCore *core, GError **error)
 {
-  const ChMigration migrations[] = {
+  static const ChMigration migrations[] = {
       {1, "core", ch_embed_0001_core_sqlite_sql, ch_embed_0001_core_pgsql_sql},
       {2, "order_reports", ch_embed_0002_order_reports_sqlite_sql,
        ch_embed_0002_order_reports_pgsql_sql},
       {0},
   };
-  g_autofree ChStatement *statements = all_statements ();
-  return ch_store_register (core->self, migrations, statements, error);
+  const ChStatement *const tables[]
+      = {ch_device_statements, ch_order_statements,        ch_outbound_statements,
+         ch_record_statements, ch_device_admin_statements, ch_order_report_statements,
+         ch_ban_statements};
+
+  if (!ch_store_register (core->self, migrations, NULL, error))
+    return FALSE;
+  for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
+    if (!ch_store_register (core->self, NULL, tables[i], error))
+      return FALSE;
+  return TRUE;
 }
 
 gboolean ch_core_open_store (ChCore *core, GError **error)

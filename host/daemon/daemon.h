@@ -45,6 +45,7 @@ typedef struct {
   guint stop_step;
   gint64 stop_deadline_ms;
   gboolean stop_waits;
+  GPtrArray *table_owners; /* tables.c */
   /* watch.c */
   gint64 calm_since_ms;
   gpointer watch;

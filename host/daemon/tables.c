@@ -84,6 +84,25 @@ static gboolean open_at (ChDaemon *daemon, ChStore *store, const char *name,
   return ch_store_open (store, plugin, plugin->info->store_driver, error);
 }
 
+/* Owners of tables whose plugins are loaded but do not run here. */
+static gboolean register_plugins (ChDaemon *daemon, GError **error)
+{
+  ChServices *s = &daemon->services;
+  g_autoptr (GPtrArray) names = ch_plugins_names (s->plugins);
+
+  for (guint i = 0; i < names->len; i++) {
+    const char *name = g_ptr_array_index (names, i);
+    const ChPluginInfo *info = ch_plugins_info (s->plugins, name);
+    if (info == NULL || info->migrations == NULL)
+      continue;
+    ChPlugin *owner = ch_owner_new (s, name, info);
+    g_ptr_array_add (daemon->table_owners, owner);
+    if (!ch_store_register (owner, info->migrations, NULL, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
 static gboolean open_with_tables (ChDaemon *daemon, const char *driver, GError **error)
 {
   ChServices *s = &daemon->services;
@@ -91,7 +110,7 @@ static gboolean open_with_tables (ChDaemon *daemon, const char *driver, GError *
   s->http = ch_http_new (s);
   return open_at (daemon, s->store, driver, error)
          && ch_core_register_store (s->core, error)
-         && ch_http_register_store (s->http, error);
+         && ch_http_register_store (s->http, error) && register_plugins (daemon, error);
 }
 
 /* ---- copy ---- */
@@ -170,16 +189,23 @@ static gboolean is_right_user (ChDaemon *daemon, GError **error)
   return FALSE;
 }
 
-gboolean ch_daemon_do_tables (ChDaemon *daemon, GError **error)
+static gboolean migrate_store (ChDaemon *daemon, GError **error)
 {
-  if (!is_right_user (daemon, error))
-    return FALSE;
-  if (daemon->options.copy_to != NULL)
-    return copy_store (daemon, error);
   if (!open_with_tables (daemon, configured_driver (daemon), error))
     return FALSE;
   g_autofree char *versions = ch_store_versions (daemon->services.store);
   g_print (daemon->options.migrate_check ? "Up to date: %s\n" : "Migrated: %s\n",
            versions);
   return TRUE;
+}
+
+gboolean ch_daemon_do_tables (ChDaemon *daemon, GError **error)
+{
+  if (!is_right_user (daemon, error))
+    return FALSE;
+  daemon->table_owners = g_ptr_array_new_with_free_func ((GDestroyNotify) ch_owner_free);
+  gboolean ok = daemon->options.copy_to != NULL ? copy_store (daemon, error)
+                                                : migrate_store (daemon, error);
+  g_clear_pointer (&daemon->table_owners, g_ptr_array_unref);
+  return ok;
 }

@@ -34,7 +34,8 @@ gboolean ch_plugin_state_step (ChPluginState state, ChPluginEvent event,
 /* ---- note.c ----------------------------------------------------------------------- */
 
 /* Smallest ChPluginInfo of ABI 1: what 1.0 had. */
-#define CH_PLUGIN_INFO_SIZE_1_0 (G_STRUCT_OFFSET (ChPluginInfo, stop) + sizeof (gpointer))
+#define CH_PLUGIN_INFO_SIZE_1_0                                                          \
+  (G_STRUCT_OFFSET (ChPluginInfo, migrations) + sizeof (gpointer))
 
 /* Magic, major, minor, size: one rule for the note and for the descriptor. */
 gboolean ch_plugin_abi_check (guint32 magic, guint32 info_size, guint16 major,

@@ -300,6 +300,13 @@ ChPlugin *ch_plugins_peek (ChPlugins *plugins, const char *name)
   return record != NULL && ch_plugins_is_up (record) ? record->owner : NULL;
 }
 
+const ChPluginInfo *ch_plugins_info (ChPlugins *plugins, const char *name)
+{
+  const ChPluginRecord *record = ch_plugins_lookup (plugins, name);
+
+  return record != NULL ? record->info : NULL;
+}
+
 guint ch_plugins_images (ChPlugins *plugins)
 {
   return plugins->images;

@@ -97,6 +97,8 @@ gboolean ch_plugins_view (ChPlugins *plugins, const char *name, ChPluginView *vi
 GPtrArray *ch_plugins_names (ChPlugins *plugins);
 /* The running owner of a plugin, NULL when it does not run. */
 ChPlugin *ch_plugins_peek (ChPlugins *plugins, const char *name);
+/* What it says of itself; NULL when it is not loaded. */
+const ChPluginInfo *ch_plugins_info (ChPlugins *plugins, const char *name);
 /* Whether an interface is offered by the host or a running plugin. */
 gboolean ch_plugins_provide (ChPlugins *plugins,
                              const char *interface_name); /* host side */

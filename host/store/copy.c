@@ -94,7 +94,7 @@ static gboolean same_versions (ChStore *from, ChStore *to, GError **error)
     return TRUE;
   ch_copy_fail (error,
                 "the source has the tables of %s, the target those of %s: bring both to "
-                "the same version first (chargehostd --migrate-only)",
+                "the same version first (plugins.start, chargehostctl store migrate)",
                 here->len > 0 ? here->str : "no version", there->str);
   return FALSE;
 }

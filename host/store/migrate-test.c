@@ -86,6 +86,26 @@ static void test_again (void)
   fake_tear_down (&fake);
 }
 
+/* A plugin's have to stand in its descriptor, where they are known without a start. */
+static void test_of_plugin (void)
+{
+  const ChPluginInfo with = {.name = "orders", .migrations = three};
+  const ChPluginInfo without = {.name = "orders"};
+  Fake fake;
+  g_autoptr (GError) error = NULL;
+
+  fake_set_up (&fake, FALSE);
+  fake.user->info = &without;
+  g_assert_false (ch_store_register (fake.user, three, NULL, &error));
+  g_assert_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE);
+  g_assert_cmpuint (fake.applied->len, ==, 0);
+  fake.user->info = &with;
+  g_assert_true (ch_store_register (fake.user, three, NULL, NULL));
+  g_assert_cmpuint (fake.applied->len, ==, 3);
+  fake.user->info = NULL;
+  fake_tear_down (&fake);
+}
+
 static void refused (const ChMigration *migrations, const char *row, const char *text)
 {
   Fake fake;
@@ -322,6 +342,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/store/migrate/apply", test_apply);
   g_test_add_func ("/store/migrate/late", test_late);
   g_test_add_func ("/store/migrate/again", test_again);
+  g_test_add_func ("/store/migrate/of-plugin", test_of_plugin);
   g_test_add_func ("/store/migrate/refused", test_refused);
   g_test_add_func ("/store/migrate/other-component", test_other_component);
   g_test_add_func ("/store/migrate/fails", test_fails);

@@ -207,6 +207,17 @@ static gboolean check_table (ChStoreOwner *owner, const ChStatement *table,
   return TRUE;
 }
 
+/* What only a start tells, nobody knows who works on a database without starting. */
+static gboolean is_declared (ChPlugin *self, const ChMigration *migrations,
+                             GError **error)
+{
+  if (migrations == NULL || self->info == NULL || self->info->migrations == migrations)
+    return TRUE;
+  g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE,
+               "%s registers migrations that its descriptor does not name", self->name);
+  return FALSE;
+}
+
 gboolean ch_store_register (ChPlugin *self, const ChMigration *migrations,
                             const ChStatement *statements, GError **error)
 {
@@ -216,6 +227,8 @@ gboolean ch_store_register (ChPlugin *self, const ChMigration *migrations,
     g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_UNAVAILABLE, "there is no store");
     return FALSE;
   }
+  if (!is_declared (self, migrations, error))
+    return FALSE;
   ChStoreOwner *owner = ch_store_owner (store, self);
   if (migrations != NULL) {
     if (owner->migrations != NULL) {

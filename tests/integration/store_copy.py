@@ -15,8 +15,9 @@ FIRST, SECOND = '82241218000001', '82241218000002'
 SIM = ['--first-id', FIRST, '--sockets', '0', '--plug', '1', '--log', 'none', '--seed', '1',
        '--time-scale', '60']
 MINUTE = {'port_no': 0, 'charge_mode': 1, 'amount': 500, 'duration_minutes': 1}
-WITH_BOTH = ','.join(os.path.join(BUILD, 'plugins', name) for name in (
-    'store-sqlite', 'store-pgsql', 'kv-memory', 'proto-bkv'))
+WITH_BOTH = ','.join(os.path.join(BUILD, name) for name in (
+    'plugins/store-sqlite', 'plugins/store-pgsql', 'plugins/kv-memory', 'plugins/proto-bkv',
+    'tests/plugins/keeper'))
 # What programs read: lists, and every order with its history.
 PAGES = ['/api/v1/devices', '/api/v1/orders', f'/devices/{FIRST}/ports',
          f'/devices/{SECOND}/ports', '/api/v1/admin/audit', '/api/v1/admin/bans',
@@ -25,7 +26,12 @@ PAGES = ['/api/v1/devices', '/api/v1/orders', f'/devices/{FIRST}/ports',
 MOVING = {'last_seen_at', 'last_seen', 'online', 'presence', 'uptime_seconds', 'server_id',
           'connected_at', 'conn_id', 'rssi', 'last_used_at', 'session', 'updated_at',
           'reported_at', 'request_id', 'age_ms', 'timestamp'}
-SQLITE = {'plugins.start': 'store-sqlite,kv-memory,proto-bkv', 'plugins.path': WITH_BOTH}
+# With a plugin of others, which has a table.
+REST = 'kv-memory,proto-bkv,test-keeper'
+SQLITE = {'plugins.start': f'store-sqlite,{REST}', 'plugins.path': WITH_BOTH}
+UP_TO_DATE = r'Up to date: core \d+, http \d+, test-keeper 2'
+MIGRATED = r'Migrated: core \d+, http \d+, test-keeper 2'
+NOTES = 'SELECT number, note, weight FROM keeper_notes ORDER BY number'
 
 
 def still(value):
@@ -44,7 +50,7 @@ class StoreCopy(TestCase):
         super().setUp()
         self.server = Postgres()
         self.ends.append(self.server.free)
-        self.pgsql = {'plugins.start': 'store-pgsql,kv-memory,proto-bkv',
+        self.pgsql = {'plugins.start': f'store-pgsql,{REST}',
                       'plugins.path': WITH_BOTH, 'database.dsn': self.server.url}
 
     def tool(self, host, *words, status=0):
@@ -85,6 +91,9 @@ class StoreCopy(TestCase):
                 for table in ('devices', 'ports', 'orders', 'events', 'cmd_log', 'api_keys',
                               'outbound_queue', 'audit_log')}
 
+    def notes(self, host):
+        return [dict(row) for row in host.rows(NOTES)]
+
     def again(self, host, options, postgres):
         """The same host, over another database, without devices."""
         host.options = dict(options)
@@ -109,15 +118,21 @@ class StoreCopy(TestCase):
         before = self.picture(host)
         host.stop()
         counts = self.counts(host)
+        notes = self.notes(host)
+        self.assertEqual(len(notes), 2)     # it started twice
 
         # To PostgreSQL.
         said = self.tool(host, 'copy', self.server.url)
         self.assertRegex(said, r'(?m)^orders +2 rows$')
+        self.assertRegex(said, r'(?m)^keeper_notes +2 rows$')
         self.assertRegex(said, r'Copied and compared: \d+ rows of \d+ tables')
         self.again(host, self.pgsql, self.server)
         self.assertEqual(self.picture(host), before)
         self.assertIn('a daemon uses the PostgreSQL database',
                       self.tool(host, 'copy', 'elsewhere.db', status=1))
+        kept = self.notes(host)
+        self.assertEqual(kept[:2], notes)
+        self.assertEqual(len(kept), 3)      # and it goes on
         newest = host.rows('SELECT max(id) AS n FROM orders')[0]['n']
         sim = self.simulator(host, 2, SIM)
         wait_for(lambda: host.get(f'/devices/{FIRST}/online')[1]['data']['online'], 'device')
@@ -130,6 +145,7 @@ class StoreCopy(TestCase):
         after = self.picture(host)
         host.stop()
         counts = self.counts(host)
+        notes = self.notes(host)
 
         # And back, over what is there.
         target = os.path.join(host.state, 'chargehost.db')
@@ -139,6 +155,7 @@ class StoreCopy(TestCase):
         self.assertEqual(self.picture(host), after)
         host.stop()
         self.assertEqual(self.counts(host), counts)
+        self.assertEqual(self.notes(host)[:len(notes)], notes)
 
     def test_refusals(self):
         host = self.daemon(options=SQLITE, key=False)
@@ -147,12 +164,16 @@ class StoreCopy(TestCase):
         self.assertIn('store-sqlite', self.tool(host, 'copy', '/nowhere/x.db', '--from',
                                                 'postgres://localhost:1/x', status=1)
                       + 'store-sqlite')
-        self.assertRegex(self.tool(host, 'migrate', '--check'), r'Up to date: core \d+, http')
-        self.assertRegex(self.tool(host, 'migrate'), r'Migrated: core \d+, http')
+        self.assertRegex(self.tool(host, 'migrate', '--check'), UP_TO_DATE)
+        self.assertRegex(self.tool(host, 'migrate'), MIGRATED)
+        # Tables of a plugin that is not to start any more.
+        host.options = dict(SQLITE, **{'plugins.start': 'store-sqlite,kv-memory,proto-bkv'})
+        self.assertRegex(self.tool(host, 'copy', self.server.url, status=1),
+                         r'tables of core \d+, http \d+, test-keeper 2, the target those')
         host.options = dict(self.pgsql, **{'database.auto_migrate': 'false'})
         self.assertIn('are missing', self.tool(host, 'migrate', '--check', status=1))
-        self.assertRegex(self.tool(host, 'migrate'), r'Migrated: core \d+, http')
-        self.assertRegex(self.tool(host, 'migrate', '--check'), r'Up to date: core')
+        self.assertRegex(self.tool(host, 'migrate'), MIGRATED)
+        self.assertRegex(self.tool(host, 'migrate', '--check'), UP_TO_DATE)
         # Of another version: refused, and nothing is changed.
         host.options = dict(SQLITE)
         self.server.ask("INSERT INTO schema_migrations VALUES "

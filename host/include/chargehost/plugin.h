@@ -36,6 +36,9 @@ G_BEGIN_DECLS
  * @start: (not nullable): register and begin; on %FALSE @error is set and all that was
  *   registered is revoked
  * @stop: (nullable): end; afterwards all that is still registered is revoked
+ * @migrations: (nullable): its tables; @start hands the same to ch_store_register().
+ *   They stand here so that `chargehostctl store migrate` and `copy` know them without
+ *   starting the plugin
  *
  * Static and constant. Grows only at its end.
  */
@@ -56,6 +59,7 @@ typedef struct {
   const ChKvDriver *kv_driver;
   gboolean (*start) (ChPlugin *self, GError **error);
   void (*stop) (ChPlugin *self);
+  const ChMigration *migrations;
 } ChPluginInfo;
 
 typedef const ChPluginInfo *(*ChPluginQuery) (void);

@@ -55,11 +55,12 @@ typedef struct {
  * ch_store_register:
  * @self: the owner; its name is the component in `schema_migrations`
  * @migrations: (nullable): its migrations; applied at once when the store is open,
- *   else when it opens
+ *   else when it opens; of a plugin those of its descriptor
  * @statements: (nullable): its statements
  * @error: return location
  *
- * Blocks while migrations run; only called during start.
+ * Blocks while migrations run; only called during start. Both tables live as long as
+ * @self.
  *
  * Returns: whether all is applied and every statement has a text
  */
