@@ -57,9 +57,12 @@ CtlExit ctl_store_migrate (Ctl *ctl, int argc, char **argv)
 {
   g_autofree char *config = NULL;
   g_auto (GStrv) assignments = NULL;
-  gboolean check = FALSE;
+  gboolean check = FALSE, fresh = FALSE;
   GOptionEntry entries[] = {
       {"check", 0, 0, G_OPTION_ARG_NONE, &check, "Only say whether something is missing",
+       NULL},
+      {"new-database", 0, 0, G_OPTION_ARG_NONE, &fresh,
+       "Begin an empty database although there was another: its orders are given up",
        NULL},
       {"config", 0, 0, G_OPTION_ARG_FILENAME, &config,
        "The daemon's configuration file, when it is not the usual one", "FILE"},
@@ -73,6 +76,8 @@ CtlExit ctl_store_migrate (Ctl *ctl, int argc, char **argv)
   if (status != CTL_OK)
     return status;
   g_ptr_array_add (words, (char *) (check ? "--migrate-check" : "--migrate-only"));
+  if (fresh)
+    g_ptr_array_add (words, (char *) "--new-database");
   return become_daemon (ctl, words, config, assignments);
 }
 

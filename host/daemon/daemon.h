@@ -15,6 +15,7 @@ typedef struct {
   gboolean describe_config;
   gboolean migrate_only;
   gboolean migrate_check;
+  gboolean new_database;
   char *copy_to;   /* --copy-store: where to copy the database to, and end */
   char *copy_from; /* NULL: the configured one */
   gboolean copy_replace;
@@ -80,7 +81,12 @@ gboolean ch_workers_check (ChDaemon *daemon, GError **error);
 /* tables.c: what is done to the database while no daemon runs. */
 gboolean ch_daemon_wants_tables (const ChDaemon *daemon);
 gboolean ch_daemon_load_stores (ChDaemon *daemon, GError **error);
+gboolean ch_daemon_is_right_user (ChDaemon *daemon, GError **error);
 gboolean ch_daemon_do_tables (ChDaemon *daemon, GError **error);
+
+/* known.c: an empty database where there was one is refused; a good one is noted. */
+void ch_daemon_expect_database (ChDaemon *daemon);
+void ch_daemon_remember_database (ChDaemon *daemon);
 
 /* stop.c: begins an orderly stop (2.15); a second call ends at once. */
 void ch_daemon_stop (ChDaemon *daemon);

@@ -23,6 +23,8 @@ gboolean ch_options_parse (ChOptions *options, int *argc, char ***argv, int *exi
        "Bring the database to this version's tables and end", NULL},
       {"migrate-check", 0, 0, G_OPTION_ARG_NONE, &options->migrate_check,
        "Check that the database has this version's tables and end", NULL},
+      {"new-database", 0, 0, G_OPTION_ARG_NONE, &options->new_database,
+       "Accept an empty database although the state directory has worked with one", NULL},
       {"copy-store", 0, 0, G_OPTION_ARG_FILENAME, &options->copy_to,
        "Copy the database to an empty one of another kind and end; no daemon may run",
        "DSN"},

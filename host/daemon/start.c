@@ -291,11 +291,15 @@ static gboolean start_store (ChDaemon *daemon, GError **error)
   if (!start_driver (daemon, "store-", error))
     return FALSE;
   ChPlugin *plugin = ch_plugins_find_store (s->plugins, &driver);
+  ch_daemon_expect_database (daemon);
   if (plugin == NULL || !open_store (daemon, plugin, driver, error))
     return FALSE;
   ch_plugins_provide (s->plugins, "store");
   s->http = s->http != NULL ? s->http : ch_http_new (s);
-  return ch_core_open_store (s->core, error) && ch_http_open (s->http, error);
+  if (!ch_core_open_store (s->core, error) || !ch_http_open (s->http, error))
+    return FALSE;
+  ch_daemon_remember_database (daemon);
+  return TRUE;
 }
 
 static gboolean start_services (ChDaemon *daemon, GError **error)
@@ -368,10 +372,21 @@ static void create_key (ChDaemon *daemon)
   g_main_loop_run (daemon->loop);
 }
 
+/* About the configuration: any user may ask, and nothing is written. */
+static gboolean only_tells (const ChDaemon *daemon)
+{
+  const ChOptions *o = &daemon->options;
+  return o->check_config || o->print_config || o->describe_config;
+}
+
 /* For people the default file, for programs all that is declared. */
-static void print_config (ChDaemon *daemon)
+static void tell_config (ChDaemon *daemon)
 {
   ChConfig *config = daemon->services.config;
+  if (daemon->options.check_config) {
+    g_print ("The configuration is good.\n");
+    return;
+  }
   if (daemon->options.print_config) {
     g_autofree char *text = ch_config_default_file (config);
     fputs (text, stdout);
@@ -389,23 +404,23 @@ gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
   static const char *const everything[] = {"*", NULL};
 
   s->kv = ch_kv_new (s); /* declares its keys */
-  if (!ch_config_resolve (s->config, everything, error) || !make_state_dir (daemon, error)
+  if (!ch_config_resolve (s->config, everything, error)
+      || (!only_tells (daemon) && !make_state_dir (daemon, error))
       || !load_plugins (daemon, error))
     return FALSE;
-  if (daemon->options.print_config || daemon->options.describe_config) {
-    print_config (daemon);
-    return TRUE;
-  }
   g_auto (GStrv) unloaded = ch_plugins_unloaded (s->plugins);
   if (!ch_config_resolve (s->config, (const char *const *) unloaded, error))
     return FALSE;
-  if (daemon->options.check_config) {
-    if (daemon->options.workers > 0 && !ch_workers_check (daemon, error))
+  if (only_tells (daemon)) {
+    if (daemon->options.check_config && daemon->options.workers > 0
+        && !ch_workers_check (daemon, error))
       return FALSE;
-    g_print ("The configuration is good.\n");
+    tell_config (daemon);
     return TRUE;
   }
   phase (daemon, 1, "metrics");
+  if (!is_service (daemon) && !ch_daemon_is_right_user (daemon, error))
+    return FALSE;
   if (!start_base (daemon, error))
     return FALSE;
   if (ch_daemon_wants_tables (daemon))

@@ -175,7 +175,7 @@ static gboolean copy_store (ChDaemon *daemon, GError **error)
 }
 
 /* Files that root makes in the daemon's directory would keep the daemon out. */
-static gboolean is_right_user (ChDaemon *daemon, GError **error)
+gboolean ch_daemon_is_right_user (ChDaemon *daemon, GError **error)
 {
   struct stat info;
 
@@ -191,8 +191,10 @@ static gboolean is_right_user (ChDaemon *daemon, GError **error)
 
 static gboolean migrate_store (ChDaemon *daemon, GError **error)
 {
+  ch_daemon_expect_database (daemon);
   if (!open_with_tables (daemon, configured_driver (daemon), error))
     return FALSE;
+  ch_daemon_remember_database (daemon);
   g_autofree char *versions = ch_store_versions (daemon->services.store);
   g_print (daemon->options.migrate_check ? "Up to date: %s\n" : "Migrated: %s\n",
            versions);
@@ -201,8 +203,6 @@ static gboolean migrate_store (ChDaemon *daemon, GError **error)
 
 gboolean ch_daemon_do_tables (ChDaemon *daemon, GError **error)
 {
-  if (!is_right_user (daemon, error))
-    return FALSE;
   daemon->table_owners = g_ptr_array_new_with_free_func ((GDestroyNotify) ch_owner_free);
   gboolean ok = daemon->options.copy_to != NULL ? copy_store (daemon, error)
                                                 : migrate_store (daemon, error);

@@ -280,6 +280,14 @@ static gboolean migrate_owner (ChStore *store, ChStoreOwner *owner, GPtrArray *a
   return TRUE;
 }
 
+static gboolean is_as_expected (ChStore *store, GPtrArray *all, GError **error)
+{
+  if (store->not_empty == NULL || all->len > 0)
+    return TRUE;
+  g_set_error_literal (error, CH_STORE_ERROR, CH_STORE_ERROR_MIGRATION, store->not_empty);
+  return FALSE;
+}
+
 static gboolean with_lock (ChStore *store, ChStoreOwner *only, GError **error)
 {
   ChRunnerFrame frame;
@@ -292,7 +300,7 @@ static gboolean with_lock (ChStore *store, ChStoreOwner *only, GError **error)
     return FALSE;
   ch_store_forget_applied (store);
   GPtrArray *all = store->applied = load_applied (store, error);
-  ok = all != NULL;
+  ok = all != NULL && (only != NULL || is_as_expected (store, all, error));
   if (only != NULL)
     ok = ok && migrate_owner (store, only, all, error);
   for (guint i = 0; ok && only == NULL && i < store->in_order->len; i++)

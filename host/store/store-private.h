@@ -182,6 +182,7 @@ struct _ChStore {
   ChStoreKeys keys;
   char *dsn;         /* NULL: as configured */
   gboolean migrates; /* when the configuration does not say */
+  char *not_empty;   /* why it must not be; NULL: it may */
 
   ChPlugin *driver_plugin; /* NULL: not open */
   const ChStoreDriver *driver;

@@ -137,6 +137,7 @@ void ch_store_free (ChStore *store)
   pthread_mutex_destroy (&store->lock);
   g_free (store->write_failure);
   g_free (store->dsn);
+  g_free (store->not_empty);
   g_free (store);
 }
 
@@ -209,6 +210,12 @@ void ch_store_set_dsn (ChStore *store, const char *dsn)
 {
   g_free (store->dsn);
   store->dsn = g_strdup (dsn);
+}
+
+void ch_store_expect_tables (ChStore *store, const char *reason)
+{
+  g_free (store->not_empty);
+  store->not_empty = g_strdup (reason);
 }
 
 gboolean ch_store_open (ChStore *store, ChPlugin *driver_plugin,

@@ -14,6 +14,8 @@ extern const ChConfigKey ch_store_config[];
 
 /* Where to open it, instead of where the configuration says; before ch_store_open(). */
 void ch_store_set_dsn (ChStore *store, const char *dsn);
+/* @reason: why an empty database is refused; before ch_store_open(). */
+void ch_store_expect_tables (ChStore *store, const char *reason);
 /* What database.dsn names when it is not given. */
 #define CH_STORE_DEFAULT_DSN "chargehost.db"
 /* What database.auto_migrate is when it is not given; TRUE at first. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The check of a database that was not closed. */
+/* The checks of a database before it is used. */
 #include "sqlite.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 /* A check of a very large database would keep the chargers waiting: then it is left. */
 #define LONGEST_US (60 * G_USEC_PER_SEC)
@@ -38,5 +39,22 @@ gboolean sq_check (ChPlugin *self, const SqOptions *options, GError **error)
                "%s is corrupt (%s): not opened; restore a backup or repair it with "
                "sqlite3 .recover",
                options->path, answer != NULL ? answer : reason->message);
+  return FALSE;
+}
+
+/* SQLite takes a log beside an empty database for a left-over, and deletes it. */
+gboolean sq_check_log (const char *path, GError **error)
+{
+  g_autofree char *log = g_strconcat (path, "-wal", NULL);
+  struct stat info;
+  gboolean empty = stat (path, &info) != 0 || info.st_size == 0;
+
+  if (!empty || stat (log, &info) != 0 || info.st_size == 0)
+    return TRUE;
+  g_set_error (
+      error, CH_STORE_ERROR, CH_STORE_ERROR_CORRUPT,
+      "%s is missing or empty, but its log %s is there: bring the database back, "
+      "from a backup if need be, and move the log away if it belongs to another",
+      path, log);
   return FALSE;
 }

@@ -59,7 +59,7 @@ static gboolean sqlite_open (ChPlugin *self, const ChStoreSettings *settings,
     return FALSE;
   if (load_vfs (self, &store->options, error)
       && sq_lock_take (&store->lock, store->options.path, error)) {
-    if (open_threads (self, store, error))
+    if (sq_check_log (store->options.path, error) && open_threads (self, store, error))
       return TRUE;
     sq_lock_release (&store->lock, !store->lock.unclean);
   }

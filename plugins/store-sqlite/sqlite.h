@@ -117,4 +117,5 @@ guint sq_readers_busy (SqReaders *readers);
  * ---------------------------------------------------------- */
 
 gboolean sq_copy (const SqOptions *options, const char *path, GError **error);
+gboolean sq_check_log (const char *path, GError **error);
 gboolean sq_check (ChPlugin *self, const SqOptions *options, GError **error);

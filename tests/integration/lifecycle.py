@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How the daemon starts, reloads and stops."""
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,11 +45,12 @@ class Started(Walk):
         self.assertEqual(self.host.stop(), 0)
 
     def test_unknown_key(self):
-        """Named with file, line and the nearest that there is."""
-        said = self.refused(config='tcp:\n  listners: 127.0.0.1:0\n')
-        self.assertIn('chargehost.yaml:2', said)
-        self.assertIn('tcp.listners', said)
-        self.assertIn('tcp.listeners', said)
+        """Named with file, line and the nearest that there is, whatever is asked for."""
+        for asked in ([], ['--check-config'], ['--print-config'], ['--describe-config']):
+            said = self.refused(*asked, config='tcp:\n  listners: 127.0.0.1:0\n')
+            self.assertIn('chargehost.yaml:2', said)
+            self.assertIn('tcp.listners', said)
+            self.assertIn('tcp.listeners', said)
 
     def test_wrong_values(self):
         said = self.refused(config='orders:\n  stop_rounds: many\n')
@@ -101,6 +103,59 @@ class Started(Walk):
             pass
         said = self.refused('--set', f'app.state_dir={self.folder}/file/state')
         self.assertIn('file/state', said)
+
+    def lose(self, name):
+        """Where the file of the state directory is kept meanwhile."""
+        kept = os.path.join(self.folder, name)
+        shutil.move(os.path.join(self.host.state, name), kept)
+        return kept
+
+    def test_lost_database(self):
+        """A state directory that was in use does not begin anew without a word."""
+        self.world()
+        self.charging('A')
+        self.host.kill()
+        path = os.path.join(self.host.state, 'chargehost.db')
+        kept = self.lose('chargehost.db')
+        said = self.refused()
+        self.assertIn('chargehost.db-wal is there', said)
+        log = self.lose('chargehost.db-wal')
+        for _ in range(2):
+            said = self.refused()
+            self.assertIn('has worked with one', said)
+            self.assertIn('store migrate --new-database', said)
+        self.refused('--migrate-check')
+        self.refused('--create-key', 'x')
+        with open(path, 'wb'):
+            pass
+        self.assertIn('has worked with one', self.refused())
+
+        shutil.move(kept, path)
+        shutil.move(log, path + '-wal')
+        self.host.start()
+        self.assertEqual(self.order('A')['order_no'], 'A')
+        self.assertEqual(self.host.stop(), 0)
+
+        os.unlink(path)
+        done = subprocess.run(self.host.command(['--migrate-only', '--new-database']),
+                              env=self.host.environment(), timeout=60, check=False)
+        self.assertEqual(done.returncode, 0)
+        self.host.create_key()
+        self.host.start()
+        self.assertEqual(self.host.get('/api/v1/orders/A')[0], 404)
+
+    def test_asking_changes_nothing(self):
+        """Whoever may not write the state directory may ask about the configuration."""
+        with open(os.path.join(self.folder, 'file'), 'w', encoding='utf-8'):
+            pass
+        for asked in ('--check-config', '--print-config', '--describe-config'):
+            for place in ('file/state', 'made'):
+                daemon = Daemon(self.folder)
+                done = subprocess.run(
+                    daemon.command([asked, '--set', f'app.state_dir={self.folder}/{place}']),
+                    env=daemon.environment(), timeout=60, stdout=subprocess.PIPE, check=False)
+                self.assertEqual(done.returncode, 0)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, 'made')))
 
     def test_plugin_is_not_there(self):
         said = self.refused('--set', f'plugins.path={self.folder}')

@@ -114,6 +114,24 @@ static void test_no_database (void)
   bed_tear_down (&bed);
 }
 
+/* What is only in the log is not lost with the database. */
+static void test_log_alone (void)
+{
+  Bed bed;
+
+  set_up (&bed, NULL);
+  g_autofree char *path = path_in (&bed, "chargehost.db");
+  g_autofree char *log = path_in (&bed, "chargehost.db-wal");
+  g_assert_true (g_file_set_contents (log, "left over", -1, NULL));
+  expect_refusal (&bed, CH_STORE_ERROR_CORRUPT, "chargehost.db-wal is there");
+  g_assert_true (g_file_set_contents (path, "", 0, NULL));
+  expect_refusal (&bed, CH_STORE_ERROR_CORRUPT, "chargehost.db-wal is there");
+  g_assert_true (g_file_test (log, G_FILE_TEST_EXISTS));
+  g_assert_cmpint (unlink (log), ==, 0);
+  orders_open (&bed);
+  bed_tear_down (&bed);
+}
+
 /* ---- what statements may not
  * ------------------------------------------------------------- */
 
@@ -332,6 +350,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/store-sqlite/file/dsn", test_dsn);
   g_test_add_func ("/store-sqlite/file/no-folder", test_no_folder);
   g_test_add_func ("/store-sqlite/file/no-database", test_no_database);
+  g_test_add_func ("/store-sqlite/file/log-alone", test_log_alone);
   g_test_add_func ("/store-sqlite/file/denied", test_denied);
   g_test_add_func ("/store-sqlite/file/readers", test_readers);
   g_test_add_func ("/store-sqlite/file/log-is-bounded", test_log_is_bounded);
