@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Manual pages say all that the programs know, and bash completes every command."""
+"""Manual pages say all that the programs know, and both shells complete every command."""
 import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
+import tempfile
 import unittest
 
 BUILD = os.environ['CHARGEHOST_TEST_BUILD']
@@ -99,16 +101,22 @@ class Manual(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
 
 
-class Completion(unittest.TestCase):
+class Bash(unittest.TestCase):
     """What bash offers after some words."""
 
-    def complete(self, *words):
-        script = f"""source "{COMPLETION}"
-COMP_WORDS=({' '.join(f"'{word}'" for word in ('chargehostctl', *words))})
-COMP_CWORD={len(words)}
+    SHELL = ('bash', '-c')
+    SCRIPT = """source {file}
+COMP_WORDS=({words})
+COMP_CWORD={last}
 _chargehostctl
 printf '%s\\n' "${{COMPREPLY[@]}}" """
-        done = run('bash', '-c', script, PATH=os.path.dirname(CTL) + ':' + os.environ['PATH'],
+    file = COMPLETION
+
+    def complete(self, *words):
+        script = self.SCRIPT.format(
+            file=shlex.quote(self.file), last=len(words),
+            words=' '.join(shlex.quote(word) for word in ('chargehostctl', *words)))
+        done = run(*self.SHELL, script, PATH=os.path.dirname(CTL) + ':' + os.environ['PATH'],
                    CHARGEHOST_BUS='unix:path=/nonexistent')
         self.assertEqual((done.returncode, done.stderr), (0, ''), words)
         return done.stdout.split()
@@ -140,6 +148,31 @@ printf '%s\\n' "${{COMPREPLY[@]}}" """
         self.assertEqual(self.complete('orders', 'list', '--status', 'cha'), ['charging'])
         self.assertEqual(self.complete('--bus', 's'), ['session', 'system'])
         self.assertEqual(self.complete('devices', 'show', ''), [])  # no daemon
+
+
+@unittest.skipUnless(shutil.which('zsh'), 'no zsh')
+class Zsh(Bash):
+    """The same of zsh, whose own functions only print here."""
+
+    SHELL = ('zsh', '-f', '-c')
+    SCRIPT = """compadd() {{ shift; print -l -- $@ }}
+_files() {{ }}
+words=({words})
+CURRENT=$(({last} + 1))
+source {file}"""
+
+    def setUp(self):
+        template = os.path.join(os.path.dirname(COMPLETION), '_chargehostctl.in')
+        with open(template, encoding='utf-8') as file:
+            text = file.read().replace('@bash_completion@', COMPLETION)
+        with tempfile.NamedTemporaryFile('w', suffix='.zsh', delete=False) as made:
+            made.write(text)
+        self.file = made.name
+        self.addCleanup(os.unlink, made.name)
+
+    def test_syntax(self):
+        done = run('zsh', '-n', self.file)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
 
 
 if __name__ == '__main__':

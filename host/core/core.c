@@ -26,6 +26,7 @@
 #include <string.h>
 
 #define PROGRESS_MS 2000
+#define TROUBLE_MS 60000
 
 extern const char ch_embed_0001_core_sqlite_sql[];
 extern const char ch_embed_0001_core_pgsql_sql[];
@@ -91,6 +92,22 @@ void ch_core_free (ChCore *core)
 }
 
 /* ---- phases ---- */
+
+void ch_core_trouble (ChCore *core, ChTrouble trouble, const char *const *fields,
+                      const char *what, const GError *error)
+{
+  gint64 now_ms = ch_now_ms (core->self);
+  gint64 said_ms = core->troubles[trouble].said_ms;
+  gboolean again = said_ms != 0 && now_ms - said_ms < TROUBLE_MS
+                   && core->troubles[trouble].code == error->code;
+
+  if (!again) {
+    core->troubles[trouble].said_ms = now_ms;
+    core->troubles[trouble].code = error->code;
+  }
+  ch_log (core->self, again ? CH_LOG_DEBUG : CH_LOG_WARNING, fields, "%s: %s", what,
+          error->message);
+}
 
 gboolean ch_core_register_store (ChCore *core, GError **error)
 {

@@ -44,6 +44,16 @@ typedef struct {
   ChTopicHandle *command_finished;
 } ChCoreTopics;
 
+/* What the store did not take, see ch_core_trouble(). */
+typedef enum {
+  CH_TROUBLE_DEVICE,
+  CH_TROUBLE_ORDER,
+  CH_TROUBLE_LOCAL_ORDER,
+  CH_TROUBLE_COMMAND,
+  CH_TROUBLE_LOOKUP,
+  CH_TROUBLE_N,
+} ChTrouble;
+
 struct _ChCore {
   ChServices *services;
   ChPlugin *self; /* the owner "core" */
@@ -60,9 +70,13 @@ struct _ChCore {
   ChDeviceAdmin *device_admin;
   ChBans *bans;
   ChJournal *journal;
-  GPtrArray *gone_devices;   /* of ChDevice, owned: deleted, perhaps still pointed to */
-  GPtrArray *dirty_orders;   /* numbers of orders with new figures; owned */
-  ChTimer save_timer;        /* identities wait for a batch */
+  GPtrArray *gone_devices; /* of ChDevice, owned: deleted, perhaps still pointed to */
+  GPtrArray *dirty_orders; /* numbers of orders with new figures; owned */
+  ChTimer save_timer;      /* identities wait for a batch */
+  struct {
+    gint64 said_ms; /* 0: never */
+    gint code;
+  } troubles[CH_TROUBLE_N];
   gboolean batch_behind;     /* the newest batch was not stored */
   gboolean progress_behind;  /* nor the newest progress */
   GPtrArray *dirty_devices;  /* with ports or last_seen to be written; borrowed */
@@ -97,6 +111,11 @@ void ch_core_flush (ChCore *core);
 void ch_core_store_closed (ChCore *core);
 /* Transactions of the core that have not been answered yet. */
 guint ch_core_pending (ChCore *core);
+
+/* Logs "@what: error". A full disk fails for every device: the same is a warning once a
+   minute, else of level debug. @fields as for ch_log(). */
+void ch_core_trouble (ChCore *core, ChTrouble trouble, const char *const *fields,
+                      const char *what, const GError *error);
 
 static inline ChCore *ch_core_of (ChPlugin *self)
 {

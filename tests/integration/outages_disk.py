@@ -99,6 +99,8 @@ class DiskFull(Walk):
             self.assertTrue(self.say_end(number, 10))
         self.stop_two()
         self.two.wait('end_ack', 1, 10)
+        said = [line for line in self.host.process.lines if 'local order not stored' in line]
+        self.assertEqual(len(said), 1, said)    # the same again a minute later
         since = self.make_room()
         self.balance('full, journal elsewhere', since)
 

@@ -214,8 +214,8 @@ static void save_done (ChPlugin *self, const ChTxResult *result, const GError *e
   ChDevice *device = ch_device_find (save->core, save->id);
 
   if (error != NULL)
-    ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("device", save->id),
-            "device not stored: %s", error->message);
+    ch_core_trouble (save->core, CH_TROUBLE_DEVICE, CH_LOG_FIELDS ("device", save->id),
+                     "device not stored", error);
   if (device != NULL) {
     if (error == NULL && ch_tx_result_rows (result, 0) > 0)
       device->db_id = ch_tx_result_int (result, 0, 0, "id");

@@ -412,9 +412,11 @@ static void not_committed (ChChange *change, const GError *error)
     ch_outbound_cancel (core->outbound, change->next.stop_command_id);
   else if (change->stop_prepared)
     ch_outbound_discard (core->outbound, change->next.stop_command_id);
-  ch_log (core->self, device->fact_said_ms != 0 ? CH_LOG_DEBUG : CH_LOG_WARNING,
-          CH_LOG_FIELDS ("order_no", order->d.order_no, "device", device->id),
-          "%s not stored: %s", ch_order_event_name (change->event), error->message);
+  g_autofree char *what
+      = g_strdup_printf ("%s not stored", ch_order_event_name (change->event));
+  ch_core_trouble (core, CH_TROUBLE_ORDER,
+                   CH_LOG_FIELDS ("order_no", order->d.order_no, "device", device->id),
+                   what, error);
   change->done (change, error, change->data);
   if (doubtful)
     remember (change, order);

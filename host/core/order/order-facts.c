@@ -195,8 +195,9 @@ static void local_inserted (ChPlugin *self, const ChTxResult *result, const GErr
   ChDevice *device = p->device;
 
   if (error != NULL) {
-    ch_log (self, CH_LOG_WARNING, CH_LOG_FIELDS ("device", p->device->id),
-            "local order not stored: %s", error->message);
+    ch_core_trouble (device->core, CH_TROUBLE_LOCAL_ORDER,
+                     CH_LOG_FIELDS ("device", device->id), "local order not stored",
+                     error);
     if (p->started != NULL && ch_order_is_doubtful (error))
       ch_order_doubt (g_steal_pointer (&p->made), TRUE, "device");
     g_clear_pointer (&p->made, ch_order_free);

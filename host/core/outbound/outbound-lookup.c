@@ -90,8 +90,9 @@ static void answered (ChPlugin *self, const ChTxResult *result, const GError *er
   } else if (error == NULL) {
     found (cmd, result);
   } else if (cmd->type == CH_COMMAND_START_CHARGE && !ch_out_expired (cmd)) {
-    ch_warning (self, "start %s waits until the store tells of its order: %s", cmd->id,
-                error->message);
+    ch_core_trouble (call->outbound->core, CH_TROUBLE_LOOKUP,
+                     CH_LOG_FIELDS ("command_id", cmd->id),
+                     "a start waits until the store tells of its order", error);
     ch_wheel_arm (call->outbound->core->services->reactor, &cmd->timer, AGAIN_MS);
   } else {
     go_on (cmd); /* a stop waits for no store */

@@ -201,7 +201,9 @@ static void stored (ChPlugin *self, const ChTxResult *result, const GError *erro
 
   if (error != NULL) {
     /* the device can have it all the same; only a restart would forget it */
-    ch_warning (self, "command %s has no row: %s", cmd->id, error->message);
+    ch_core_trouble (call->outbound->core, CH_TROUBLE_COMMAND,
+                     CH_LOG_FIELDS ("command_id", cmd->id), "a command has no row",
+                     error);
     cmd->durable = ch_order_is_doubtful (error); /* it may have one all the same */
   }
   ch_outbound_push (call->outbound, cmd->id);
