@@ -70,6 +70,21 @@ static void test_ulid_order (void)
   }
 }
 
+/* Each millisecond begins with other digits of chance, however often that is. */
+static void test_ulid_chance (void)
+{
+  g_autoptr (ChClock) clock = ch_clock_new_fake (T0);
+  g_autoptr (GHashTable) seen
+      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  char text[CH_ULID_SIZE];
+
+  for (guint i = 0; i < 1000; i++) {
+    ch_clock_advance_ms (clock, 1);
+    ch_clock_ulid (clock, text);
+    g_assert_true (g_hash_table_add (seen, g_strdup (text + 10)));
+  }
+}
+
 /* A device without a battery-backed clock begins in 1970, or before. */
 static void test_ulid_epoch (void)
 {
@@ -189,6 +204,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/clock/real", test_real);
   g_test_add_func ("/clock/ulid-format", test_ulid_format);
   g_test_add_func ("/clock/ulid-order", test_ulid_order);
+  g_test_add_func ("/clock/ulid-chance", test_ulid_chance);
   g_test_add_func ("/clock/ulid-epoch", test_ulid_epoch);
   g_test_add_func ("/clock/format", test_format);
   g_test_add_func ("/clock/parse", test_parse);

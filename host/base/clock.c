@@ -8,12 +8,23 @@
 #include <sys/random.h>
 #include <time.h>
 
+#define POOL 64
+
+/* The part of a ULID that nobody can guess. */
+typedef struct {
+  guint64 low;
+  guint16 high;
+} __attribute__ ((packed)) UlidRandom;
+
 struct _ChClock {
   gboolean fake;
   gint64 monotonic_us;
   gint64 wall_ms;
   gint64 ulid_ms; /* time in the newest ULID */
-  guint8 ulid_random[10];
+  guint16 ulid_high;
+  guint64 ulid_low;
+  UlidRandom pool[POOL]; /* those below pool_left were not used */
+  guint pool_left;
 };
 
 ChClock *ch_clock_new (void)
@@ -65,6 +76,20 @@ gboolean ch_clock_is_fake (ChClock *clock)
   return clock->fake;
 }
 
+/* Ten random bytes; the kernel is asked for many at once. */
+static void draw (ChClock *clock)
+{
+  if (clock->pool_left == 0) {
+    if (getrandom (clock->pool, sizeof clock->pool, 0) != (ssize_t) sizeof clock->pool)
+      for (gsize i = 0; i < sizeof clock->pool; i++)
+        ((guint8 *) clock->pool)[i] = (guint8) g_random_int ();
+    clock->pool_left = G_N_ELEMENTS (clock->pool);
+  }
+  const UlidRandom *drawn = &clock->pool[--clock->pool_left];
+  clock->ulid_high = drawn->high & 0x7fff; /* room to count */
+  clock->ulid_low = drawn->low;
+}
+
 /*
  * Within one millisecond, and when the wall clock steps back, the random part is
  * counted up instead, so that order of making is order of text.
@@ -76,29 +101,18 @@ void ch_clock_ulid (ChClock *clock, char text[27])
 
   if (now > clock->ulid_ms) {
     clock->ulid_ms = now;
-    if (getrandom (clock->ulid_random, sizeof clock->ulid_random, 0)
-        != (ssize_t) sizeof clock->ulid_random)
-      for (gsize i = 0; i < sizeof clock->ulid_random; i++)
-        clock->ulid_random[i] = (guint8) g_random_int ();
-    clock->ulid_random[0] &= 0x7f; /* room to count */
-  } else {
-    for (gint i = (gint) sizeof clock->ulid_random - 1; i >= 0; i--)
-      if (++clock->ulid_random[i] != 0)
-        break;
+    draw (clock);
+  } else if (++clock->ulid_low == 0) {
+    clock->ulid_high++;
   }
 
-  guint8 bytes[16];
-  for (gint i = 0; i < 6; i++)
-    bytes[i] = (guint8) ((guint64) clock->ulid_ms >> (40 - 8 * i));
-  memcpy (bytes + 6, clock->ulid_random, 10);
-
-  /* 128 bits as 26 digits of 5 bits: two zero bits in front. */
-  for (gint i = 0; i < 26; i++) {
-    gint bit = i * 5 - 2;
-    guint value = 0;
-    for (gint b = bit; b < bit + 5; b++)
-      value = value << 1 | (b < 0 ? 0u : (guint) (bytes[b / 8] >> (7 - b % 8)) & 1u);
-    text[i] = digits[value];
+  /* 128 bits, 48 of time and 80 of chance, as 26 digits of 5 bits from the last. */
+  guint64 high = (guint64) clock->ulid_ms << 16 | clock->ulid_high;
+  guint64 low = clock->ulid_low;
+  for (gint i = 25; i >= 0; i--) {
+    text[i] = digits[low & 31];
+    low = low >> 5 | high << 59;
+    high >>= 5;
   }
   text[26] = '\0';
 }
