@@ -131,6 +131,8 @@ void ch_out_kv_failed (ChOutbound *outbound, const char *operation, const GError
 /* Remembers that the kv has to be told; TRUE when it can be told now. */
 static gboolean may_tell (ChOutCommand *cmd)
 {
+  if (cmd->local)
+    return FALSE;
   if (ch_out_kv_ok (cmd->outbound))
     return TRUE;
   cmd->kv_dirty = TRUE;

@@ -69,6 +69,7 @@ struct _ChOutCommand {
   guint priority;
   guint16 business_no;
   gboolean durable;
+  gboolean local;         /* the kv is not told of it */
   gboolean pushed;        /* the kv was told of it */
   gboolean kv_dirty;      /* the kv does not know its present phase */
   gboolean from_row;      /* restored: its row may be behind the truth */

@@ -374,6 +374,10 @@ void ch_outbound_moved (ChOutbound *outbound, ChDevice *device)
     ChOutCommand *cmd = g_ptr_array_index (list, i);
     if (cmd->phase == CH_OUT_FINAL || cmd->phase == CH_OUT_PREPARED)
       continue;
+    if (cmd->local) { /* its new owner has asked for himself */
+      ch_out_finish (cmd, CH_COMMAND_CANCELLED, CH_UNSET, "device moved", CH_FINAL_NONE);
+      continue;
+    }
     if (cmd->phase == CH_OUT_DELAYED)
       ch_out_kv_push (cmd);
     close_attempt (cmd, CH_ATTEMPT_LOST);

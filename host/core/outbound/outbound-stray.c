@@ -56,6 +56,7 @@ void ch_out_hand_over (ChOutCommand *cmd)
     drop (cmd);
   } else {
     cmd->remote = TRUE;
+    cmd->local = FALSE;
     ch_out_set_phase (cmd, CH_OUT_WAITING);
     ch_out_arm_expiry (cmd);
     ch_out_kv_requeue (cmd, 0);

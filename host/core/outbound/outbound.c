@@ -175,6 +175,8 @@ void ch_outbound_push (ChOutbound *outbound, const char *command_id)
   cmd->remote
       = cmd->device->conn == 0
         && *ch_session_remote_owner (outbound->core->sessions, cmd->device_id) != '\0';
+  /* Whoever binds the device next asks for himself: no other server needs to find it. */
+  cmd->local = cmd->device->conn != 0 && ch_out_is_internal (cmd);
   ch_out_set_phase (cmd, CH_OUT_WAITING);
   ch_out_arm_expiry (cmd);
   ch_out_kv_push (cmd);
