@@ -23,7 +23,7 @@ static void log_bad (Connection *conn, const char *error)
     return;
   trouble->logged_us = now_us;
   ch_log (conn->protocol->plugin, CH_LOG_INFO, CH_LOG_FIELDS ("remote", conn->remote),
-          "bad frame: %s (%u so far)", error, conn->bad_frames);
+          "bad frame: %s (%u so far)", error, trouble->bad_frames);
 }
 
 /* Whether this one is more than 20 within a minute. */
@@ -35,7 +35,7 @@ static gboolean is_too_many (Connection *conn)
   trouble->errors_us[trouble->next_error] = now_us;
   trouble->next_error = (trouble->next_error + 1) % G_N_ELEMENTS (trouble->errors_us);
   gint64 oldest_us = trouble->errors_us[trouble->next_error];
-  return conn->bad_frames > ERRORS_MAX && now_us - oldest_us <= MINUTE_US;
+  return trouble->bad_frames > ERRORS_MAX && now_us - oldest_us <= MINUTE_US;
 }
 
 /*
@@ -58,7 +58,7 @@ void conn_bad (Connection *conn, const char *error, gsize skipped)
     if (follows)
       return;
   }
-  conn->bad_frames++;
+  conn_trouble (conn)->bad_frames++;
   if (strstr (error, "checksum") != NULL || strstr (error, "crc") != NULL)
     protocol->checksum_errors++;
   net_metrics_bad_frame (protocol, error);

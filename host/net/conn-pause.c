@@ -75,11 +75,12 @@ static void account_pause (Connection *conn, gint64 now_us)
 
 void conn_pause_until (Connection *conn, gint64 wait_us)
 {
+  Trouble *trouble = conn_trouble (conn);
   gint64 now_us = ch_reactor_now_us (conn->gateway->reactor);
   if ((conn->pauses & PAUSE_PACE) == 0)
-    conn_trouble (conn)->paused_us = now_us;
+    trouble->paused_us = now_us;
   conn_pause (conn, PAUSE_PACE);
-  conn->resume_us = now_us + wait_us;
+  trouble->resume_us = now_us + wait_us;
   conn_timer_update (conn);
 }
 
@@ -93,7 +94,7 @@ void conn_resume (Connection *conn, guint8 why)
     account_pause (conn, now_us);
   if (conn->pauses != 0 || conn->state == CONN_CLOSING)
     return;
-  conn->resumed_us = now_us;
+  conn_trouble (conn)->resumed_us = now_us;
   /* First what has been read already, outside of whoever calls. */
   if (conn->rest_size > 0 && conn->state == CONN_OPEN)
     ch_reactor_defer (conn->gateway->reactor, &conn->deferred);

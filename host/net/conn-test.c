@@ -227,7 +227,7 @@ static void test_random_cuts (void)
       at += n;
     }
     g_assert_cmpstr (world.input->str, ==, expected->str);
-    g_assert_cmpuint (newest (&world)->bad_frames, ==, 15);
+    g_assert_cmpuint (newest (&world)->trouble->bad_frames, ==, 15);
     g_assert_null (newest (&world)->rest);
     close (fd);
     test_world_close (&world);

@@ -8,11 +8,16 @@
 
 #define NEVER G_MAXINT64
 
+static gint64 resumed_us (const Connection *conn)
+{
+  return conn->trouble != NULL ? conn->trouble->resumed_us : 0;
+}
+
 static gint64 identify_at (const Connection *conn)
 {
   if (conn->state != CONN_IDENTIFYING || conn->pauses != 0)
     return NEVER;
-  return MAX (conn->opened_us, conn->resumed_us) + conn->gateway->settings.identify_us;
+  return MAX (conn->opened_us, resumed_us (conn)) + conn->gateway->settings.identify_us;
 }
 
 /* Whoever is not read cannot be blamed for silence. */
@@ -20,7 +25,7 @@ static gint64 idle_at (const Connection *conn)
 {
   if (conn->state != CONN_OPEN || conn->pauses != 0 || conn->protocol->idle_us == 0)
     return NEVER;
-  return MAX (conn->last_rx_us, conn->resumed_us) + conn->protocol->idle_us;
+  return MAX (conn->last_rx_us, resumed_us (conn)) + conn->protocol->idle_us;
 }
 
 static gint64 bind_at (const Connection *conn)
@@ -34,7 +39,7 @@ static gint64 frame_at (const Connection *conn)
 {
   if (conn->state != CONN_OPEN || conn->pauses != 0 || conn->rest_size == 0)
     return NEVER;
-  return MAX (conn->frame_from_us, conn->resumed_us) + conn->gateway->settings.frame_us;
+  return MAX (conn->frame_from_us, resumed_us (conn)) + conn->gateway->settings.frame_us;
 }
 
 static gint64 write_at (const Connection *conn)
@@ -45,7 +50,7 @@ static gint64 write_at (const Connection *conn)
 
 static gint64 resume_at (const Connection *conn)
 {
-  return conn->pauses & PAUSE_PACE ? conn->resume_us : NEVER;
+  return conn->pauses & PAUSE_PACE ? conn->trouble->resume_us : NEVER;
 }
 
 void conn_timer_update (Connection *conn)

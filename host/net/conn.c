@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Connections: slots, opening, closing (gateway 2.10), what protocols may ask. */
 #include "net/gateway-private.h"
+#include <chargehost/slab.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,7 +41,7 @@ static Connection *take_slot (ChGateway *gateway)
     g_ptr_array_add (gateway->chunks, chunk);
     for (guint i = CHUNK_SIZE; i-- > 0;) {
       guint32 slot = gateway->n_slots + i;
-      chunk[i].slot = slot;
+      chunk[i].handle = (guint64) 1 << 32 | slot;
       chunk[i].gateway = gateway;
       g_array_append_val (gateway->vacant, slot);
     }
@@ -48,20 +49,17 @@ static Connection *take_slot (ChGateway *gateway)
   }
   guint32 slot = g_array_index (gateway->vacant, guint32, gateway->vacant->len - 1);
   g_array_set_size (gateway->vacant, gateway->vacant->len - 1);
-  Connection *conn = conn_at (gateway, slot);
-  conn->generation = MAX (1, conn->generation + 1);
-  conn->handle = (guint64) conn->generation << 32 | slot;
-  return conn;
+  return conn_at (gateway, slot);
 }
 
 static void give_slot (Connection *conn)
 {
   ChGateway *gateway = conn->gateway;
-  guint32 slot = conn->slot, generation = conn->generation;
+  guint32 slot = (guint32) conn->handle, generation = (guint32) (conn->handle >> 32);
 
+  ch_slab_strfree (gateway->self, conn->remote);
   memset (conn, 0, sizeof *conn);
-  conn->slot = slot;
-  conn->generation = generation;
+  conn->handle = (guint64) MAX (1, generation + 1) << 32 | slot;
   conn->gateway = gateway;
   g_array_append_val (gateway->vacant, slot);
 }
@@ -81,9 +79,8 @@ Connection *conn_new (ChGateway *gateway, int fd, Listener *listener, const char
   conn->listener = listener;
   conn->timer.func = conn_timer_due;
   conn->deferred.func = conn_deferred;
-  conn->opened_at_ms = ch_clock_wall_ms (gateway->services->clock);
   conn->opened_us = conn->last_rx_us = conn->last_tx_us = now_us;
-  g_strlcpy (conn->remote, remote, sizeof conn->remote);
+  conn->remote = ch_slab_strdup (gateway->self, remote);
   gateway->active++;
   if (listener != NULL)
     listener->active++;

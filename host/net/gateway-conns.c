@@ -23,8 +23,9 @@ ChConn ch_gateway_adopt (ChGateway *gateway, int fd, const char *remote, GError 
 
 static void describe (Connection *conn, ChConnInfo *info)
 {
+  ChClock *clock = conn->gateway->services->clock;
   if (conn->conn_id[0] == '\0')
-    ch_clock_ulid (conn->gateway->services->clock, conn->conn_id);
+    ch_clock_ulid (clock, conn->conn_id);
   *info = (ChConnInfo) {
       .conn = conn->handle,
       .conn_id = conn->conn_id,
@@ -32,14 +33,16 @@ static void describe (Connection *conn, ChConnInfo *info)
       .local = conn->listener != NULL ? conn->listener->address : "",
       .plugin = conn->protocol != NULL ? conn->protocol->plugin : NULL,
       .protocol = conn->protocol != NULL ? conn->protocol->table : NULL,
-      .opened_at_ms = conn->opened_at_ms,
+      .opened_at_ms
+      = ch_clock_wall_ms (clock)
+        - (ch_reactor_now_us (conn->gateway->reactor) - conn->opened_us) / 1000,
       .last_rx_ms = conn->last_rx_us / 1000,
       .last_tx_ms = conn->last_tx_us / 1000,
       .rx_bytes = conn->rx_bytes,
       .tx_bytes = conn->tx_bytes,
       .rx_frames = conn->rx_frames,
       .tx_frames = conn->tx_frames,
-      .bad_frames = conn->bad_frames,
+      .bad_frames = conn->trouble != NULL ? conn->trouble->bad_frames : 0,
       .queue_frames = conn->out != NULL ? conn->out->n : 0,
       .queue_bytes = conn->out != NULL ? conn->out->bytes : 0,
       .paused = conn->pauses != 0,
@@ -229,13 +232,13 @@ guint ch_gateway_evict (ChGateway *gateway, guint max, ChCloseReason reason)
 }
 
 typedef struct {
-  guint64 bytes;
+  guint32 bytes;
   guint32 slot;
 } Noise;
 
 static gint by_noise (gconstpointer a, gconstpointer b)
 {
-  guint64 x = ((const Noise *) a)->bytes, y = ((const Noise *) b)->bytes;
+  guint32 x = ((const Noise *) a)->bytes, y = ((const Noise *) b)->bytes;
   return x < y ? 1 : x > y ? -1 : 0;
 }
 
@@ -247,8 +250,8 @@ guint ch_gateway_shed (ChGateway *gateway, double share)
     Connection *conn = conn_at (gateway, i);
     if (conn->state != CONN_IDENTIFYING && conn->state != CONN_OPEN)
       continue;
-    Noise noise = {conn->rx_bytes - conn->shed_bytes, i};
-    conn->shed_bytes = conn->rx_bytes;
+    Noise noise = {(guint32) conn->rx_bytes - conn->shed_bytes, i};
+    conn->shed_bytes = (guint32) conn->rx_bytes;
     g_array_append_val (all, noise);
   }
   g_array_sort (all, by_noise);

@@ -144,8 +144,11 @@ enum {
 #define ERRORS_MAX 20 /* in 60 s (TCP-26) */
 #define PAUSE_MINUTES 5
 
-/* What only connections that misbehave have. */
+/* What only connections that paused or misbehaved have. */
 typedef struct {
+  gint64 resumed_us; /* end of the newest pause: silence before it does not count */
+  gint64 resume_us;  /* when a pause for its rate ends */
+  guint32 bad_frames;
   gint64 errors_us[ERRORS_MAX + 1];
   guint next_error;
   gint64 overflow_us;
@@ -179,7 +182,7 @@ typedef struct {
  */
 struct _Connection {
   ChWatch watch; /* first */
-  ChConn handle; /* 0 when free */
+  ChConn handle; /* when it is free that of the next one */
   guint8 state;
   guint8 reason;
   guint8 pauses;
@@ -195,34 +198,30 @@ struct _Connection {
   OutQueue *out;
 
   gpointer session;
-  ChRecorder *recorder;
   gint64 last_rx_us, last_tx_us;
   gint64 frame_from_us; /* newest byte of the frame that is not complete */
   guint64 rx_bytes, tx_bytes;
   guint32 rx_frames, tx_frames;
+  ChRecorder *recorder;
 
   ChGateway *gateway;
   gint64 frame_pace, byte_pace;
   guint32 garbage; /* bytes skipped since the newest frame */
   guint32 rest_room;
-  gint64 armed_us; /* when the timer is due, 0 = not armed */
-  ChWheelTimer timer;
+  gint64 armed_us;    /* when the timer is due, 0 = not armed */
+  guint32 trial;      /* of the breaker */
+  guint32 shed_bytes; /* of rx_bytes, as of the newest shedding */
+  gpointer core_data;
+  Listener *listener; /* NULL: adopted */
 
   ChDeferred deferred;
-  guint32 slot, generation;
-  guint32 bad_frames;
-  guint core_pauses;
-  guint trial;        /* of the breaker */
-  Listener *listener; /* NULL: adopted */
-  gpointer core_data;
-  Trouble *trouble;
-  gint64 opened_at_ms; /* wall */
+  ChWheelTimer timer;
+
+  Trouble *trouble; /* NULL: none */
+  char *remote;
   gint64 opened_us;
-  gint64 resumed_us; /* end of the newest pause: silence before it does not count */
   gint64 bind_from_us;
-  gint64 resume_us;
-  guint64 shed_bytes;
-  char remote[CH_ADDRESS_SIZE];
+  guint32 core_pauses;
   char conn_id[27]; /* made when it is asked for */
 } __attribute__ ((aligned (64)));
 
@@ -319,7 +318,7 @@ static inline Connection *conn_find (ChGateway *gateway, ChConn handle)
   if (G_UNLIKELY (slot >= gateway->n_slots))
     return NULL;
   Connection *conn = conn_at (gateway, slot);
-  return G_LIKELY (conn->handle == handle && handle != 0) ? conn : NULL;
+  return G_LIKELY (conn->handle == handle && conn->state != CONN_FREE) ? conn : NULL;
 }
 
 /* conn.c: life */

@@ -34,6 +34,11 @@ typedef struct {
 } Wheel;
 
 typedef struct _PluginTimer PluginTimer;
+typedef struct {
+  PluginTimer *timer; /* NULL when it is free */
+  guint32 generation;
+  guint32 vacant; /* number of the next free one, from 1; 0 for none */
+} TimerSlot;
 typedef struct _Post Post;
 
 #define EVENTS_MAX 256
@@ -63,9 +68,9 @@ struct _ChReactor {
 
   Wheel wheel;
   ChWatch wheel_watch;
-  GPtrArray *timers; /* of PluginTimer, never shrinks */
-  PluginTimer *vacant_timers;
-  GPtrArray *streams; /* of Stream, never shrinks */
+  GArray *timers;       /* of TimerSlot, never shrinks */
+  guint32 vacant_timer; /* number of the first free one, from 1; 0 for none */
+  GPtrArray *streams;   /* of Stream, never shrinks */
   struct _Stream *vacant_streams;
   GHashTable *tls_contexts; /* what was asked for → SSL_CTX; NULL before the first */
 

@@ -151,7 +151,7 @@ ChReactor *ch_reactor_new (ChServices *services, GMainContext *context, GError *
   reactor->services = services;
   reactor->deferred.next = reactor->deferred.prev = &reactor->deferred;
   reactor->events = g_new0 (struct epoll_event, EVENTS_MAX);
-  reactor->timers = g_ptr_array_new_with_free_func (g_free);
+  reactor->timers = g_array_new (FALSE, FALSE, sizeof (TimerSlot));
   reactor->streams = g_ptr_array_new_with_free_func (g_free);
   reactor->wheel.fd = reactor->wheel_watch.fd = reactor->post_watch.fd = -1;
   pthread_mutex_init (&reactor->post_lock, NULL);
@@ -192,7 +192,7 @@ void ch_reactor_free (ChReactor *reactor)
   if (reactor->services->reactor == reactor)
     reactor->services->reactor = NULL;
   pthread_mutex_destroy (&reactor->post_lock);
-  g_ptr_array_unref (reactor->timers);
+  g_array_unref (reactor->timers);
   g_ptr_array_unref (reactor->streams);
   g_free (reactor->events);
   g_free (reactor);
