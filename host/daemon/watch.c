@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define EVERY_MS 1000
-#define TRIM_TICKS 10                        /* looks for free memory that often … */
+#define TRIM_TICKS 5                         /* looks for free memory that often … */
 #define TRIM_BYTES ((gsize) 4 * 1024 * 1024) /* … and gives back so much at least */
 #define CALM_MS 10000
 
@@ -24,10 +24,10 @@ typedef struct {
   gint64 offset_ms; /* wall − monotonic */
   gint64 watchdog_ms;
   guint ticks;
-  gsize least_free; /* of the heap, since it was trimmed */
+  gsize least_free, least_resident; /* since the heap was trimmed */
 } Watch;
 
-static gint64 resident_mb (void)
+static gsize resident_bytes (void)
 {
   long pages = 0;
   FILE *file = fopen ("/proc/self/statm", "re");
@@ -36,7 +36,7 @@ static gint64 resident_mb (void)
   if (fscanf (file, "%*s %ld", &pages) != 1)
     pages = 0;
   fclose (file);
-  return (gint64) pages * sysconf (_SC_PAGESIZE) / (1024 * 1024);
+  return (gsize) pages * (gsize) sysconf (_SC_PAGESIZE);
 }
 
 /* What any figure alone demands. */
@@ -51,7 +51,8 @@ static guint level_of (ChDaemon *daemon, double factor)
 
   double lag_ms = (double) turns.lag_us / 1000 / factor;
   double queue = ch_bus_length (s->bus) / factor;
-  double memory = limit_mb > 0 ? (double) resident_mb () / (double) limit_mb / factor : 0;
+  double resident_mb = (double) resident_bytes () / (1024 * 1024);
+  double memory = limit_mb > 0 ? resident_mb / (double) limit_mb / factor : 0;
   double age_ms = (double) store.oldest_ms / factor;
   if (lag_ms >= 1000 || queue >= 15000 || memory >= 0.95)
     return 3;
@@ -112,18 +113,22 @@ static void watch_clock (Watch *watch)
 
 /*
  * What a burst (a fleet that connects again, a large report) used and freed goes back to
- * the system. What is free stays counted after it went back, hence the least.
+ * the system. What is free stays counted after it went back, hence the least; and what
+ * was used again since then shows in the size of the process only.
  */
 static void trim (Watch *watch)
 {
-  gsize free_bytes = mallinfo2 ().fordblks;
+  gsize free_bytes = mallinfo2 ().fordblks, resident = resident_bytes ();
 
   if (watch->daemon->services.overload == 0
-      && free_bytes > watch->least_free + TRIM_BYTES) {
+      && (free_bytes > watch->least_free + TRIM_BYTES
+          || resident > watch->least_resident + TRIM_BYTES)) {
     malloc_trim (0);
     watch->least_free = free_bytes;
+    watch->least_resident = resident = resident_bytes ();
   }
   watch->least_free = MIN (watch->least_free, free_bytes);
+  watch->least_resident = MIN (watch->least_resident, resident);
 }
 
 static void tick (ChPlugin *self, gpointer data)
