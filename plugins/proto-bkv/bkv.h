@@ -134,11 +134,11 @@ typedef struct {
   BkvGateway *gateway;
   guint8 socket;
   guint8 port;
-  gboolean reported; /* since the plugin started */
   guint8 status;
+  guint8 reported; /* since the plugin started */
   guint16 business_no;
+  guint16 fault_bits;
   gint64 reported_ms;
-  guint fault_bits;
   BkvStart *start; /* NULL: never started; read it through bkv_start() */
   BkvCharge charge;
   BkvEnded ended;
@@ -149,7 +149,7 @@ typedef struct {
 
 /* A query that may also be answered by a status report (8.5). */
 typedef struct {
-  guint32 msg_id; /* 0 = none */
+  guint32 msg_id;
   guint8 socket;
   guint attempt;
   char command_id[CH_COMMAND_ID_SIZE];
@@ -158,7 +158,7 @@ typedef struct {
 
 /* What was sent to change the network list. */
 typedef struct {
-  guint32 msg_id; /* 0 = none */
+  guint32 msg_id;
   const char *action;
   gint64 channel;
   gint64 socket_no;
@@ -181,26 +181,25 @@ struct _BkvGateway {
   Bkv *bkv;
   char id[BKV_GATEWAY_TEXT_SIZE];
   guint8 raw[BKV_GATEWAY_SIZE];
-  ChConn conn;      /* newest connection, 0 none */
-  guint n_sessions; /* connections that have spoken for it */
-  gint64 lost_ms;   /* when it went */
-  gboolean greeted; /* a heartbeat came on this connection */
-  char iccid[21];
-  char fw[33];
-  BkvOutlet **outlets; /* sorted */
+  ChConn conn;          /* newest connection, 0 none */
+  guint n_sessions;     /* connections that have spoken for it */
+  guint greeted : 1;    /* a heartbeat came on this connection */
+  guint end_both : 1;   /* answers end reports in both forms */
+  guint power_0005 : 1; /* power steps work under 0x0005 */
+  gint64 lost_ms;       /* when the connection went */
+  guint64 identity;     /* hash of what its newest heartbeat told of it */
+  BkvOutlet **outlets;  /* sorted */
   guint n_outlets;
-  gboolean end_both;   /* answers end reports in both forms */
-  gboolean power_0005; /* power steps work under 0x0005 */
-  BkvBits *silent;     /* sockets that did not answer */
-  BkvBits *heard;      /* sockets that reported since the plugin started */
-  BkvBits *unclear;    /* sockets that may have been silent before it started */
-  BkvQuery query;
-  BkvNetwork network;
-  BkvUnreadable unreadable;
-  gint64 scale_alarm_ms; /* 0 = never */
-  BkvBits *event_codes;  /* event codes that were raised */
-  guint event_hash;      /* newest event report */
-  gint64 event_ms;
+  guint event_hash;          /* newest event report */
+  gint64 event_ms;           /* and when it came */
+  BkvBits *silent;           /* sockets that did not answer */
+  BkvBits *heard;            /* sockets that reported since the plugin started */
+  BkvBits *unclear;          /* sockets that may have been silent before it started */
+  BkvBits *event_codes;      /* event codes that were raised */
+  BkvQuery *query;           /* NULL: none is out */
+  BkvNetwork *network;       /* NULL: no change is under way */
+  BkvUnreadable *unreadable; /* NULL: none came */
+  gint64 scale_alarm_ms;     /* 0 = never */
 };
 
 struct _BkvSession {
@@ -309,6 +308,10 @@ gboolean bkv_result (BkvGateway *g, guint32 msg_id, const char *command_id,
 void bkv_late_result (BkvGateway *g, guint32 msg_id, ChCommandState state,
                       const char *detail);
 void bkv_ask (BkvGateway *g, guint socket, guint priority);
+/* The query that is out is over. */
+void bkv_query_done (BkvGateway *g);
+/* What was sent to change the network list is over. */
+void bkv_network_done (BkvGateway *g);
 
 /* ---- charge.c, used by status.c and charge-end.c ---------------------------------- */
 

@@ -114,7 +114,9 @@ static void raise_unreadable (BkvGateway *g, ChConn conn, const BkvFrame *frame,
  */
 void bkv_on_short_end (BkvSession *session, BkvGateway *g, const BkvFrame *frame)
 {
-  BkvUnreadable *unreadable = &g->unreadable;
+  if (g->unreadable == NULL)
+    g->unreadable = ch_slab_new0 (session->bkv->self, BkvUnreadable);
+  BkvUnreadable *unreadable = g->unreadable;
   g_autoptr (GBytes) bytes = g_bytes_new (frame->payload, frame->payload_size);
   BkvPendingEnd report = {
       .kind = kind_of_report (frame), .msg_id = frame->msg_id, .bkv_seq = frame->bkv_seq};

@@ -94,7 +94,7 @@ void bkv_gateway_recall (BkvGateway *gateway)
     outlet = bkv_outlet (gateway, (guint) ch_json_get_int (row, "socket_no", 999),
                          (guint) ch_json_get_int (row, "port_no", 999), TRUE);
     if (outlet != NULL)
-      outlet->fault_bits = faults;
+      outlet->fault_bits = (guint16) faults;
   }
   json_array_foreach (json_object_get (sockets, "sockets"), i,
                       row) if (ch_json_get_int (row, "status", 1) == 0)
@@ -105,8 +105,7 @@ void bkv_gateway_recall (BkvGateway *gateway)
 void bkv_gateway_reset (BkvGateway *gateway)
 {
   gateway->greeted = FALSE;
-  gateway->query.msg_id = 0;
-  ch_timer_cancel (gateway->bkv->self, &gateway->query.silence);
+  bkv_query_done (gateway);
   for (guint i = 0; i < gateway->n_outlets; i++)
     bkv_charge_missing_end (gateway->outlets[i]);
 }
@@ -130,8 +129,10 @@ void bkv_gateway_free (gpointer data)
   ChPlugin *self = gateway->bkv->self;
 
   bkv_gateway_lost (gateway);
-  json_decref (gateway->network.nodes);
-  g_clear_pointer (&gateway->unreadable.bytes, g_bytes_unref);
+  bkv_network_done (gateway);
+  if (gateway->unreadable != NULL)
+    g_clear_pointer (&gateway->unreadable->bytes, g_bytes_unref);
+  ch_slab_free (self, gateway->unreadable, sizeof (BkvUnreadable));
   for (guint i = 0; i < gateway->n_outlets; i++)
     outlet_free (self, gateway->outlets[i]);
   ch_slab_free (self, gateway->outlets, gateway->n_outlets * sizeof (gpointer));

@@ -22,16 +22,29 @@ static gboolean is_printable (const char *text)
   return TRUE;
 }
 
-static void state_identity (BkvSession *session, BkvGateway *g)
+/* FNV-1a, of SIM card and firmware: what the core has been told. */
+static guint64 identity_of (const BkvHeartbeat *heartbeat)
+{
+  const char *const texts[] = {heartbeat->iccid, heartbeat->fw};
+  guint64 hash = G_GUINT64_CONSTANT (14695981039346656037);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
+    for (gsize k = 0; k == 0 || texts[i][k - 1] != 0; k++)
+      hash = (hash ^ (guint8) texts[i][k]) * G_GUINT64_CONSTANT (1099511628211);
+  return hash;
+}
+
+static void state_identity (BkvSession *session, BkvGateway *g,
+                            const BkvHeartbeat *heartbeat)
 {
   gint sockets[256];
   gsize n = bkv_gateway_sockets (g, sockets, G_N_ELEMENTS (sockets));
   ChRegistered fact = {.model = "bkv-gateway", .port_count = 2 * (gint64) n};
 
-  if (strlen (g->iccid) == 20 && is_printable (g->iccid))
-    fact.iccid = g->iccid;
-  if (*g->fw != 0 && is_printable (g->fw))
-    fact.firmware = g->fw;
+  if (strlen (heartbeat->iccid) == 20 && is_printable (heartbeat->iccid))
+    fact.iccid = heartbeat->iccid;
+  if (*heartbeat->fw != 0 && is_printable (heartbeat->fw))
+    fact.firmware = heartbeat->fw;
   ch_device_registered (session->bkv->self, session->conn, g->id, &fact);
 }
 
@@ -60,11 +73,10 @@ gboolean bkv_on_heartbeat (BkvSession *session, BkvGateway *g, const BkvFrame *f
   g->greeted = TRUE;
   if (frame->error == BKV_OK) {
     fact.rssi_dbm = bkv_signal_dbm (heartbeat->signal);
-    if (first || strcmp (g->iccid, heartbeat->iccid) != 0
-        || strcmp (g->fw, heartbeat->fw) != 0) {
-      g_strlcpy (g->iccid, heartbeat->iccid, sizeof g->iccid);
-      g_strlcpy (g->fw, heartbeat->fw, sizeof g->fw);
-      state_identity (session, g);
+    guint64 identity = identity_of (heartbeat);
+    if (first || identity != g->identity) {
+      g->identity = identity;
+      state_identity (session, g, heartbeat);
     }
   }
   ch_device_heartbeat (session->bkv->self, session->conn, g->id, &fact);

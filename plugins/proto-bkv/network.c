@@ -106,12 +106,23 @@ static gboolean removes_order (BkvGateway *g, const BkvNetRefresh *list)
 
 /* ---- commands --------------------------------------------------------------------- */
 
+void bkv_network_done (BkvGateway *g)
+{
+  BkvNetwork *network = g_steal_pointer (&g->network);
+
+  if (network == NULL)
+    return;
+  json_decref (network->nodes);
+  ch_slab_free (g->bkv->self, network, sizeof *network);
+}
+
 /* Keeps what is stated when the answer comes. @nodes is taken. */
 static void remember (BkvGateway *g, guint32 msg_id, const char *action, gint64 channel,
                       gint64 socket_no, json_t *nodes)
 {
-  json_decref (g->network.nodes);
-  g->network = (BkvNetwork) {msg_id, action, channel, socket_no, nodes};
+  bkv_network_done (g);
+  g->network = ch_slab_new0 (g->bkv->self, BkvNetwork);
+  *g->network = (BkvNetwork) {msg_id, action, channel, socket_no, nodes};
 }
 
 static json_t *nodes_json (const BkvNode *nodes, gsize n)
@@ -234,9 +245,9 @@ ChCommandState bkv_network_delete (BkvGateway *g, const ChCommand *command)
 /* Sockets of an accepted list that the core does not have yet are asked. */
 static void ask_new (BkvGateway *g, const gint *old, gsize n_old)
 {
-  for (gsize i = 0; i < json_array_size (g->network.nodes); i++) {
+  for (gsize i = 0; i < json_array_size (g->network->nodes); i++) {
     gint64 number
-        = ch_json_get_int (json_array_get (g->network.nodes, i), "socket_no", -1);
+        = ch_json_get_int (json_array_get (g->network->nodes, i), "socket_no", -1);
     gboolean known = FALSE;
 
     for (gsize k = 0; k < n_old && !known; k++)
@@ -269,24 +280,24 @@ gboolean bkv_on_net_ack (BkvSession *session, BkvGateway *g, const BkvFrame *fra
   gint old[256];
   gsize n_old = MIN (ch_device_sockets (self, g->id, old, G_N_ELEMENTS (old)),
                      G_N_ELEMENTS (old));
-  ChTopology fact = {.action = g->network.action,
-                     .result = done ? "ok" : "failed",
-                     .socket_no = g->network.socket_no,
-                     .channel = g->network.channel,
-                     .nodes = g->network.nodes};
   ChCommand command;
 
   /* The list was taken by the gateway also when the core has given up waiting. */
-  if (frame->msg_id == 0 || g->network.msg_id != frame->msg_id
+  if (g->network == NULL || g->network->msg_id != frame->msg_id
       || (ch_command_in_flight (self, g->id, frame->msg_id, &command)
           && !is_network (command.type, frame->kind))) {
     bkv_late_result (g, frame->msg_id, state, NULL);
     return TRUE;
   }
+  ChTopology fact = {.action = g->network->action,
+                     .result = done ? "ok" : "failed",
+                     .socket_no = g->network->socket_no,
+                     .channel = g->network->channel,
+                     .nodes = g->network->nodes};
   ch_network_topology (self, session->conn, g->id, &fact);
   bkv_result (g, frame->msg_id, NULL, state, NULL);
   if (done)
     ask_new (g, old, n_old);
-  remember (g, 0, NULL, CH_UNSET, CH_UNSET, NULL);
+  bkv_network_done (g);
   return TRUE;
 }

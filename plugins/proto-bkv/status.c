@@ -42,7 +42,7 @@ static void state_faults (BkvOutlet *outlet, ChConn conn, guint bits)
     else
       ch_alarm_cleared (self, conn, g->id, outlet->socket, outlet->port, faults[i].code);
   }
-  outlet->fault_bits = bits;
+  outlet->fault_bits = (guint16) bits;
 }
 
 static void state_port (const BkvOutlet *outlet, ChConn conn, const BkvPort *port,
@@ -212,23 +212,28 @@ static gboolean is_guess (BkvGateway *g, guint socket)
   return socket == 0 && !bkv_bit (g->heard, 0);
 }
 
-static void query_done (BkvGateway *g)
+void bkv_query_done (BkvGateway *g)
 {
-  g->query.msg_id = 0;
-  ch_timer_cancel (g->bkv->self, &g->query.silence);
+  BkvQuery *query = g_steal_pointer (&g->query);
+
+  if (query == NULL)
+    return;
+  ch_timer_cancel (g->bkv->self, &query->silence);
+  ch_slab_free (g->bkv->self, query, sizeof *query);
 }
 
 /* A query that was written before is answered by a report of its socket. The guess was
    wrong when another one reports; so that nobody waits for it, it ends. */
 static void answer_query (BkvGateway *g, guint socket)
 {
-  BkvQuery query = g->query;
-  gboolean wrong
-      = query.msg_id != 0 && query.socket != socket && is_guess (g, query.socket);
-
-  if (query.msg_id == 0 || (query.socket != socket && !wrong))
+  if (g->query == NULL)
     return;
-  query_done (g);
+  BkvQuery query = *g->query;
+  gboolean wrong = query.socket != socket && is_guess (g, query.socket);
+
+  if (query.socket != socket && !wrong)
+    return;
+  bkv_query_done (g);
   bkv_result (g, query.msg_id, query.command_id,
               wrong ? CH_COMMAND_REJECTED : CH_COMMAND_ACKED,
               wrong ? "no socket 0" : NULL);
@@ -272,10 +277,10 @@ gboolean bkv_on_status_report (BkvSession *session, BkvGateway *g, const BkvFram
 gboolean bkv_on_socket_state (BkvSession *session, BkvGateway *g, const BkvFrame *frame)
 {
   const BkvSocket *socket = &frame->socket_state;
-  gboolean expected = g->query.msg_id == frame->msg_id && g->query.msg_id != 0;
+  gboolean expected = g->query != NULL && g->query->msg_id == frame->msg_id;
 
   /* The serial decides; a socket other than the one asked for is no answer. */
-  if (expected && g->query.socket != socket->socket)
+  if (expected && g->query->socket != socket->socket)
     ch_series_inc (session->bkv->metrics.quirk[BKV_QUIRK_ANSWER_MISMATCH]);
   take_socket (g, session->conn, socket);
   if (!expected)
@@ -306,10 +311,10 @@ static void silent_socket (BkvGateway *g, guint socket)
 static void on_silence (ChPlugin *self, gpointer data)
 {
   BkvGateway *g = data;
+  guint8 socket = g->query->socket;
 
-  g->query.silence = 0;
-  g->query.msg_id = 0;
-  silent_socket (g, g->query.socket);
+  bkv_query_done (g);
+  silent_socket (g, socket);
 }
 
 /* Nobody may be there: that is no sign of a bad connection, so the core does not get to
@@ -318,18 +323,17 @@ static void on_silence (ChPlugin *self, gpointer data)
 static void on_guess_silence (ChPlugin *self, gpointer data)
 {
   BkvGateway *g = data;
-  const BkvQuery query = g->query;
+  const BkvQuery query = *g->query;
   BkvFrame frame;
 
-  g->query.silence = 0;
   if (query.attempt < 2) {
-    g->query.attempt++;
+    g->query->attempt++;
+    g->query->silence = ch_timer_add (self, GUESS_MS, on_guess_silence, g);
     bkv_init (&frame, BKV_QUERY_SOCKET, g->raw, query.msg_id);
     bkv_attempt (g, &frame);
-    g->query.silence = ch_timer_add (self, GUESS_MS, on_guess_silence, g);
     return;
   }
-  g->query.msg_id = 0;
+  bkv_query_done (g);
   bkv_result (g, query.msg_id, query.command_id, CH_COMMAND_REJECTED, "no socket 0");
 }
 
@@ -348,17 +352,18 @@ ChCommandState bkv_query_port (BkvGateway *g, const ChCommand *command)
   if (state != CH_COMMAND_SENT)
     return state;
   /* The core may end the last attempt a moment before the timer here does. */
-  if (g->query.silence != 0 && g->query.msg_id != command->msg_id)
-    silent_socket (g, g->query.socket);
-  ch_timer_cancel (self, &g->query.silence);
-  g->query.msg_id = command->msg_id;
-  g->query.socket = (guint8) socket;
-  g->query.attempt = command->attempt;
-  g_strlcpy (g->query.command_id, command->id, sizeof g->query.command_id);
-  if (is_guess (g, g->query.socket)) {
-    g->query.attempt = 1;
-    g->query.silence = ch_timer_add (self, GUESS_MS, on_guess_silence, g);
+  if (g->query != NULL && g->query->silence != 0 && g->query->msg_id != command->msg_id)
+    silent_socket (g, g->query->socket);
+  bkv_query_done (g);
+  BkvQuery *query = g->query = ch_slab_new0 (self, BkvQuery);
+  query->msg_id = command->msg_id;
+  query->socket = (guint8) socket;
+  query->attempt = command->attempt;
+  g_strlcpy (query->command_id, command->id, sizeof query->command_id);
+  if (is_guess (g, query->socket)) {
+    query->attempt = 1;
+    query->silence = ch_timer_add (self, GUESS_MS, on_guess_silence, g);
   } else if (command->attempt >= 2)
-    g->query.silence = ch_timer_add (self, 5000, on_silence, g);
+    query->silence = ch_timer_add (self, 5000, on_silence, g);
   return state;
 }
