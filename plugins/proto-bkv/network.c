@@ -113,7 +113,7 @@ void bkv_network_done (BkvGateway *g)
   if (network == NULL)
     return;
   json_decref (network->nodes);
-  ch_slab_free (g->bkv->self, network, sizeof *network);
+  g_free (network);
 }
 
 /* Keeps what is stated when the answer comes. @nodes is taken. */
@@ -121,7 +121,7 @@ static void remember (BkvGateway *g, guint32 msg_id, const char *action, gint64 
                       gint64 socket_no, json_t *nodes)
 {
   bkv_network_done (g);
-  g->network = ch_slab_new0 (g->bkv->self, BkvNetwork);
+  g->network = g_new0 (BkvNetwork, 1);
   *g->network = (BkvNetwork) {msg_id, action, channel, socket_no, nodes};
 }
 

@@ -219,7 +219,7 @@ void bkv_query_done (BkvGateway *g)
   if (query == NULL)
     return;
   ch_timer_cancel (g->bkv->self, &query->silence);
-  ch_slab_free (g->bkv->self, query, sizeof *query);
+  g_free (query);
 }
 
 /* A query that was written before is answered by a report of its socket. The guess was
@@ -355,7 +355,7 @@ ChCommandState bkv_query_port (BkvGateway *g, const ChCommand *command)
   if (g->query != NULL && g->query->silence != 0 && g->query->msg_id != command->msg_id)
     silent_socket (g, g->query->socket);
   bkv_query_done (g);
-  BkvQuery *query = g->query = ch_slab_new0 (self, BkvQuery);
+  BkvQuery *query = g->query = g_new0 (BkvQuery, 1);
   query->msg_id = command->msg_id;
   query->socket = (guint8) socket;
   query->attempt = command->attempt;

@@ -324,20 +324,20 @@ static void test_order_and_pause (void)
   gsize written = 0;
   gboolean paused = FALSE;
   char answers[4096];
-  while (written < flood->len || device->facts.length > 0 || device->fact_running) {
+  while (written < flood->len || device->facts != NULL || device->fact_running) {
     while (read (site.fd, answers, sizeof answers) > 0)
       ;
     gssize n = write (site.fd, flood->str + written, flood->len - written);
     written += n > 0 ? (gsize) n : 0;
     g_main_context_iteration (NULL, FALSE);
     ch_wheel_run (site.queue->services.reactor);
-    most = MAX (most, device->facts.length);
-    paused |= device->paused_conn != 0;
+    most = MAX (most, device->facts != NULL ? device->facts->jobs.length : 0);
+    paused |= device->facts != NULL && device->facts->paused != 0;
   }
   g_free (queue_heard (site.queue, site.fd));
   g_assert_true (paused);
   g_assert_cmpuint (most, <=, 64);
-  g_assert_cmpuint (device->paused_conn, ==, 0);
+  g_assert_null (device->facts);
   CHECK_SQL ("SELECT count(*) FROM orders", "200");
   CHECK_SQL ("SELECT count(*) FROM (SELECT energy_wh, row_number () OVER (ORDER BY id)"
              " - 1 AS n FROM orders) AS numbered WHERE energy_wh = n",

@@ -16,7 +16,7 @@
 static void forget (ChDevice *device)
 {
   ChCore *core = device->core;
-  if (device->conn != 0 || device->fact_running || device->facts.length > 0
+  if (device->conn != 0 || device->fact_running || device->facts != NULL
       || device->orders != NULL || core->starts_waiting->len > 0) {
     device->db_id = 0;
     device->identity_dirty = TRUE;

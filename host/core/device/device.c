@@ -26,7 +26,6 @@ ChDevice *ch_device_add (ChCore *core, const char *id)
   device->port_count = -1;
   device->created_at = ch_wall_ms (core->self);
   device->orders_known = !ch_sessions_are_several (core->sessions);
-  g_queue_init (&device->facts);
   g_hash_table_insert (core->devices, device->id, device);
   return device;
 }
@@ -55,10 +54,9 @@ void ch_device_free (ChDevice *device)
   ChReactor *reactor = core->services->reactor;
 
   ch_facts_discard (device);
-  if (reactor != NULL) {
+  if (reactor != NULL)
     ch_wheel_cancel (reactor, &device->liveness);
-    ch_wheel_cancel (reactor, &device->ready);
-  }
+  ch_slab_free (core->self, device->contest, sizeof (ChContest));
   for (guint i = 0; i < device->n_sockets; i++)
     g_free (device->sockets[i].uid);
   g_clear_pointer (&device->orders, g_ptr_array_unref);

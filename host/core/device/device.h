@@ -23,8 +23,9 @@ typedef struct {
   guint8 status; /* ChPortStatus as shown: OFFLINE without a session */
   gint8 no_load, plugged, reserved, out_of_service; /* −1 unknown */
   guint8 fault_bits;
-  guint8 alarms;                                    /* ChPortAlarm that are raised */
-  gint32 raw_status;                                /* −1 unknown */
+  guint8 alarms;     /* ChPortAlarm that are raised */
+  guint dirty : 1;   /* to be written with the next batch */
+  gint32 raw_status; /* −1 unknown */
   gint32 power_mw, current_ma, voltage_mv, temp_dc; /* G_MININT32 unknown */
   gint64 reported_at;                               /* wall ms, 0 never */
   gint64 snapshot_ms; /* monotonic time of the newest report since the bind, 0 none */
@@ -34,7 +35,6 @@ typedef struct {
   gint64 unsolicited_ms;  /* monotonic: first charging report without an order, 0 none */
   gint64 last_ended_no;   /* business number of the last ended charge, −1 none */
   ChOrder *order;         /* active order that holds it, borrowed */
-  gboolean dirty;         /* to be written with the next batch */
 } ChPort;
 
 typedef struct {
@@ -50,9 +50,25 @@ typedef struct {
 
 typedef struct _ChFact ChFact;
 
+/* Facts that wait for the one before them (facts.c). */
+typedef struct {
+  GQueue jobs;   /* of ChFact */
+  ChConn paused; /* connection whose reads are paused for it, 0 none */
+} ChFactQueue;
+
+/* What a device has for which two connections fought (gateway 2.12). */
+typedef struct {
+  gint64 window_ms; /* when the window began in which take-overs are counted */
+  gint64 refused_until_ms;
+  gint64 alarm_ms;  /* newest alarm duplicate_identity */
+  ChConn took_from; /* connection that the session was taken over from, 0 none */
+  guint32 takeovers;
+} ChContest;
+
 /*
  * Records live as long as the daemon and there are many: they come from slabs
- * (slab.h), and what most of them do not have is allocated when it is there.
+ * (slab.h), and what most of them do not have is allocated when it is there. Times in
+ * ms are monotonic, those that end in _at wall clock.
  */
 struct _ChDevice {
   ChCore *core;
@@ -64,59 +80,53 @@ struct _ChDevice {
   gint16 rssi;       /* dBm, G_MININT16 unknown */
   gint16 port_count; /* −1 unknown */
   guint8 lifecycle, enrolment;
-  gint64 created_at;   /* wall ms */
-  gint64 last_seen_at; /* wall ms, 0 never */
+  /* flags and small figures of what follows */
+  guint8 presence;           /* ChPresence as last published */
+  guint8 offline_reason;     /* ChCloseReason of the newest loss */
+  guint8 elsewhere_round;    /* session-elsewhere.c: newest look that found it there */
+  guint session_dirty : 1;   /* its kv entry waits for the next batch */
+  guint orders_known : 1;    /* memory has its active orders (order-home.h) */
+  guint fact_running : 1;    /* one transaction in flight */
+  guint last_seen_dirty : 1; /* so is its row */
+  guint identity_dirty : 1;  /* and all of it */
+  guint32 flaps;             /* binds in the window that began at … (gateway 2.11) */
+  gint64 flap_window_ms;
+  gint64 created_at;
+  gint64 last_seen_at; /* 0 never */
   /* session (session.c) */
   ChPlugin *driver; /* the protocol's plugin while bound */
   const ChProtocol *proto;
   const ChProtocolProperties *props; /* of the newest session; NULL never connected */
   ChConn conn;                       /* 0 = not connected */
+  ChConn silent_conn; /* unbound from it by silence: its next frame binds again */
   guint64 generation;
-  gint64 connected_at;    /* wall ms */
-  gint64 seen_ms;         /* monotonic: newest good frame */
-  gint64 down_ms;         /* monotonic: connection lost, 0 = connected or never */
-  gint64 ack_timeout_ms;  /* monotonic: newest ACK time-out, 0 never */
-  guint8 presence;        /* ChPresence as last published */
-  gboolean session_dirty; /* its kv entry waits for the next batch */
-  guint8 offline_reason;  /* ChCloseReason of the newest loss */
-  ChWheelTimer liveness;  /* silence and grace */
-  gint64 touched_ms;      /* kv written */
-  gint64 seen_event_ms;   /* device.seen published */
-  guint32 takeovers;      /* in the window that began at … */
-  gint64 takeover_window_ms;
-  gint64 refused_until_ms;
-  gint64 takeover_alarm_ms; /* newest alarm duplicate_identity */
-  guint32 flaps;            /* binds in the window that began at … (gateway 2.11) */
-  gint64 flap_window_ms;
+  gint64 connected_at;
+  gint64 seen_ms;        /* newest good frame */
+  gint64 down_ms;        /* connection lost, 0 = connected or never */
   gint64 dropped_ms;     /* newest loss, kept after the next bind, for the score */
+  gint64 ack_timeout_ms; /* newest ACK time-out, 0 never */
+  gint64 touched_ms;     /* kv written */
+  gint64 seen_event_ms;  /* device.seen published */
   gint64 seen_marked_ms; /* last_seen marked for the database */
-  ChConn took_from;      /* connection that this session was taken over from, 0 none */
-  ChConn silent_conn;    /* unbound from it by silence: its next frame binds again */
+  ChWheelTimer liveness; /* silence and grace */
+  ChContest *contest;    /* NULL: none */
   char *elsewhere; /* server that holds it, "" unknown which; NULL: none, or this one */
-  guint8 elsewhere_round; /* session-elsewhere.c: newest look that found it there */
-  gboolean orders_known;  /* memory has its active orders (order-home.h) */
   /* parts */
-  ChPort *ports; /* sorted by socket and port */
-  guint n_ports;
+  ChPort *ports;     /* sorted by socket and port */
   ChSocket *sockets; /* sorted by number */
-  guint n_sockets;
+  guint n_ports, n_sockets;
   GPtrArray *orders; /* active orders, borrowed; NULL when none */
   /* facts in order (facts.c) */
-  GQueue facts;          /* of ChFact */
-  ChFact *fact_current;  /* the one that waits for the store */
-  gboolean fact_running; /* one transaction in flight */
-  gint64 fact_said_ms;   /* wall clock, of a report that was in the journal; else 0 */
-  ChConn paused_conn;    /* connection whose reads are paused for it, 0 none */
+  ChFactQueue *facts;   /* NULL: none waits */
+  ChFact *fact_current; /* the one that waits for the store */
+  gint64 fact_said_ms;  /* wall clock, of a report that was in the journal; else 0 */
   /* commands (outbound.c) */
+  gpointer outbound; /* what outbound.c keeps of its commands; NULL when there are none */
+  gint64 last_sent_ms;
   guint32 next_msg_id;
   guint in_flight, in_flight_urgent;
   guint waiting;
-  gint64 last_sent_ms; /* monotonic */
-  ChWheelTimer ready;  /* when its queue is to be served again */
-  gpointer outbound; /* what outbound.c keeps of its commands; NULL when there are none */
   guint32 heartbeats_logged; /* frame-log.c: for sampling */
-  gboolean last_seen_dirty;
-  gboolean identity_dirty; /* the whole row is to be written */
   char id[];
 };
 

@@ -9,6 +9,7 @@
 #include "core/session/session.h"
 #include <chargehost/error.h>
 #include <chargehost/id.h>
+#include <chargehost/slab.h>
 
 #include <math.h>
 #include <string.h>
@@ -21,19 +22,38 @@
 
 void ch_facts_resume (ChDevice *device)
 {
-  ChConn conn = device->paused_conn;
-  device->paused_conn = 0;
-  if (conn != 0)
-    ch_gateway_resume (device->core->services->gateway, conn);
+  ChConn conn = device->facts != NULL ? device->facts->paused : 0;
+  if (conn == 0)
+    return;
+  device->facts->paused = 0;
+  ch_gateway_resume (device->core->services->gateway, conn);
+}
+
+static ChFactQueue *queue_of (ChDevice *device)
+{
+  if (device->facts == NULL)
+    device->facts = ch_slab_new0 (device->core->self, ChFactQueue);
+  return device->facts;
+}
+
+static ChFact *take_first (ChDevice *device)
+{
+  GList *link
+      = device->facts != NULL ? g_queue_pop_head_link (&device->facts->jobs) : NULL;
+  return link != NULL ? link->data : NULL;
+}
+
+static void drop_queue (ChDevice *device)
+{
+  ch_slab_free (device->core->self, g_steal_pointer (&device->facts),
+                sizeof (ChFactQueue));
 }
 
 static void run_waiting (ChDevice *device)
 {
-  while (!device->fact_running) {
-    GList *link = g_queue_pop_head_link (&device->facts);
-    if (link == NULL)
-      break;
-    ChFact *fact = link->data;
+  ChFact *fact;
+
+  while (!device->fact_running && (fact = take_first (device)) != NULL) {
     device->fact_running = TRUE;
     device->fact_current = fact;
     device->fact_said_ms = 0;
@@ -43,19 +63,24 @@ static void run_waiting (ChDevice *device)
     device->fact_running = FALSE;
     fact->free (fact);
   }
-  if (device->paused_conn != 0 && device->facts.length <= RESUME_AT)
+  if (device->facts == NULL)
+    return;
+  if (device->facts->jobs.length <= RESUME_AT)
     ch_facts_resume (device);
+  if (device->facts->jobs.length == 0)
+    drop_queue (device);
 }
 
 void ch_fact_enqueue (ChDevice *device, ChFact *fact)
 {
+  ChFactQueue *queue = queue_of (device);
+
   fact->link.data = fact;
-  g_queue_push_tail_link (&device->facts, &fact->link);
+  g_queue_push_tail_link (&queue->jobs, &fact->link);
   if (!device->fact_running)
     run_waiting (device);
-  else if (device->paused_conn == 0 && device->facts.length >= MAX_WAITING
-           && device->conn != 0) {
-    device->paused_conn = device->conn;
+  else if (queue->paused == 0 && queue->jobs.length >= MAX_WAITING && device->conn != 0) {
+    queue->paused = device->conn;
     ch_gateway_pause (device->core->services->gateway, device->conn);
   }
 }
@@ -63,7 +88,7 @@ void ch_fact_enqueue (ChDevice *device, ChFact *fact)
 void ch_fact_enqueue_first (ChDevice *device, ChFact *fact)
 {
   fact->link.data = fact;
-  g_queue_push_head_link (&device->facts, &fact->link);
+  g_queue_push_head_link (&queue_of (device)->jobs, &fact->link);
   if (!device->fact_running)
     run_waiting (device);
 }
@@ -80,14 +105,13 @@ void ch_fact_finish (ChDevice *device)
 
 void ch_facts_discard (ChDevice *device)
 {
-  GList *link;
-  ChFact *current = g_steal_pointer (&device->fact_current);
-  if (current != NULL)
-    current->free (current);
-  while ((link = g_queue_pop_head_link (&device->facts)) != NULL) {
-    ChFact *fact = link->data;
-    fact->free (fact);
-  }
+  ChFact *fact = g_steal_pointer (&device->fact_current);
+
+  do {
+    if (fact != NULL)
+      fact->free (fact);
+  } while ((fact = take_first (device)) != NULL);
+  drop_queue (device);
 }
 
 gint64 ch_fact_said_ms (const ChDevice *device)
@@ -283,7 +307,7 @@ static void free_job (ChFact *fact)
 
 static gboolean nothing_waits (const ChDevice *device)
 {
-  return !device->fact_running && device->facts.length == 0;
+  return !device->fact_running && device->facts == NULL;
 }
 
 void ch_port_update (ChPlugin *self, ChConn conn, const char *id,

@@ -36,15 +36,13 @@ void ch_out_kick (ChOutDevice *od)
 
 void ch_out_ready_fired (ChWheelTimer *timer)
 {
-  ChDevice *device = (ChDevice *) ((char *) timer - G_STRUCT_OFFSET (ChDevice, ready));
-  ch_out_kick (device->outbound);
+  ch_out_kick ((ChOutDevice *) ((char *) timer - G_STRUCT_OFFSET (ChOutDevice, ready)));
 }
 
 static void serve_in (ChOutDevice *od, gint64 delay_ms)
 {
-  od->device->ready.func = ch_out_ready_fired;
-  ch_wheel_arm (reactor_of (od->outbound), &od->device->ready,
-                (guint64) MAX (delay_ms, 1));
+  od->ready.func = ch_out_ready_fired;
+  ch_wheel_arm (reactor_of (od->outbound), &od->ready, (guint64) MAX (delay_ms, 1));
 }
 
 /* The next command for which there is a place in flight. */

@@ -114,7 +114,7 @@ static void drop_commands (ChOutbound *outbound)
   g_hash_table_iter_init (&iter, outbound->devices);
   while (g_hash_table_iter_next (&iter, &value, NULL)) {
     ChOutDevice *od = value;
-    ch_wheel_cancel (reactor, &od->device->ready);
+    ch_wheel_cancel (reactor, &od->ready);
     od->device->outbound = NULL;
     g_ptr_array_unref (od->waiting);
     g_ptr_array_unref (od->others);

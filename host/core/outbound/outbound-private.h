@@ -127,6 +127,7 @@ struct _ChOutDevice {
   gboolean kicked;      /* stands in the list of the next turn */
   gint64 not_before_ms; /* the connection took nothing: again then */
   gint64 held_ms;       /* since when answers to reports hold it back, 0 = not */
+  ChWheelTimer ready;   /* when its queue is to be served again */
 };
 
 struct _ChOutbound {

@@ -9,7 +9,7 @@
 
 #define FINALS_MAX 4096
 #define FINALS_AGE_MS (10 * 60 * 1000)
-#define FINALS_AGE_INTERNAL_MS (10 * 1000)
+#define FINALS_AGE_INTERNAL_MS (5 * 1000)
 
 double ch_out_score (guint priority, gint64 created_at)
 {
@@ -79,7 +79,7 @@ static void release_idle (ChOutDevice *od)
       || od->kicked || od->foreign)
     return;
   od->device->outbound = NULL;
-  ch_wheel_cancel (outbound->core->services->reactor, &od->device->ready);
+  ch_wheel_cancel (outbound->core->services->reactor, &od->ready);
   g_ptr_array_unref (od->waiting);
   g_ptr_array_unref (od->others);
   g_hash_table_remove (outbound->devices, od);

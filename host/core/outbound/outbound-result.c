@@ -331,7 +331,8 @@ void ch_outbound_device_lost (ChOutbound *outbound, ChDevice *device, ChConn con
   if (device->outbound == NULL)
     return;
   gboolean known = ch_gateway_conn_info (outbound->core->services->gateway, conn, &info);
-  ch_wheel_cancel (outbound->core->services->reactor, &device->ready);
+  ch_wheel_cancel (outbound->core->services->reactor,
+                   &((ChOutDevice *) device->outbound)->ready);
   g_autoptr (GPtrArray) list = commands_of (device->outbound);
   for (guint i = 0; i < list->len; i++) {
     ChOutCommand *cmd = g_ptr_array_index (list, i);

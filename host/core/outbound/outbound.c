@@ -270,7 +270,6 @@ static void forget_commands (ChOutbound *outbound, const ChDevice *device)
 
 void ch_outbound_forget (ChOutbound *outbound, ChDevice *device)
 {
-  ch_wheel_cancel (outbound->core->services->reactor, &device->ready);
   if (g_hash_table_size (outbound->commands) > 0)
     forget_commands (outbound, device);
   ChOutDevice *od = device->outbound;

@@ -54,46 +54,48 @@ static void raise_duplicate (ChSessions *sessions, ChDevice *device, const char 
   json_decref (metadata);
 }
 
-static gboolean too_many (ChDevice *device, const ChProtocolProperties *props,
+static gboolean too_many (ChContest *contest, const ChProtocolProperties *props,
                           gint64 now_ms)
 {
   gint64 window_ms = (gint64) props->takeover_window_s * 1000;
 
   if (props->takeover_limit == 0)
     return FALSE;
-  if (device->takeovers == 0 || now_ms - device->takeover_window_ms >= window_ms) {
-    device->takeover_window_ms = now_ms;
-    device->takeovers = 0;
+  if (contest->takeovers == 0 || now_ms - contest->window_ms >= window_ms) {
+    contest->window_ms = now_ms;
+    contest->takeovers = 0;
   }
-  return ++device->takeovers > props->takeover_limit;
+  return ++contest->takeovers > props->takeover_limit;
 }
 
 /* A take-over is asked for while the older session is alive. */
 static const char *ping_pong (ChSessions *sessions, ChDevice *device, const char *remote,
                               const ChProtocolProperties *props, gint64 now_ms)
 {
-  if (now_ms < device->refused_until_ms)
+  ChContest *contest = ch_session_contest (device);
+
+  if (now_ms < contest->refused_until_ms)
     return "duplicate_identity";
   gboolean waited
-      = device->refused_until_ms != 0 && now_ms - device->refused_until_ms < DELAY_MS;
-  device->refused_until_ms = 0;
-  if (!too_many (device, props, now_ms))
+      = contest->refused_until_ms != 0 && now_ms - contest->refused_until_ms < DELAY_MS;
+  contest->refused_until_ms = 0;
+  if (!too_many (contest, props, now_ms))
     return NULL;
   switch (props->takeover_action) {
   case CH_TAKEOVER_ALARM:
-    if (device->takeover_alarm_ms == 0 || now_ms - device->takeover_alarm_ms >= DAY_MS) {
-      device->takeover_alarm_ms = now_ms;
+    if (contest->alarm_ms == 0 || now_ms - contest->alarm_ms >= DAY_MS) {
+      contest->alarm_ms = now_ms;
       raise_duplicate (sessions, device, remote);
     }
     return NULL;
   case CH_TAKEOVER_DELAY: /* the newest wins, but it has to wait */
     if (waited)
       return NULL;
-    device->refused_until_ms = now_ms + DELAY_MS;
+    contest->refused_until_ms = now_ms + DELAY_MS;
     return "duplicate_identity";
   default:
-    device->refused_until_ms = now_ms + (gint64) props->takeover_window_s * 1000;
-    device->takeovers = 0;
+    contest->refused_until_ms = now_ms + (gint64) props->takeover_window_s * 1000;
+    contest->takeovers = 0;
     raise_duplicate (sessions, device, remote);
     return "duplicate_identity";
   }
@@ -124,8 +126,8 @@ const char *ch_session_refusal (ChSessions *sessions, ChDevice *device, ChConn c
     const char *reason = ping_pong (sessions, device, remote, props, now_ms);
     if (reason != NULL)
       return reason;
-  } else {
-    device->refused_until_ms = 0;
+  } else if (device->contest != NULL) {
+    device->contest->refused_until_ms = 0;
   }
   if (props->flapping_ban && flaps (sessions, device, now_ms)) {
     ch_series_inc (sessions->metrics.banned);

@@ -85,6 +85,8 @@ struct _ChSessions {
 };
 
 /* ---- session.c ---- */
+/* Made when there is none. */
+ChContest *ch_session_contest (ChDevice *device);
 ChSessionConn *ch_session_conn (ChSessions *sessions, ChConn conn);
 /* Ends a session; @silent: the connection stays and binds again with its next frame. */
 void ch_session_end (ChSessions *sessions, ChDevice *device, ChCloseReason reason,

@@ -85,6 +85,13 @@ ChDevice *const *ch_session_conn_devices (gpointer core_data, guint *n_devices)
 
 /* ---- take-over ---- */
 
+ChContest *ch_session_contest (ChDevice *device)
+{
+  if (device->contest == NULL)
+    device->contest = ch_slab_new0 (device->core->self, ChContest);
+  return device->contest;
+}
+
 static gboolean closes_old (const ChSessionConn *old, const ChSessionConn *fresh,
                             const ChProtocolProperties *props)
 {
@@ -104,7 +111,7 @@ static void leave_old (ChSessions *sessions, ChDevice *device, const ChSessionCo
   ch_series_inc (sessions->metrics.takeover_local);
   ch_facts_resume (device); /* the old one may carry other devices */
   device->conn = 0;
-  device->took_from = conn;
+  ch_session_contest (device)->took_from = conn;
   device->dropped_ms = ch_now_ms (sessions->self);
   sessions->connected--;
   ch_outbound_device_lost (sessions->core->outbound, device, conn);
@@ -171,7 +178,8 @@ gboolean ch_session_bind (ChSessions *sessions, ChDevice *device, ChConn conn,
       = ch_gateway_properties (gateway_of (sessions), info.protocol);
   ChSessionConn *sc = ensure_conn (sessions, &info);
   gint64 absent_s = absence_s (sessions, device);
-  device->took_from = 0;
+  if (device->contest != NULL)
+    device->contest->took_from = 0;
   if (device->conn != 0)
     leave_old (sessions, device, sc, props);
 
@@ -277,7 +285,9 @@ void ch_session_conn_alarm (ChSessions *sessions, ChConn conn, gpointer core_dat
 static void close_dead_twin (ChSessions *sessions, const ChSessionConn *sc,
                              const ChDevice *device)
 {
-  ChSessionConn *old = ch_session_conn (sessions, device->took_from);
+  ChSessionConn *old = device->contest != NULL
+                           ? ch_session_conn (sessions, device->contest->took_from)
+                           : NULL;
 
   if (old != NULL && old != sc && old->iccid != NULL
       && g_strcmp0 (old->iccid, sc->iccid) == 0)
