@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a device costs: a fleet connects to the daemon, both as processes over TCP.
 
-Prints the time from the first connection to the last first answer, and the daemon's
-memory a device: resident set with the fleet less that of the idle daemon, divided by
-the devices. Wants a release build; nothing here passes or fails.
+Prints the time from the first connection to the last first answer, of devices that send
+their heartbeat at once (heartbeats.c); then, with a daemon of its own and the simulator,
+whose devices wait, report and answer queries as real ones, the daemon's memory a device:
+resident set with the fleet less that of the idle daemon, divided by the devices.
+Wants a release build; nothing here passes or fails.
 
 usage: bench_fleet.py [DEVICES [SECONDS [SOCKETS [COMMAND...]]]]
 COMMAND goes before the daemon's (a profiler).
@@ -16,10 +18,11 @@ import shutil
 import sys
 import tempfile
 import threading
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'helpers'))
-from chargehost import Daemon, Process, SIM   # noqa: E402
+from chargehost import BUILD, Daemon, Process, SIM   # noqa: E402
+
+HEARTBEATS = os.path.join(BUILD, 'tests', 'bench', 'heartbeats')
 
 
 class Profiled(Daemon):
@@ -44,25 +47,44 @@ def metric(daemon, name):
     return float(found.group(1)) if found else 0.0
 
 
+def first_answers(daemon, devices):
+    """Prints the seconds until every device had its first answer."""
+    load = Process([HEARTBEATS, str(daemon.device_port), str(devices), '1', '0'])
+    try:
+        took = load.expect(r'^ready after ([\d.]+) s', 120).group(1)
+        print(f'first answers    {devices} in {took} s', flush=True)
+    finally:
+        load.kill()
+
+
 def connect(daemon, devices, sockets):
-    """The simulator, and the seconds until every device had its first answer."""
-    began = time.monotonic()
+    """The simulator, when all its devices are ready."""
     sim = Process([SIM, '--server', f'127.0.0.1:{daemon.device_port}', '--gateways',
                    str(devices), '--sockets', str(sockets), '--rate', '100000',
                    '--log', 'none'])
-    last = 0
     while True:
         start = len(sim.lines)
         sim.child.stdin.write('status\n')
         sim.child.stdin.flush()
         ready = int(sim.expect(r'gateways, (\d+) ready', start=start).group(1))
-        took = time.monotonic() - began
-        if ready != last:
-            print(f'{took:6.2f} s  {ready} ready', flush=True)
         if ready >= devices:
-            return sim, took
-        last = ready
+            return sim
         threading.Event().wait(0.1)
+
+
+def measure_memory(daemon, devices, seconds, sockets):
+    """Prints the memory a device, some seconds after all were ready."""
+    idle = metric(daemon, 'chargehost_kv_used_memory_bytes')
+    threading.Event().wait(2)
+    before = memory(daemon)
+    sim = connect(daemon, devices, sockets)
+    try:
+        threading.Event().wait(seconds)
+        after = memory(daemon)
+        kv = metric(daemon, 'chargehost_kv_used_memory_bytes') - idle
+        report(devices, before, after, kv / devices)
+    finally:
+        sim.kill()
 
 
 def report(devices, before, after, kv):
@@ -76,35 +98,28 @@ def report(devices, before, after, kv):
           f'(peak {(after["VmHWM"] - before["VmHWM"]) * 1024 / devices:.0f})')
 
 
+def with_daemon(measure, *arguments):
+    """A daemon for one measurement."""
+    folder = tempfile.mkdtemp(prefix='chargehost-bench-')
+    daemon = Profiled(folder)
+    try:
+        daemon.create_key('read')
+        daemon.start()
+        measure(daemon, *arguments)
+        daemon.stop()
+    finally:
+        daemon.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main():
     given = sys.argv[1:4]
     devices, seconds, sockets = (int(x) for x in given + ['10000', '20', '0'][len(given):])
     Profiled.wrapper = sys.argv[4:]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    folder = tempfile.mkdtemp(prefix='chargehost-bench-')
-    daemon = Profiled(folder)
-    sim = None
-    try:
-        daemon.create_key('read')
-        daemon.start()
-        idle = metric(daemon, 'chargehost_kv_used_memory_bytes')
-        threading.Event().wait(2)
-        before = memory(daemon)
-        sim, took = connect(daemon, devices, sockets)
-        print(f'first answers    {devices} in {took:.2f} s')
-        threading.Event().wait(seconds)
-        after = memory(daemon)
-        kv = metric(daemon, 'chargehost_kv_used_memory_bytes') - idle
-        report(devices, before, after, kv / devices)
-        sim.stop()
-        sim = None
-        daemon.stop()
-    finally:
-        if sim is not None:
-            sim.kill()
-        daemon.kill()
-        shutil.rmtree(folder, ignore_errors=True)
+    with_daemon(first_answers, devices)
+    with_daemon(measure_memory, devices, seconds, sockets)
 
 
 if __name__ == '__main__':
