@@ -206,6 +206,8 @@ static void end_session_script (PgConn *conn, gboolean in_recovery, gboolean can
   }
   conn->state = PG_READY;
   conn->opened_us = conn->since_us = g_get_monotonic_time ();
+  /* So that those that began together do not end together. */
+  conn->lifetime_us = conn->pg->options.lifetime_ms * g_random_int_range (850, 1001);
   pg_pool_ready (conn);
   if (conn->role == PG_LISTEN)
     pg_listen_ready (conn);

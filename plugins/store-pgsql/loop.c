@@ -76,11 +76,17 @@ static void handle_events (Pg *pg, int wait_ms)
 {
   struct epoll_event events[32];
   int n = epoll_wait (pg->epoll, events, G_N_ELEMENTS (events), wait_ms);
+  gboolean connected = FALSE;
 
   for (int i = 0; i < n; i++) {
     PgConn *conn = conn_of (pg, events[i].data.u64);
-    if (conn != NULL)
-      pg_conn_event (conn, events[i].events);
+    gboolean connects = conn != NULL && conn->state == PG_CONNECTING;
+    /* Such a step may be a handshake or the hashing of a password, milliseconds of the
+       processor: one a turn, the others' events come again. */
+    if (conn == NULL || (connects && connected))
+      continue;
+    connected |= connects;
+    pg_conn_event (conn, events[i].events);
   }
   sweep (pg);
 }

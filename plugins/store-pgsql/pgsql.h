@@ -239,6 +239,7 @@ struct _PgConn {
   guint generation; /* of the place in the set */
   gint64 since_us;  /* began to connect, became idle */
   gint64 opened_us;
+  gint64 lifetime_us;
   GError *error; /* why it is broken */
 
   /* the pipeline */

@@ -126,7 +126,7 @@ static void maintain_conn (PgConn *conn, gint64 now_us)
     return;
   gboolean spare = pg_pool_count (pg, conn->role, TRUE) > kept (pg, conn->role);
   if ((spare && now_us - conn->since_us > options->idle_ms * 1000)
-      || now_us - conn->opened_us > options->lifetime_ms * 1000)
+      || now_us - conn->opened_us > conn->lifetime_us)
     close_orderly (conn);
 }
 
