@@ -18,6 +18,7 @@
 #include "core/peer/peer.h"
 #include "core/peer/shared.h"
 #include "core/session/session.h"
+#include "core/session/trace.h"
 #include "core/topics.h"
 #include "store/store.h"
 #include <chargehost/clock.h>
@@ -61,6 +62,7 @@ ChCore *ch_core_new (ChServices *services)
   core->peers = ch_peers_new (core);
   core->shared = ch_shared_new (core);
   core->journal = ch_journal_new (core);
+  core->traces = g_ptr_array_new ();
   ch_orders_connect_commands (core->orders);
   return core;
 }
@@ -69,6 +71,7 @@ void ch_core_free (ChCore *core)
 {
   if (core == NULL)
     return;
+  ch_traces_free (core);
   ch_orders_free (core->orders);
   ch_homes_free (core->homes);
   ch_peers_free (core->peers);
@@ -175,7 +178,8 @@ void ch_core_start_outbound (ChCore *core)
   static const ChGatewayHooks hooks = {.closed = conn_closed,
                                        .writable = conn_writable,
                                        .alarm = conn_alarm,
-                                       .banned = is_banned};
+                                       .banned = is_banned,
+                                       .frame = ch_traces_frame};
   ch_gateway_set_hooks (core->services->gateway, core, &hooks);
   ch_outbound_start (core->outbound);
 }

@@ -33,6 +33,7 @@ typedef struct _ChPeers ChPeers;
 typedef struct _ChDeviceAdmin ChDeviceAdmin;
 typedef struct _ChBans ChBans;
 typedef struct _ChJournal ChJournal;
+typedef struct _ChTrace ChTrace;
 
 /* Topics that the core publishes (gateway 1.11). */
 typedef struct {
@@ -82,6 +83,7 @@ struct _ChCore {
   GPtrArray *dirty_devices;  /* with ports or last_seen to be written; borrowed */
   GPtrArray *guards;         /* of ChGuardEntry, borrowed */
   GPtrArray *starts_waiting; /* starts that wait for a snapshot */
+  GPtrArray *traces;         /* of ChTrace */
 };
 
 /* The core's own keys: devices, ports, sessions, orders, tariff, gateway, outbound,

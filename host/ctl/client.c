@@ -159,7 +159,7 @@ GVariant *ctl_call_at (Ctl *ctl, const char *path, const char *interface,
   return call (ctl, name, path, interface, method, parameters, reply_type, status);
 }
 
-static char *path_of (CtlKind kind, const char *name)
+char *ctl_path (CtlKind kind, const char *name)
 {
   return name != NULL ? escaped (KINDS[kind].path, name) : g_strdup (KINDS[kind].path);
 }
@@ -167,7 +167,7 @@ static char *path_of (CtlKind kind, const char *name)
 GVariant *ctl_call (Ctl *ctl, CtlKind kind, const char *name, const char *method,
                     GVariant *parameters, const char *reply_type, CtlExit *status)
 {
-  g_autofree char *path = path_of (kind, name);
+  g_autofree char *path = ctl_path (kind, name);
   return ctl_call_at (ctl, path, KINDS[kind].interface, method, parameters, reply_type,
                       status);
 }
@@ -216,7 +216,7 @@ CtlExit ctl_plain_call (Ctl *ctl, CtlKind kind, const char *name, const char *me
 
 json_t *ctl_properties (Ctl *ctl, CtlKind kind, const char *name, CtlExit *status)
 {
-  g_autofree char *path = path_of (kind, name);
+  g_autofree char *path = ctl_path (kind, name);
   g_autoptr (GVariant) answer
       = ctl_call_at (ctl, path, PROPERTIES, "GetAll",
                      g_variant_new ("(s)", KINDS[kind].interface), "(a{sv})", status);

@@ -14,6 +14,8 @@ const CtlCommand ctl_commands[] = {
     {"devices reboot", "DEVICE", "[--force]", "restart a device", ctl_devices_reboot},
     {"devices send", "DEVICE COMMAND [JSON]", "", "send any command of its protocol",
      ctl_devices_send},
+    {"devices frames", "DEVICE", "[--record FILE]",
+     "frames of its connection, live, until Ctrl-C", ctl_devices_frames},
     {"devices kick", "DEVICE", "", "close its connection; it may come back at once",
      ctl_tell, CTL_DEVICE, "Kick"},
     {"devices params", "DEVICE", "", "parameters that are known of it", ctl_ask,

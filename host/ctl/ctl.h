@@ -66,6 +66,8 @@ CtlExit ctl_plain_call (Ctl *ctl, CtlKind kind, const char *name, const char *me
 /* All properties of the kind's interface. (transfer full) */
 json_t *ctl_properties (Ctl *ctl, CtlKind kind, const char *name, CtlExit *status);
 gboolean ctl_connect (Ctl *ctl, CtlExit *status);
+/* The path of an object; NULL: of the daemon itself. (transfer full) */
+char *ctl_path (CtlKind kind, const char *name);
 /* The name of a kind's interface. */
 const char *ctl_interface (CtlKind kind);
 
@@ -99,6 +101,25 @@ json_t *ctl_properties_json (GVariant *properties);
 /* Writes out; FALSE when nobody reads any more or nothing can be written. */
 gboolean ctl_flush (void);
 
+/*
+ * monitor.c: signals of one kind, from the moment @begin has asked for them until Ctrl-C,
+ * the end of the daemon or of who reads, or ctl_stream_end().
+ */
+typedef struct _CtlStream CtlStream;
+struct _CtlStream {
+  Ctl *ctl;
+  CtlKind kind;
+  const char *object; /* whose signals; NULL: the daemon's own */
+  const char *signal;
+  void (*begin) (CtlStream *stream); /* may set status; again for another instance */
+  void (*got) (CtlStream *stream, GVariant *parameters);
+  CtlExit status;
+  GMainLoop *loop;
+  char *name; /* of the daemon on the bus */
+};
+CtlExit ctl_stream_run (CtlStream *stream);
+void ctl_stream_end (CtlStream *stream);
+
 /* simple.c: commands of one call, which the table names: its answer printed; without an
    answer; with the word as its parameter; with --reason as its parameter. */
 CtlExit ctl_ask (Ctl *ctl, int argc, char **argv);
@@ -127,6 +148,7 @@ CtlExit ctl_devices_list (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_watch (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_reboot (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_send (Ctl *ctl, int argc, char **argv);
+CtlExit ctl_devices_frames (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_stop_port (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_register (Ctl *ctl, int argc, char **argv);
 CtlExit ctl_devices_change (Ctl *ctl, int argc, char **argv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Events as they happen. */
+/* Signals of the daemon as they come; events among them. */
 #include "ctl/ctl.h"
 
 #include <glib-unix.h>
@@ -8,12 +8,9 @@
 #include <unistd.h>
 
 typedef struct {
-  Ctl *ctl;
-  GMainLoop *loop;
-  char *name; /* of the daemon on the bus */
+  CtlStream stream; /* first */
   const char *const *patterns;
   const char *device;
-  CtlExit status;
 } Monitor;
 
 static void print_human (const char *topic, const char *device, json_t *fields)
@@ -38,11 +35,8 @@ static void print_human (const char *topic, const char *device, json_t *fields)
   ctl_print ("\n");
 }
 
-static void on_event (GDBusConnection *connection, const char *sender, const char *path,
-                      const char *interface, const char *signal, GVariant *parameters,
-                      gpointer data)
+static void on_event (CtlStream *stream, GVariant *parameters)
 {
-  Monitor *monitor = data;
   const char *topic, *device, *key;
   GVariantIter *iter;
   GVariant *value;
@@ -52,7 +46,7 @@ static void on_event (GDBusConnection *connection, const char *sender, const cha
   while (g_variant_iter_loop (iter, "{&sv}", &key, &value))
     json_object_set_new (fields, key, ctl_variant_json (value));
   g_variant_iter_free (iter);
-  if (monitor->ctl->json) {
+  if (stream->ctl->json) {
     json_t *line = json_pack ("{s:s, s:s, s:o}", "topic", topic, "device_id", device,
                               "fields", json_incref (fields));
     char *text = json_dumps (line, JSON_COMPACT | JSON_REAL_PRECISION (15));
@@ -62,99 +56,127 @@ static void on_event (GDBusConnection *connection, const char *sender, const cha
   } else
     print_human (topic, device, fields);
   json_decref (fields);
+}
+
+static void subscribe (CtlStream *stream)
+{
+  const Monitor *monitor = (Monitor *) stream;
+  const char *const *pattern = monitor->patterns;
+  for (; *pattern != NULL && stream->status == CTL_OK; pattern++) {
+    g_autoptr (GVariant) answer = ctl_call (
+        stream->ctl, stream->kind, NULL, "Subscribe",
+        g_variant_new ("(ss)", *pattern, monitor->device), NULL, &stream->status);
+  }
+}
+
+/* ---- signals ---- */
+
+void ctl_stream_end (CtlStream *stream)
+{
+  g_main_loop_quit (stream->loop);
+}
+
+static void got_signal (GDBusConnection *connection, const char *sender, const char *path,
+                        const char *interface, const char *signal, GVariant *parameters,
+                        gpointer data)
+{
+  CtlStream *stream = data;
+  stream->got (stream, parameters);
   if (!ctl_flush ())
-    g_main_loop_quit (monitor->loop);
+    ctl_stream_end (stream);
 }
 
 static gboolean on_signal (gpointer data)
 {
-  Monitor *monitor = data;
-  g_main_loop_quit (monitor->loop);
+  ctl_stream_end (data);
   return G_SOURCE_CONTINUE;
-}
-
-static void subscribe (Monitor *monitor)
-{
-  const char *const *pattern = monitor->patterns;
-  for (; *pattern != NULL && monitor->status == CTL_OK; pattern++) {
-    g_autoptr (GVariant) answer = ctl_call (
-        monitor->ctl, CTL_HOST, NULL, "Subscribe",
-        g_variant_new ("(ss)", *pattern, monitor->device), NULL, &monitor->status);
-  }
 }
 
 static void on_owner (GDBusConnection *connection, const char *sender, const char *path,
                       const char *interface, const char *signal, GVariant *parameters,
                       gpointer data)
 {
-  Monitor *monitor = data;
+  CtlStream *stream = data;
   const char *name, *owner;
   g_variant_get (parameters, "(&s&s&s)", &name, NULL, &owner);
-  if (!g_str_equal (name, monitor->name))
+  if (!g_str_equal (name, stream->name))
     return;
   if (*owner != '\0') { /* another instance has it now, and knows nothing of us */
-    subscribe (monitor);
+    stream->begin (stream);
   } else {
     g_printerr ("chargehostctl: chargehostd has left the bus\n");
-    monitor->status = CTL_NO_HOST;
+    stream->status = CTL_NO_HOST;
   }
-  if (monitor->status != CTL_OK)
-    g_main_loop_quit (monitor->loop);
+  if (stream->status != CTL_OK)
+    ctl_stream_end (stream);
 }
 
 static void on_closed (GDBusConnection *connection, gboolean vanished, GError *error,
                        gpointer data)
 {
-  Monitor *monitor = data;
-  monitor->status = CTL_NO_HOST;
-  g_main_loop_quit (monitor->loop);
+  CtlStream *stream = data;
+  stream->status = CTL_NO_HOST;
+  ctl_stream_end (stream);
 }
 
 /* Nobody reads what we write any more: a pager was closed, head has enough. */
 static gboolean on_reader_gone (int fd, GIOCondition condition, gpointer data)
 {
-  Monitor *monitor = data;
-  g_main_loop_quit (monitor->loop);
+  ctl_stream_end (data);
   return G_SOURCE_REMOVE;
 }
 
-static void watch_bus (Monitor *monitor)
+static void watch_bus (CtlStream *stream)
 {
-  GDBusConnection *connection = monitor->ctl->connection;
+  GDBusConnection *connection = stream->ctl->connection;
+  g_autofree char *path = ctl_path (stream->kind, stream->object);
   g_dbus_connection_set_exit_on_close (connection, FALSE);
-  g_dbus_connection_signal_subscribe (connection, NULL, "org.chargehost.Host1", "Event",
-                                      "/org/chargehost", NULL, G_DBUS_SIGNAL_FLAGS_NONE,
-                                      on_event, monitor, NULL);
+  g_dbus_connection_signal_subscribe (connection, NULL, ctl_interface (stream->kind),
+                                      stream->signal, path, NULL,
+                                      G_DBUS_SIGNAL_FLAGS_NONE, got_signal, stream, NULL);
   g_dbus_connection_signal_subscribe (connection, "org.freedesktop.DBus",
                                       "org.freedesktop.DBus", "NameOwnerChanged",
-                                      "/org/freedesktop/DBus", monitor->name,
-                                      G_DBUS_SIGNAL_FLAGS_NONE, on_owner, monitor, NULL);
-  g_signal_connect (connection, "closed", G_CALLBACK (on_closed), monitor);
+                                      "/org/freedesktop/DBus", stream->name,
+                                      G_DBUS_SIGNAL_FLAGS_NONE, on_owner, stream, NULL);
+  g_signal_connect (connection, "closed", G_CALLBACK (on_closed), stream);
 }
 
-/* Events of all @patterns until a signal, the end of the daemon or of the reader. */
-static CtlExit follow (Ctl *ctl, const char *const *patterns, const char *device)
+CtlExit ctl_stream_run (CtlStream *stream)
 {
-  Monitor monitor = {.ctl = ctl, .patterns = patterns, .device = device};
-  if (!ctl_connect (ctl, &monitor.status))
-    return monitor.status;
-  monitor.loop = g_main_loop_new (NULL, FALSE);
-  monitor.name = ctl_name (ctl);
-  watch_bus (&monitor);
-  subscribe (&monitor);
-  if (monitor.status == CTL_OK) {
-    guint sources[] = {g_unix_signal_add (SIGINT, on_signal, &monitor),
-                       g_unix_signal_add (SIGTERM, on_signal, &monitor),
-                       g_unix_fd_add (STDOUT_FILENO, G_IO_ERR, on_reader_gone, &monitor)};
-    g_main_loop_run (monitor.loop);
+  Ctl *ctl = stream->ctl;
+  if (!ctl_connect (ctl, &stream->status))
+    return stream->status;
+  stream->loop = g_main_loop_new (NULL, FALSE);
+  stream->name = ctl_name (ctl);
+  watch_bus (stream);
+  stream->begin (stream);
+  if (stream->status == CTL_OK) {
+    guint sources[] = {g_unix_signal_add (SIGINT, on_signal, stream),
+                       g_unix_signal_add (SIGTERM, on_signal, stream),
+                       g_unix_fd_add (STDOUT_FILENO, G_IO_ERR, on_reader_gone, stream)};
+    g_main_loop_run (stream->loop);
     for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
       if (g_main_context_find_source_by_id (NULL, sources[i]) != NULL)
         g_source_remove (sources[i]);
   }
-  g_signal_handlers_disconnect_by_data (ctl->connection, &monitor);
-  g_main_loop_unref (monitor.loop);
-  g_free (monitor.name);
-  return monitor.status;
+  g_signal_handlers_disconnect_by_data (ctl->connection, stream);
+  g_main_loop_unref (stream->loop);
+  g_free (stream->name);
+  return stream->status;
+}
+
+/* ---- commands ---- */
+
+static CtlExit follow (Ctl *ctl, const char *const *patterns, const char *device)
+{
+  Monitor monitor = {.stream = {.ctl = ctl,
+                                .kind = CTL_HOST,
+                                .signal = "Event",
+                                .begin = subscribe,
+                                .got = on_event},
+                     .patterns = patterns,
+                     .device = device};
+  return ctl_stream_run (&monitor.stream);
 }
 
 CtlExit ctl_monitor (Ctl *ctl, int argc, char **argv)

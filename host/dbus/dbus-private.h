@@ -36,6 +36,7 @@ struct _ChDbus {
   guint admin, device_tree, order_tree;
   GHashTable *credentials;   /* unique name → ChDbusCaller */
   GHashTable *subscriptions; /* unique name → GPtrArray of Follow */
+  GPtrArray *traces;         /* of frames; see traces.c */
   /* events that were given to the connection but perhaps not yet to the bus */
   guint events_waiting, events_flushing;
   gboolean events_lost; /* said once */
@@ -162,7 +163,16 @@ void ch_dbus_stop_port (ChDbus *dbus, ChDevice *device,
                         GDBusMethodInvocation *invocation);
 /* device-calls.c; a ChDbusThen for every method of Device1. @id: owned */
 void ch_dbus_device_call (ChDbus *dbus, GDBusMethodInvocation *invocation, gpointer id);
+/* traces.c */
+GPtrArray *ch_dbus_traces_new (void);
+/* Trace of Device1. */
+void ch_dbus_trace (ChDbus *dbus, ChDevice *device, GDBusMethodInvocation *invocation);
+/* @sender (nullable): all */
+void ch_dbus_forget_traces (ChDbus *dbus, const char *sender);
 /* events.c */
+/* Whether the bus takes one more signal; to be told of every one that is given to it. */
+gboolean ch_dbus_has_room (ChDbus *dbus);
+void ch_dbus_sent (ChDbus *dbus);
 void ch_dbus_follow (ChDbus *dbus, GDBusMethodInvocation *invocation, const char *pattern,
                      const char *device);
 void ch_dbus_unfollow (ChDbus *dbus, const char *sender, const char *pattern,

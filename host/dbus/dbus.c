@@ -29,6 +29,7 @@ ChDbus *ch_dbus_new (ChServices *services)
   dbus->cancellable = g_cancellable_new ();
   dbus->started_ms = ch_now_ms (dbus->self);
   dbus->credentials = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  dbus->traces = ch_dbus_traces_new ();
   dbus->subscriptions = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                                (GDestroyNotify) g_ptr_array_unref);
   return dbus;
@@ -55,6 +56,7 @@ static void unexport (ChDbus *dbus)
   ch_dbus_unexport_host (dbus);
   /* Unique names of another bus may mean other callers. */
   ch_dbus_forget_events (dbus);
+  ch_dbus_forget_traces (dbus, NULL);
   g_hash_table_remove_all (dbus->credentials);
 }
 
@@ -126,6 +128,7 @@ void ch_dbus_free (ChDbus *dbus)
   while (g_main_context_iteration (NULL, FALSE))
     ;
   g_clear_object (&dbus->cancellable);
+  g_ptr_array_unref (dbus->traces);
   g_hash_table_unref (dbus->subscriptions);
   g_hash_table_unref (dbus->credentials);
   dbus->services->dbus = NULL;
@@ -152,6 +155,7 @@ static void owner_changed (GDBusConnection *connection, const char *sender,
     return;
   ch_dbus_forget_caller (dbus, name);
   ch_dbus_forget_follower (dbus, name);
+  ch_dbus_forget_traces (dbus, name);
 }
 
 static void name_lost (GDBusConnection *connection, const char *name, gpointer data)

@@ -229,6 +229,7 @@ void ch_dbus_device_call (ChDbus *dbus, GDBusMethodInvocation *invocation, gpoin
       {"Reboot", reboot, TRUE},
       {"Send", send, TRUE},
       {"Kick", kick, FALSE},
+      {"Trace", ch_dbus_trace, FALSE},
       {"Change", ch_dbus_change_device, FALSE},
       {"Retire", ch_dbus_retire_device, FALSE},
   };

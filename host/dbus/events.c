@@ -79,7 +79,7 @@ static void flush (ChDbus *dbus)
 }
 
 /* Whether one more event may be given to the connection. */
-static gboolean has_room (ChDbus *dbus)
+gboolean ch_dbus_has_room (ChDbus *dbus)
 {
   if (dbus->events_waiting < MAX_WAITING)
     return TRUE;
@@ -89,12 +89,18 @@ static gboolean has_room (ChDbus *dbus)
   return FALSE;
 }
 
+void ch_dbus_sent (ChDbus *dbus)
+{
+  if (++dbus->events_waiting >= FLUSH_AFTER && dbus->events_flushing == 0)
+    flush (dbus);
+}
+
 static void on_event (ChPlugin *self, const ChTopic *topic, const ChEvent *event,
                       gpointer data)
 {
   Follow *follow = data;
   ChDbus *dbus = follow->dbus;
-  if ((is_private (topic->name) && !follow->trusted) || !has_room (dbus))
+  if ((is_private (topic->name) && !follow->trusted) || !ch_dbus_has_room (dbus))
     return;
   GVariant *fields = ch_event_to_variant (topic, event);
   if (!follow->trusted)
@@ -102,8 +108,7 @@ static void on_event (ChPlugin *self, const ChTopic *topic, const ChEvent *event
   g_dbus_connection_emit_signal (
       dbus->connection, follow->sender, CH_DBUS_ROOT, "org.chargehost.Host1", "Event",
       g_variant_new ("(ss@a{sv})", topic->name, event->device, fields), NULL);
-  if (++dbus->events_waiting >= FLUSH_AFTER && dbus->events_flushing == 0)
-    flush (dbus);
+  ch_dbus_sent (dbus);
 }
 
 static GPtrArray *follows_of (ChDbus *dbus, const char *sender)

@@ -33,6 +33,7 @@ static void drop_reply (ChRequest *request)
 void ch_http_exchange_clear (ChRequest *request)
 {
   drop_reply (request);
+  ch_http_chunks_left (request);
   if (request->query != NULL)
     g_ptr_array_set_size (request->query, 0);
   if (request->bytes != NULL && request->bytes->len > 0) {

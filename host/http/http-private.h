@@ -112,6 +112,10 @@ struct _ChRequest {
   char fingerprint[65];
   /* what is stored or audited of the answer */
   gint code;
+  /* chunks.c: what is told when an answer that goes on is cut off; NULL: it does not */
+  GDestroyNotify gone;
+  gpointer gone_data;
+  gsize unsent;
   char *audit_before, *audit_after; /* JSON */
 };
 
@@ -188,6 +192,18 @@ ChRequest *ch_http_exchange_arrived (ChHttp *http, ChReply reply);
 void ch_http_exchange_rejected (ChHttpConn *conn, guint status);
 /* Forgets the request; what is owed becomes a no-op. */
 void ch_http_exchange_clear (ChRequest *request);
+
+/*
+ * chunks.c: an answer in pieces. FALSE: another answer was given instead. @gone is told
+ * once when it ends before ch_http_chunks_end().
+ */
+gboolean ch_http_chunks_begin (ChRequest *request, const char *type, GDestroyNotify gone,
+                               gpointer data);
+/* FALSE: the client reads too slowly. @text (transfer full) */
+gboolean ch_http_chunks_add (ChRequest *request, char *text, gsize size);
+void ch_http_chunks_end (ChRequest *request);
+/* The request ends: exchange.c. */
+void ch_http_chunks_left (ChRequest *request);
 
 /* local.c: what there is of requests that did not come by HTTP. */
 const char *ch_http_local_path (const ChRequest *request);
@@ -292,7 +308,7 @@ extern const ChRoute ch_http_health_routes[], ch_http_device_routes[],
     ch_http_legacy_routes[], ch_http_admin_routes[], ch_http_key_routes[],
     ch_http_queue_routes[], ch_http_drain_routes[], ch_http_order_admin_routes[],
     ch_http_record_routes[], ch_http_device_admin_routes[], ch_http_ban_routes[],
-    ch_http_config_routes[], ch_http_audit_routes[];
+    ch_http_config_routes[], ch_http_audit_routes[], ch_http_frame_routes[];
 gboolean ch_http_monitor_open (ChHttp *http, GError **error); /* metrics, documents */
 gboolean ch_http_debug_open (ChHttp *http, GError **error);
 

@@ -172,6 +172,9 @@ void ch_http_drain (ChHttp *http)
   g_ptr_array_set_size (http->listeners, 0);
   while (http->idle.head != NULL)
     ch_http_conn_close (http->idle.head->data);
+  for (GList *at = http->conns.head; at != NULL; at = at->next)
+    if (((ChHttpConn *) at->data)->request.gone != NULL)
+      ch_http_conn_end (at->data);
 }
 
 /* Connections with a request or an answer on the way. */

@@ -66,6 +66,7 @@ gboolean ch_http_open (ChHttp *http, GError **error)
       ch_http_ban_routes,
       ch_http_config_routes,
       ch_http_audit_routes,
+      ch_http_frame_routes,
       ch_config_bool (self, "http.aliases.seed") ? ch_http_seed_routes : NULL,
       ch_config_bool (self, "http.aliases.legacy") ? ch_http_legacy_routes : NULL,
   };

@@ -134,6 +134,8 @@ static void on_events (ChWatch *watch, guint32 events)
 
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
     conn->hung_up = TRUE;
+  if (conn->hung_up && conn->request.gone != NULL) /* libsoup reads nothing meanwhile */
+    ch_http_conn_end (conn);
   if (conn->hung_up || (events & EPOLLIN) != 0)
     conn->readable = TRUE;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)

@@ -39,6 +39,8 @@ static void handle_frame (Connection *conn, const guint8 *bytes, gsize size)
   conn->rx_frames++;
   conn->garbage = 0;
   conn->skipping = FALSE;
+  if (G_UNLIKELY (conn->traced))
+    conn_trace (conn, TRUE, bytes, size);
   if (G_UNLIKELY (protocol->frames_in++ % MEASURE_EVERY == 0)) {
     gint64 begun_us = g_get_monotonic_time ();
     table->input (protocol->plugin, conn->session, conn->handle, bytes, size);

@@ -287,6 +287,8 @@ gboolean ch_conn_write (ChPlugin *self, ChConn handle, const void *bytes, gsize 
   if (G_UNLIKELY (conn->recorder != NULL))
     ch_recorder_add (conn->recorder, FALSE, bytes, size,
                      ch_reactor_now_us (gateway->reactor));
+  if (G_UNLIKELY (conn->traced))
+    conn_trace (conn, FALSE, bytes, size);
   conn->tx_frames++;
   conn->protocol->frames_out++;
   return TRUE;

@@ -104,6 +104,13 @@ void conn_alarm (Connection *conn, const char *code, const char *message)
     gateway->hooks.alarm (gateway->core, conn->handle, conn->core_data, code, message);
 }
 
+void conn_trace (Connection *conn, gboolean incoming, const void *bytes, gsize size)
+{
+  ChGateway *gateway = conn->gateway;
+  if (gateway->hooks.frame != NULL)
+    gateway->hooks.frame (gateway->core, conn->handle, incoming, bytes, size);
+}
+
 /* ---- closing ---------------------------------------------------------------------- */
 
 void conn_close (Connection *conn, ChCloseReason reason)

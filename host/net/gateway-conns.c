@@ -180,6 +180,13 @@ ChCommandState ch_gateway_send (ChGateway *gateway, ChConn handle,
   return state;
 }
 
+void ch_gateway_set_traced (ChGateway *gateway, ChConn handle, gboolean traced)
+{
+  Connection *conn = conn_find (gateway, handle);
+  if (conn != NULL)
+    conn->traced = traced != FALSE;
+}
+
 void ch_gateway_outcome (ChGateway *gateway, gboolean success)
 {
   if (success)

@@ -192,6 +192,7 @@ struct _Connection {
   guint skipping : 1;  /* no frame since the newest error */
   guint counted : 1;   /* stands in the limits per address */
   guint succeeded : 1; /* the breaker has heard of it */
+  guint traced : 1;    /* the core looks at its frames */
   guint32 rest_size;
   Protocol *protocol;
   guint8 *rest; /* bytes that wait, from the pool; NULL when none do */
@@ -329,6 +330,7 @@ void conn_close (Connection *conn, ChCloseReason reason);
 void conn_finish (Connection *conn);
 Trouble *conn_trouble (Connection *conn);
 void conn_alarm (Connection *conn, const char *code, const char *message);
+void conn_trace (Connection *conn, gboolean incoming, const void *bytes, gsize size);
 void conn_deferred (ChDeferred *deferred);
 
 /* conn-read.c */

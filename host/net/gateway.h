@@ -80,6 +80,9 @@ typedef struct {
   void (*breaker_changed) (ChCore *core, gint state, guint failures);
   /* Whether an address may not connect; @host without port, `[…]` around IPv6. */
   gboolean (*banned) (ChCore *core, const char *host);
+  /* A whole frame came or goes, on a connection with ch_gateway_set_traced(). */
+  void (*frame) (ChCore *core, ChConn conn, gboolean incoming, const void *bytes,
+                 gsize size);
 } ChGatewayHooks;
 /* Copied; members may be NULL. */
 void ch_gateway_set_hooks (ChGateway *gateway, ChCore *core, const ChGatewayHooks *hooks);
@@ -125,6 +128,7 @@ gboolean ch_gateway_can_write (ChGateway *gateway, ChConn conn);
  * gone. */
 ChCommandState ch_gateway_send (ChGateway *gateway, ChConn conn,
                                 const ChCommand *command);
+void ch_gateway_set_traced (ChGateway *gateway, ChConn conn, gboolean traced);
 /* Outcome for the circuit breaker (2.5): a frame was handled completely, or a fault
  * inside. */
 void ch_gateway_outcome (ChGateway *gateway, gboolean success);

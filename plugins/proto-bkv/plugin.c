@@ -34,6 +34,7 @@ static const ChProtocol protocol = {
     .input = bkv_input,
     .command = bkv_command,
     .closed = bkv_closed,
+    .describe = bkv_decode_json,
 };
 
 static const char *const requires[] = {"core", NULL};

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import unittest
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
 from chargehost import CTL, SOURCE, Process, TestCase, main, wait_for  # noqa: E402
@@ -73,7 +75,7 @@ class Alone(CtlCase):
         for line in overview.splitlines():
             self.assertLessEqual(len(line), 90, line)
         commands = ['status', 'devices list', 'devices show', 'devices watch', 'devices reboot',
-                    'devices send', 'devices kick', 'devices params', 'devices stop-port',
+                    'devices send', 'devices frames', 'devices kick', 'devices params', 'devices stop-port',
                     'devices register', 'devices change', 'devices import', 'devices retire',
                     'charge start',
                     'charge stop', 'orders list', 'orders show', 'orders events',
@@ -118,6 +120,7 @@ class Alone(CtlCase):
                 (('orders', 'force-fail', 'a'), '--comment is required'),
                 (('orders', 'force-settle', 'a', '--comment', ''), '--comment is required'),
                 (('key', 'create'), 'NAME is missing'), (('backup',), 'FILE is missing'),
+                (('devices', 'frames', 'a', '--seconds', '0'), '--seconds is 1'),
                 (('queue', 'resend', 'x'), 'no number'), (('config', 'change', 'x'), 'KEY=VALUE'),
                 (('log-level',), 'LEVEL is missing'), (('drain', 'maybe'), 'neither on nor off'),
                 (('decode', 'bkv'), 'HEX'), (('decode', 'bkv', 'xyz'), 'hexadecimal'),
@@ -314,6 +317,64 @@ class WithDaemon(CtlCase):
         self.assertEqual(self.ctl('log-level', 'default', 'core'), '')
         self.assertEqual(self.json('log-level', 'default'), {})
         self.assertIn('a level is', self.ctl('log-level', 'loud', status=FAILED))
+
+    def test_frames(self):
+        path = os.path.join(self.folder, 'frames.txt')
+        child = self.stream('devices', 'frames', DEVICE, '--record', path)
+        head = child.stdout.readline()
+        self.assertRegex(head, r'^\d{4}-\S+Z [<>] fcf[ef]\w+fcee$')
+        self.assertRegex(child.stdout.readline(), r'^    [a-z_]+ \{')
+        # It stays with the device when that connects anew.
+        self.ctl('devices', 'kick', DEVICE)
+        seen = set()
+        while len(seen) < 2:
+            line = child.stdout.readline()
+            self.assertTrue(line)
+            seen |= {word for word in ('heartbeat ', 'heartbeat_ack ') if f'    {word}' in line}
+        child.send_signal(signal.SIGINT)
+        child.stdout.read()
+        self.assertEqual(child.wait(30), OK)
+        with open(path, encoding='utf-8') as file:
+            lines = file.read().splitlines()
+        self.assertEqual(lines[0], f'# {DEVICE}')
+        for line in lines[1:]:
+            self.assertRegex(line, r'^\d+\.\d{6} [<>] fcf[ef]\w+fcee$')
+        last = self.ctl('devices', 'frames', DEVICE, '--seconds', '3', '--json').splitlines()[-1]
+        self.assertEqual(json.loads(last)['decoded']['gateway_id'], DEVICE)
+        self.assertIn("no device 'nix'", self.ctl('devices', 'frames', 'nix', status=FAILED))
+        self.assertIn('No such file', self.ctl('devices', 'frames', DEVICE, '--record',
+                                               '/nonexistent/x', status=FAILED))
+
+    def test_frames_by_rest(self):
+        url = f'{self.host.url}/api/v1/admin/devices/{DEVICE}/frames'
+        head = {'X-Internal-API-Key': self.host.key}
+        with urllib.request.urlopen(urllib.request.Request(f'{url}?seconds=4', headers=head),
+                                    timeout=30) as answer:
+            self.assertEqual(answer.headers['Content-Type'], 'application/x-ndjson')
+            frames = [json.loads(line) for line in answer]
+        self.assertIn(('out', 'heartbeat_ack'), [(f['direction'], f['decoded']['name'])
+                                                 for f in frames])
+        for frame in frames:
+            self.assertEqual(bytes.fromhex(frame['hex'])[-2:], b'\xfc\xee')
+        self.assertEqual(self.host.get('/api/v1/admin/devices/nix/frames')[0], 404)
+        # More look than may, then all leave.
+        looking = [urllib.request.urlopen(urllib.request.Request(url, headers=head), timeout=30)
+                   for _ in range(16)]
+        self.assertEqual(self.host.get(f'/api/v1/admin/devices/{DEVICE}/frames')[0], 503)
+        for answer in looking[1:]:
+            answer.close()
+        wait_for(lambda: self._one_more(url, head), 'room for another')
+        rows = self.host.rows("SELECT object FROM audit_log WHERE action LIKE '%/frames'")
+        self.assertEqual({row['object'] for row in rows}, {DEVICE})
+        self.assertEqual(self.host.stop(), 0)  # with one that still looks
+        looking[0].close()
+
+    def _one_more(self, url, head):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, headers=head), timeout=30):
+                return True
+        except urllib.error.HTTPError:
+            return False
 
     def test_administration(self):
         made = self.json('key', 'create', 'boss', '--scopes', 'read, admin', '--from',

@@ -337,6 +337,7 @@ class Objects(DBusCase):
                 ((ROOT, 'Host1', 'GetCommand', 's', 'cmd_nix'), ''),
                 ((ROOT, 'Admin1', 'CreateApiKey', 'sasa{sv}', 'x', '1', 'fly', '0'),
                  "'fly' is not a scope"),
+                ((device, 'Device1', 'Trace', 'u', '601'), '0 to 600'),
                 ((ROOT, 'Admin1', 'ListBans', 'a{sv}', '1', 'limt', 'u', '5'),
                  "no option 'limt', only: page"),
                 ((ROOT, 'Admin1', 'ListBans', 'a{sv}', '1', 'limit', 'u', '0'), 'limit (min)'),
@@ -525,6 +526,7 @@ class Access(DBusCase):
                       (path_of('order', order), 'Order1', 'ForceFail', 's', 'mine'),
                       (path_of('plugin', 'proto-bkv'), 'Plugin1', 'Stop'),
                       (device, 'Device1', 'Kick'),
+                      (device, 'Device1', 'Trace', 'u', '9'),
                       (device, 'Device1', 'Retire'),
                       (ROOT, 'Host1', 'RegisterDevice', 's', '{"device_id":"a"}'),
                       (device, 'Device1', 'StopCharge', 'iia{sv}', '--', '-1', '0', '0')):

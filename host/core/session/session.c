@@ -8,6 +8,7 @@
 #include "core/order/orders.h"
 #include "core/outbound/outbound.h"
 #include "core/session/session-private.h"
+#include "core/session/trace.h"
 #include <chargehost/clock.h>
 #include <chargehost/config.h>
 #include <chargehost/log.h>
@@ -156,6 +157,7 @@ static void set_session (ChSessions *sessions, ChDevice *device, const ChConnInf
   device->last_seen_at = MAX (device->last_seen_at, device->connected_at);
   for (guint i = 0; i < device->n_ports; i++)
     device->ports[i].snapshot_ms = 0;
+  ch_traces_bound (sessions->core, device);
 }
 
 gboolean ch_session_bind (ChSessions *sessions, ChDevice *device, ChConn conn,

@@ -125,6 +125,8 @@ typedef struct {
  *   frame was taken, `CH_COMMAND_NOT_SENT` when the queue is full, or another final state
  *   at once (`CH_COMMAND_UNSUPPORTED`, `CH_COMMAND_REJECTED`)
  * @closed: (nullable): the connection is gone; free the session
+ * @describe: (nullable): what a frame says, for people who look at a connection: an
+ * object of (transfer full), of whole frames in both directions. Pure
  */
 typedef struct {
   guint32 size;
@@ -139,6 +141,7 @@ typedef struct {
   ChCommandState (*command) (ChPlugin *self, gpointer session, ChConn conn,
                              const ChCommand *command);
   void (*closed) (ChPlugin *self, gpointer session, ChConn conn, ChCloseReason reason);
+  json_t *(*describe) (const guint8 *frame, gsize n);
 } ChProtocol;
 
 G_END_DECLS
