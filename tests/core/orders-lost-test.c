@@ -180,6 +180,47 @@ static void test_repeat_refused (void)
   site_close (&site);
 }
 
+/* The start of A reached the device, which is back and says that it is idle. */
+static Site started_and_idle (void)
+{
+  Site site = SITE (DEVICE_NUMBERS, "proto-lines.charges_offline=true");
+  site_start (&site, "A", "pending");
+  g_assert_cmpuint (site_heard_type (&site, "StartCharge"), !=, 0);
+  site_go (&site);
+  site_come (&site);
+  SAY ("@ack " DEV " %u", site_heard_type (&site, "QueryPortStatus"));
+  SAY ("@port " DEV " 0 1");
+  return site;
+}
+
+/* It began and ended unheard, and only now says so: the start is not repeated. */
+static void test_ended_unheard (void)
+{
+  Site site = started_and_idle ();
+  ADVANCE (9);
+  SAY ("@end " DEV " 0 w7 3 2 2");
+  ASSERT_ORDER ("A", "3 0 3 -");
+  ADVANCE (20);
+  g_assert_cmpuint (site_heard_type (&site, "StartCharge"), ==, 0);
+  ASSERT_ALL_ORDERED;
+  site_close (&site);
+}
+
+/* It never began: the start is repeated while there is time for its answer. */
+static void test_repeated_in_time (void)
+{
+  Site site = started_and_idle ();
+  ADVANCE (9);
+  g_assert_cmpuint (site_heard_type (&site, "StartCharge"), ==, 0);
+  ADVANCE (2);
+  guint number = site_heard_type (&site, "StartCharge");
+  g_assert_cmpuint (number, !=, 0);
+  SAY ("@start " DEV " 0 w7 A");
+  SAY ("@ack " DEV " %u", number);
+  ASSERT_ORDER ("A", "2 0 0 -");
+  site_close (&site);
+}
+
 /* ---- commands that are left over ---- */
 
 /* The daemon died before it noted that the stop of A is over; B has the port now. */
@@ -220,6 +261,62 @@ static void test_overtaken (void)
   site_close (&site);
 }
 
+/* ---- acknowledged without a number ---- */
+
+static Site charging_unnumbered (void)
+{
+  Site site = SITE (DEVICE_NUMBERS, "proto-lines.charges_offline=true");
+  site_start (&site, "A", "pending");
+  SAY ("@ack " DEV " %u", site_heard_type (&site, "StartCharge"));
+  CHECK_SQL ("SELECT status || coalesce (wire_order, '-') FROM orders", "2-");
+  return site;
+}
+
+/* The report of the port tells the number, and so the progress is the order's. */
+static void test_number_reported (void)
+{
+  Site site = charging_unnumbered ();
+  SAY ("@port " DEV " 0 2 w7");
+  CHECK_SQL ("SELECT status || coalesce (wire_order, '-') FROM orders", "2w7");
+  SAY ("@prog " DEV " 0 w7 25 60");
+  ADVANCE (3);
+  ASSERT_ORDER ("A", "2 0 25 -");
+  SAY ("@end " DEV " 0 w6 7 60 0"); /* another charge, repeated from before */
+  ASSERT_ORDER ("A", "2 0 25 -");
+  site_close (&site);
+}
+
+/* Only after the connection was lost: a charge as old as the order is the order's. */
+static void test_number_after_loss (void)
+{
+  Site site = charging_unnumbered ();
+  site_go (&site);
+  ADVANCE (600);
+  site_come (&site);
+  SAY ("@port " DEV " 0 2 w7 600");
+  ASSERT_ORDER ("A", "2 0 0 -");
+  CHECK_SQL ("SELECT wire_order FROM orders", "w7");
+  SAY ("@prog " DEV " 0 w7 250 600");
+  ADVANCE (60);
+  SAY ("@end " DEV " 0 w7 300 660 0");
+  ASSERT_ORDER ("A", "3 0 300 -");
+  ASSERT_ALL_ORDERED;
+  site_close (&site);
+}
+
+static void test_number_of_another (void)
+{
+  Site site = charging_unnumbered ();
+  site_go (&site);
+  ADVANCE (600);
+  site_come (&site);
+  SAY ("@port " DEV " 0 2 w8 60");
+  CHECK_SQL ("SELECT status || coalesce (wire_order, '-') FROM orders", "10-");
+  SAY ("@end " DEV " 0 w7 250 500 0");
+  ASSERT_ORDER ("A", "3 0 250 -");
+  site_close (&site);
+}
+
 int main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
@@ -233,7 +330,12 @@ int main (int argc, char **argv)
   ADD ("time-out-and-next", test_time_out_and_next);
   ADD ("time-out-and-other", test_time_out_and_other);
   ADD ("repeat-refused", test_repeat_refused);
+  ADD ("ended-unheard", test_ended_unheard);
+  ADD ("repeated-in-time", test_repeated_in_time);
   ADD ("stop-left-over", test_stop_left_over);
   ADD ("overtaken", test_overtaken);
+  ADD ("number-reported", test_number_reported);
+  ADD ("number-after-loss", test_number_after_loss);
+  ADD ("number-of-another", test_number_of_another);
   return g_test_run ();
 }

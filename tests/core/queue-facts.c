@@ -20,6 +20,8 @@ static void port_line (ChPlugin *self, ChConn conn, char **words)
   fact.port_no = atoi (words[2]);
   fact.status = (ChPortStatus) atoi (words[3]);
   take_number (words[3] != NULL ? words[4] : NULL, &fact.business_no, &fact.wire_order);
+  if (g_strv_length (words) > 5)
+    fact.duration_s = atoi (words[5]);
   ch_port_update (self, conn, words[1], &fact);
 }
 

@@ -115,6 +115,47 @@ static void test_auto (void)
   site_close (&site);
 }
 
+/* C7: another order holds the port that the device chose: its end was never heard. */
+static void test_auto_held (void)
+{
+  Site site = auto_site (NULL);
+  site_start (&site, "H", "pending");
+  SAY ("@start " DEV " 0 w1 H");
+  SAY ("@prog " DEV " 0 w1 620 1800");
+  start_any (&site, "A", "pending");
+  site_heard (&site);
+  ASSERT_ALARMS ("");
+  SAY ("@start " DEV " 0 w2 A");
+  assert_place (&site, "0 2");
+  ASSERT_PORT (CH_PORT_CHARGING, "A");
+  ASSERT_ORDER ("H", "6 1 620 duplicate");
+  ASSERT_ALARMS ("duplicate");
+  start_any (&site, "B", "pending"); /* nothing holds the whole device any more */
+  SAY ("@end " DEV " 0 w1 700 2000 0");
+  ASSERT_ORDER ("H", "3 0 700 -");
+  SAY ("@end " DEV " 0 w2 30 60 0");
+  ASSERT_ORDER ("A", "3 0 30 -");
+  site_close (&site);
+}
+
+/* Only its end says where it was. */
+static void test_auto_held_end (void)
+{
+  Site site = auto_site (NULL);
+  site_start (&site, "H", "pending");
+  SAY ("@ack " DEV " %u", site_heard (&site));
+  SAY ("@start " DEV " 0 w1 H");
+  start_any (&site, "A", "pending");
+  SAY ("@ack " DEV " %u", site_heard_type (&site, "StartCharge"));
+  assert_place (&site, "-1 1");
+  queue_change (site.queue, "UPDATE orders SET wire_order = 'w2' WHERE order_no = 'A'");
+  site_restart (&site);
+  SAY ("@end " DEV " 0 w2 30 60 0");
+  assert_place (&site, "0 3");
+  ASSERT_STATUS ("H", "10");
+  site_close (&site);
+}
+
 /* By the number in a report of the port. */
 static void test_auto_snapshot (void)
 {
@@ -371,6 +412,8 @@ int main (int argc, char **argv)
   g_test_add_func ("/ports/trusted", test_trusted);
   g_test_add_func ("/ports/auto-refused", test_auto_refused);
   g_test_add_func ("/ports/auto", test_auto);
+  g_test_add_func ("/ports/auto-held", test_auto_held);
+  g_test_add_func ("/ports/auto-held-end", test_auto_held_end);
   g_test_add_func ("/ports/auto-snapshot", test_auto_snapshot);
   g_test_add_func ("/ports/auto-progress", test_auto_progress);
   g_test_add_func ("/ports/auto-end", test_auto_end);

@@ -291,6 +291,33 @@ static void test_t24_ack (void)
   site_close (&site);
 }
 
+/* C4: it began all the same, after its device had stopped nothing: that is a charge, too. */
+static void test_t24_late (void)
+{
+  for (guint i = 0; i < 3; i++) {
+    Site site = site_open (NULL);
+    guint number = pending (&site);
+    site_cancel (&site, "A", "cancelling");
+    SAY ("@ack " DEV " %u", site_heard (&site));
+    ASSERT_ORDER ("A", "5 0 0 -");
+    ASSERT_ALARMS ("");
+    if (i == 1)
+      SAY ("@ack " DEV " %u", number);
+    else if (i == 2)
+      SAY ("@port " DEV " 0 2 65"); /* the number of A */
+    ASSERT_ALARMS (i > 0 ? "late_start_compensated" : "");
+    EXPECT (i > 0 ? "StopCharge" : "");
+    SAY ("@end " DEV " 0 65 40 60 9");
+    ASSERT_ORDER ("A", "7 0 40 -");
+    CHECK_SQL ("SELECT settlement_rev || ' ' || amount_cent FROM orders", "1 2");
+    ASSERT_EVENT ("order.settlement_revised", "energy_wh", "40");
+    SAY ("@end " DEV " 0 65 40 60 9");
+    CHECK_SQL ("SELECT count(*) FROM orders", "1");
+    ASSERT_ALARMS ("");
+    site_close (&site);
+  }
+}
+
 static void test_t24_time (void)
 {
   Site site = confirmed ();
@@ -425,6 +452,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/walks/t8-no-stop", test_t8_no_stop);
   g_test_add_func ("/walks/t7-not-written", test_t7_not_written);
   g_test_add_func ("/walks/t7-t24-ack", test_t24_ack);
+  g_test_add_func ("/walks/t24-late", test_t24_late);
   g_test_add_func ("/walks/t24-time", test_t24_time);
   g_test_add_func ("/walks/cancel-or-stop", test_cancel_or_stop);
   g_test_add_func ("/walks/t25-c5", test_t25);

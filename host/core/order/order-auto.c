@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-static const ChOrderCell SAME_STATE = {.transition = 0};
-
 ChOrder *ch_order_unplaced (const ChDevice *device)
 {
   for (guint i = 0; device->orders != NULL && i < device->orders->len; i++) {
@@ -21,49 +19,6 @@ void ch_order_place (const ChOrder *order, ChOrderData *next, gint port_no)
   const ChPort *port = ch_device_port (order->device, order->d.socket_no, port_no, FALSE);
   if (next->port_no < 0 && port_no >= 0 && (port == NULL || port->order == NULL))
     next->port_no = (gint8) port_no;
-}
-
-/* ---- a report of the port tells it ---- */
-
-typedef struct {
-  ChFact fact;
-  char order_no[CH_ORDER_NO_SIZE];
-  gint port_no;
-} PlaceJob;
-
-static void placed (ChChange *change, const GError *error, gpointer data) {}
-
-static gboolean run_place (ChDevice *device, ChFact *fact)
-{
-  const PlaceJob *job = (const PlaceJob *) fact;
-  ChOrder *order = ch_orders_find (device->core->orders, job->order_no);
-  if (order == NULL || order->device != device || order->d.port_no >= 0)
-    return TRUE;
-  ChOrderData next = order->d;
-  ch_order_place (order, &next, job->port_no);
-  if (next.port_no < 0)
-    return TRUE;
-  ChChange *change = ch_change_amend (order, &SAME_STATE, "device", "port_chosen");
-  change->next.port_no = next.port_no;
-  ch_change_commit (change, placed, NULL);
-  return FALSE;
-}
-
-static void free_place (ChFact *fact)
-{
-  g_free (fact);
-}
-
-void ch_order_place_later (ChOrder *order, gint port_no)
-{
-  if (order->d.port_no >= 0 || port_no < 0)
-    return;
-  PlaceJob *job = g_new0 (PlaceJob, 1);
-  job->fact.run = run_place;
-  job->fact.free = free_place;
-  g_strlcpy (job->order_no, order->d.order_no, sizeof job->order_no);
-  job->port_no = port_no;
-  ch_fact_enqueue (order->device, &job->fact);
 }
 
 ChOrder *ch_order_unplaced_of (ChDevice *device, const ChPortUpdate *fact)

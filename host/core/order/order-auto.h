@@ -12,10 +12,7 @@
 ChOrder *ch_order_unplaced (const ChDevice *device);
 /* @next takes @port_no if it has none yet and no other order holds that port. */
 void ch_order_place (const ChOrder *order, ChOrderData *next, gint port_no);
-/* The same as a job of its own, when a report of the port tells it. */
-void ch_order_place_later (ChOrder *order, gint port_no);
-/* Whether a report of a port that no order holds can only be of the order without port.
- */
+/* Whether a report of a port can only be of the order without port. */
 ChOrder *ch_order_unplaced_of (ChDevice *device, const ChPortUpdate *fact);
 
 /* Steps 6 and 7 of a start that leaves the port to the device. FALSE: refused, and @start

@@ -15,6 +15,7 @@
 #include "core/order/order-find.h"
 #include "core/order/order-flow.h"
 #include "core/order/order-home.h"
+#include "core/order/order-learn.h"
 #include "core/order/order-local.h"
 #include "core/order/order-store.h"
 #include <chargehost/clock.h>
@@ -57,6 +58,8 @@ static void changed (ChChange *change, const GError *error, gpointer data)
   ChReported *p = data;
   if (error == NULL && p->ended != NULL)
     port_is_off (p, change->order);
+  else if (error == NULL) /* another order may hold the port */
+    ch_order_place_later (change->order, ch_reported_port (p));
   p->next (p->device, error, p->data);
   g_free (p); /* the change finishes the job */
 }
@@ -94,7 +97,8 @@ static void end_order (ChReported *p, ChOrder *order)
     take_numbers (p, order, &change->next);
   g_strlcpy (change->next.lookup_source, p->lookup_source,
              sizeof change->next.lookup_source);
-  ch_order_place (order, &change->next, ch_reported_port (p));
+  if (change->next.port_no < 0) /* whoever holds it: this one does not any more */
+    change->next.port_no = (gint8) ch_reported_port (p);
   if (fact->statements != NULL)
     ch_tx_append (change->tx, g_steal_pointer (&((ChOrderEnded *) fact)->statements));
   ch_log (core->self, CH_LOG_INFO,
@@ -279,6 +283,7 @@ static void ended_before (ChReported *p, ChOrder *order, const char *lookup_sour
 {
   ChCoreMetrics *metrics = p->device->core->metrics;
   p->lookup_source = lookup_source;
+  order->d.provisional = ch_order_may_yet_be_settled (order);
   if (order->d.provisional && p->ended->inferred) {
     ch_order_free (order);
     settle_fact (p, NULL);
@@ -415,7 +420,7 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
       end_order (p, order);
       return;
     }
-    if (active || (p->started != NULL && !order->d.provisional)) {
+    if (active || (p->started != NULL && !ch_order_may_yet_be_settled (order))) {
       ch_order_free (order); /* elsewhere, or a number used again */
       continue;
     }

@@ -42,6 +42,8 @@ void ch_order_charges_late (ChOrder *order, const char *wire_order, gint64 busin
 void ch_order_acked_late (ChDevice *device, const char *order_no);
 /* Durations are in whole minutes, and nobody knows when exactly a start was executed. */
 #define CH_REPORT_SLACK_S 90
+/* It has ended, and a report of its charge still settles it. */
+gboolean ch_order_may_yet_be_settled (const ChOrder *order);
 /* Ended provisionally before the number of its charge was known. */
 gboolean ch_order_is_unnumbered (const ChOrder *order);
 /*

@@ -33,6 +33,25 @@ static void stop_it (ChOrder *order, const ChOrderData *d, const char *wire_orde
 }
 
 /*
+ * Ended for good by the device's word, but its start was written: what the device reports
+ * under the order's own number is a charge that began after that word (C4, T28). An end by
+ * hand (T31) stands.
+ */
+gboolean ch_order_may_yet_be_settled (const ChOrder *order)
+{
+  const ChOrderData *d = &order->d;
+  gboolean by_device
+      = d->status == CH_ORDER_CANCELLED
+        || (d->status == CH_ORDER_FAILED
+            && !g_str_equal (d->failure_reason, "admin_forced"));
+
+  if (ch_order_status_is_active ((ChOrderStatus) d->status))
+    return FALSE;
+  return d->provisional
+         || (by_device && d->sent_at != CH_UNSET && d->start_time == CH_UNSET);
+}
+
+/*
  * Its start was written, and it was given up before anything told the device's number:
  * so a charge under a number that nobody knows may be its own.
  */
@@ -187,11 +206,10 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
     ChOrder *order = ch_order_new (device);
     ch_order_read (order, result, 0, 0);
     const ChOrderData *d = &order->d;
-    gboolean unsettled = d->provisional || d->status == CH_ORDER_CANCELLED;
     /* Where the device makes the number, its report has said it already. */
     gboolean told = ch_device_props (device)->order_key == CH_ORDER_KEY_DEVICE
                     && d->wire_order[0] != '\0';
-    if (!ch_order_status_is_active ((ChOrderStatus) d->status) && unsettled && !told)
+    if (ch_order_may_yet_be_settled (order) && !told)
       stop_it (order, d, d->wire_order);
     ch_order_free (order);
   }

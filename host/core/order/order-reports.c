@@ -7,6 +7,7 @@
 #include "core/order/order-alarms.h"
 #include "core/order/order-auto.h"
 #include "core/order/order-flow.h"
+#include "core/order/order-learn.h"
 #include "core/order/order-store.h"
 #include "core/order/tariff.h"
 #include "core/outbound/outbound.h"
@@ -176,9 +177,9 @@ static void snapshot_of_start (ChOrder *order, const ChPortUpdate *fact)
 
 /* Keeps when the port was first seen faulty, or not charging, in this state of the order.
  */
-static void note_port (ChOrder *order, const ChPortUpdate *fact, gint64 now_ms)
+static void note_port (ChOrder *order, const ChPortUpdate *fact, gboolean charging,
+                       gint64 now_ms)
 {
-  gboolean charging = charges_this (order, fact);
   gint64 fault_ms = order->fault_ms, idle_ms = order->idle_ms;
 
   order->fault_ms
@@ -218,7 +219,9 @@ static void stop_again_while_cancelling (ChOrder *order, const ChPortUpdate *fac
 static void snapshot_of_order (ChOrder *order, const ChPortUpdate *fact)
 {
   gint64 now_ms = ch_now_ms (order->device->core->self);
-  note_port (order, fact, now_ms);
+  gboolean charging = charges_this (order, fact) || ch_order_number_later (order, fact);
+
+  note_port (order, fact, charging, now_ms);
   switch (order->d.status) {
   case CH_ORDER_PENDING:
   case CH_ORDER_CONFIRMED:
@@ -233,7 +236,7 @@ static void snapshot_of_order (ChOrder *order, const ChPortUpdate *fact)
       stop_again_while_cancelling (order, fact, now_ms);
     break;
   case CH_ORDER_INTERRUPTED:
-    if (charges_this (order, fact))
+    if (charging)
       ch_order_enqueue (order, CH_ORDER_EVENT_BACK, "device", "recovered");
     break;
   default:
@@ -248,12 +251,6 @@ typedef struct {
   gint64 business_no;
   char wire_order[CH_WIRE_ORDER_SIZE];
 } LookUp;
-
-static gboolean is_provisional (const ChOrder *order)
-{
-  return order->d.provisional
-         && !ch_order_status_is_active ((ChOrderStatus) order->d.status);
-}
 
 /*
  * A number that nobody knows: that of a start which was written and never answered, if
@@ -281,7 +278,7 @@ static void unsolicited_looked_up (ChPlugin *self, const ChTxResult *result,
   for (guint row = 0; row < ch_tx_result_rows (result, 0); row++) {
     ChOrder *order = ch_order_new (look->device);
     ch_order_read (order, result, 0, row);
-    if (is_provisional (order)) {
+    if (ch_order_may_yet_be_settled (order)) {
       ch_order_charges_again (order);
       return;
     }
@@ -353,7 +350,9 @@ void ch_orders_port_snapshot (ChOrders *orders, ChDevice *device, ChPort *port,
 {
   if (fact->status == CH_PORT_IDLE || fact->status == CH_PORT_FAULT)
     ch_port_alarms_clear (device, port, CH_PORT_ALARM_UNORDERED | CH_PORT_ALARM_STOP);
-  ChOrder *unplaced = port->order == NULL ? ch_order_unplaced_of (device, fact) : NULL;
+  ChOrder *unplaced = port->order == NULL || fact_has_key (fact)
+                          ? ch_order_unplaced_of (device, fact)
+                          : NULL;
   if (unplaced != NULL)
     ch_order_place_later (unplaced, port->port_no);
   if (port->order != NULL || unplaced != NULL)

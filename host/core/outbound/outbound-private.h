@@ -80,6 +80,7 @@ struct _ChOutCommand {
   gboolean unwanted;      /* restored: its order is over */
   gboolean taken_up;      /* from before or from a dead server: may have been sent */
   gboolean seen_charging; /* a start: the port reports charging since it was sent */
+  gboolean found_idle;    /* UNKNOWN: its port is idle, it is repeated when due */
   gboolean urgent_slot;   /* in flight beyond the window */
   gboolean late;
   guint8 gone; /* how often the kv did not know it */

@@ -119,9 +119,29 @@ static void ask_port (ChOutCommand *cmd)
 
 void ch_out_keep_unknown (ChOutCommand *cmd)
 {
+  cmd->found_idle = FALSE;
   ch_out_set_phase (cmd, CH_OUT_UNKNOWN);
   ch_out_arm_expiry (cmd);
   ch_out_kv_requeue (cmd, 0);
+}
+
+/*
+ * The port of a start that may have been executed is idle. A device that charges without
+ * the server tells later of a charge that has ended meanwhile, so the start is repeated
+ * as late as it can be: with the time of one answer left. Until then an end report ends
+ * its order, and takes it back.
+ */
+static void repeat (ChOutCommand *cmd)
+{
+  gint64 wait_ms
+      = cmd->deadline_ms - (gint64) cmd->ack_ms - ch_now_ms (cmd->outbound->self);
+
+  if (wait_ms <= 0 || !ch_device_props (cmd->device)->charges_offline) {
+    wait_again (cmd);
+  } else {
+    cmd->found_idle = TRUE;
+    ch_wheel_arm (reactor_of (cmd), &cmd->timer, (guint64) wait_ms);
+  }
 }
 
 static void resolve_unknown (ChOutCommand *cmd, const ChPort *port, gboolean ours)
@@ -133,8 +153,31 @@ static void resolve_unknown (ChOutCommand *cmd, const ChPort *port, gboolean our
     if (cmd->no_repeat || cmd->sends >= cmd->max_sends || ch_out_expired (cmd))
       ch_out_finish (cmd, CH_COMMAND_NO_ACK, CH_UNSET, NULL, CH_FINAL_NONE);
     else
-      wait_again (cmd);
+      repeat (cmd);
   }
+}
+
+static void expired (ChOutCommand *cmd)
+{
+  if (cmd->remote && ch_out_kv_ok (cmd->outbound)) {
+    g_autofree char *result = ch_out_dump (ch_out_state_json (cmd));
+    ch_out_kv_remove (cmd, result);
+    return;
+  }
+  ch_out_finish (cmd, end_state (cmd), CH_UNSET, NULL, CH_FINAL_NONE);
+}
+
+static void unknown_fired (ChOutCommand *cmd)
+{
+  gboolean is_due = cmd->found_idle && cmd->device->conn != 0 && !ch_out_expired (cmd);
+
+  cmd->found_idle = FALSE;
+  if (is_due)
+    wait_again (cmd);
+  else if (!ch_out_expired (cmd))
+    ch_out_arm_expiry (cmd);
+  else
+    expired (cmd);
 }
 
 static void snapshot_for (ChOutCommand *cmd, const ChPort *port, gint64 business_no,
@@ -221,16 +264,6 @@ static void ack_timed_out (ChOutCommand *cmd)
   ch_out_attempt_failed (cmd, CH_ATTEMPT_NO_ACK);
 }
 
-static void expired (ChOutCommand *cmd)
-{
-  if (cmd->remote && ch_out_kv_ok (cmd->outbound)) {
-    g_autofree char *result = ch_out_dump (ch_out_state_json (cmd));
-    ch_out_kv_remove (cmd, result);
-    return;
-  }
-  ch_out_finish (cmd, end_state (cmd), CH_UNSET, NULL, CH_FINAL_NONE);
-}
-
 static void delay_over (ChOutCommand *cmd)
 {
   if (ch_out_expired (cmd)) {
@@ -252,8 +285,10 @@ void ch_out_timer_fired (ChWheelTimer *timer)
     ch_out_look_up (cmd);
     break;
   case CH_OUT_WAITING:
-  case CH_OUT_UNKNOWN:
     expired (cmd);
+    break;
+  case CH_OUT_UNKNOWN:
+    unknown_fired (cmd);
     break;
   case CH_OUT_FLIGHT:
     ack_timed_out (cmd);
@@ -355,8 +390,11 @@ void ch_outbound_device_bound (ChOutbound *outbound, ChDevice *device)
   g_autoptr (GPtrArray) list = commands_of (device->outbound);
   for (guint i = 0; i < list->len; i++) {
     ChOutCommand *cmd = g_ptr_array_index (list, i);
-    if (cmd->phase == CH_OUT_UNKNOWN)
+    if (cmd->phase == CH_OUT_UNKNOWN) {
+      cmd->found_idle = FALSE; /* that was an earlier session */
+      ch_out_arm_expiry (cmd);
       ask_port (cmd);
+    }
   }
   ch_out_kick (device->outbound);
 }
