@@ -89,6 +89,23 @@ static void test_stop_refused_after_loss (void)
   site_close (&site);
 }
 
+/* Cancelled while the device is away: at its return the start is not repeated. */
+static void test_cancel_away (void)
+{
+  Site site = SITE (DEVICE_NUMBERS);
+  site_start (&site, "A", "pending");
+  site_heard_type (&site, "StartCharge");
+  site_go (&site);
+  site_cancel (&site, "A", "cancelling");
+  site_come (&site);
+  SAY ("@port " DEV " 0 1");
+  ADVANCE (20);
+  g_assert_cmpuint (site_heard_type (&site, "StartCharge"), ==, 0);
+  ADVANCE (12);
+  ASSERT_ORDER ("A", "5 1 0 -");
+  site_close (&site);
+}
+
 /* No report for the whole time-out: the order ends, and a late report still finds it. */
 static void test_cancel_time_out (void)
 {
@@ -149,6 +166,40 @@ static void test_time_out_and_next (void)
   ASSERT_ORDER ("A", "3 0 40 -");
   ASSERT_ORDER ("B", "2 0 0 -");
   ASSERT_ALL_ORDERED;
+  site_close (&site);
+}
+
+/* Two later starts were refused, as the charge of the first goes on unheard. */
+static void test_time_out_and_refused (void)
+{
+  Site site = SITE (DEVICE_NUMBERS);
+  site_start (&site, "A", "pending");
+  site_heard_type (&site, "StartCharge");
+  ADVANCE (25);
+  ASSERT_ORDER ("A", "4 1 0 no_ack");
+  for (guint i = 0; i < 2; i++) {
+    site_start (&site, i == 0 ? "B" : "C", "pending");
+    SAY ("@no " DEV " %u 1", site_heard_type (&site, "StartCharge"));
+  }
+  SAY ("@end " DEV " 0 w7 40 20 0");
+  ASSERT_ORDER ("A", "3 0 40 -");
+  ASSERT_ORDER ("C", "6 0 0 device_rejected");
+  ASSERT_ALL_ORDERED;
+  site_close (&site);
+}
+
+/* The next start has just been written: a charge that is older is of the one before. */
+static void test_time_out_and_pending (void)
+{
+  Site site = SITE (DEVICE_NUMBERS);
+  site_start (&site, "A", "pending");
+  site_heard_type (&site, "StartCharge");
+  ADVANCE (25);
+  site_start (&site, "B", "pending");
+  site_heard_type (&site, "StartCharge");
+  SAY ("@end " DEV " 0 w7 40 20 0");
+  ASSERT_ORDER ("A", "3 0 40 -");
+  ASSERT_STATUS ("B", "0");
   site_close (&site);
 }
 
@@ -324,10 +375,13 @@ int main (int argc, char **argv)
   ADD ("stop-refused", test_stop_refused);
   ADD ("stop-refused-after-restart", test_stop_refused_after_restart);
   ADD ("stop-refused-after-loss", test_stop_refused_after_loss);
+  ADD ("cancel-away", test_cancel_away);
   ADD ("cancel-time-out", test_cancel_time_out);
   ADD ("never-ran", test_never_ran);
   ADD ("both-refused", test_both_refused);
   ADD ("time-out-and-next", test_time_out_and_next);
+  ADD ("time-out-and-refused", test_time_out_and_refused);
+  ADD ("time-out-and-pending", test_time_out_and_pending);
   ADD ("time-out-and-other", test_time_out_and_other);
   ADD ("repeat-refused", test_repeat_refused);
   ADD ("ended-unheard", test_ended_unheard);

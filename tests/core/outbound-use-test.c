@@ -142,6 +142,28 @@ static void kv_outage (void)
   queue_finish (queue, fd);
 }
 
+/* One that ended while the kv was away is not sent again out of the kv, ever so late. */
+static void kv_outage_long (void)
+{
+  int fd;
+  Queue *queue = queue_with_device (&fd);
+  char id[CH_COMMAND_ID_SIZE];
+
+  queue_send_type (queue, CH_COMMAND_QUERY_PORT_STATUS, 0, id);
+  g_autofree char *heard = queue_heard (queue, fd);
+  ch_kv_set_up (queue->kv_driver, FALSE);
+  queue_say (queue, fd, "@ack " DEV " %u", queue_number (heard));
+  queue_advance (queue, 12000);
+  ch_kv_set_up (queue->kv_driver, TRUE);
+  close (fd);
+  fd = queue_device_on (queue, DEV); /* what the kv has of it is looked at */
+  queue_advance (queue, 30000);
+  queue_expect (queue, fd, "");
+  ASSERT_KV ("ZCARD outbound:queue", "0");
+  ASSERT_KV ("KEYS outbound:processing:*", "");
+  queue_finish (queue, fd);
+}
+
 static void core_send_done (ChPlugin *self, const json_t *data, const GError *error,
                             gpointer user_data)
 {
@@ -258,6 +280,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/outbound-use/back-pressure", back_pressure);
   g_test_add_func ("/outbound-use/draining", draining);
   g_test_add_func ("/outbound-use/kv-outage", kv_outage);
+  g_test_add_func ("/outbound/kv-outage-long", kv_outage_long);
   g_test_add_func ("/outbound-use/sdk", sdk);
   g_test_add_func ("/outbound-use/operators", operators);
   g_test_add_func ("/outbound-use/frame-log", frame_log);

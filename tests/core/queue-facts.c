@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define TAG 100 /* more than there are ports */
+
 static void take_number (const char *word, gint64 *number, const char **wire)
 {
   if (word != NULL && word[0] == 'w')
@@ -38,8 +40,11 @@ static void progress_line (ChPlugin *self, ChConn conn, char **words)
 static void on_stored (ChPlugin *self, ChConn conn, const GError *error,
                        gpointer user_data)
 {
-  g_autofree char *line = g_strdup_printf ("%s %d\n", error == NULL ? "stored" : "failed",
-                                           GPOINTER_TO_INT (user_data));
+  gint told = GPOINTER_TO_INT (user_data);
+  const char *word = error == NULL ? "stored" : "failed";
+  g_autofree char *line
+      = told < TAG ? g_strdup_printf ("%s %d\n", word, told)
+                   : g_strdup_printf ("%s %d %d\n", word, told % TAG, told / TAG);
   ch_conn_write (self, conn, line, strlen (line), CH_WRITE_REPLY);
 }
 
@@ -63,7 +68,9 @@ static void end_line (ChPlugin *self, ChConn conn, char **words)
   fact.end_reason = (ChEndReason) atoi (words[6]);
   fact.next_port_status = CH_PORT_IDLE;
   fact.inferred = g_str_equal (words[0], "@guess");
-  ch_order_ended (self, conn, words[1], &fact, on_stored, GINT_TO_POINTER (fact.port_no));
+  gint tag = words[7] != NULL ? atoi (words[7]) : 0;
+  ch_order_ended (self, conn, words[1], &fact, on_stored,
+                  GINT_TO_POINTER (fact.port_no + tag * TAG));
 }
 
 void queue_fact_line (ChPlugin *self, ChConn conn, char **words)

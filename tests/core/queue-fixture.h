@@ -5,10 +5,10 @@
  *
  * Lines of a device: `@on ID`, `@hb ID`, `@ack ID NUMBER`, `@no ID NUMBER CODE`,
  * `@sim ID ICCID`, `@port ID PORT STATUS [NUMBER [S]]`, `@start ID PORT NUMBER [ORDER]`,
- * `@prog ID PORT NUMBER WH S`, `@end ID PORT NUMBER WH S REASON` (also `@guess`:
- * inferred). A number is a business number, or a wire order when it begins with `w`.
- * Lines of the server: `TYPE NUMBER ATTEMPT SOCKET PORT ORDER`, `stored PORT` for what is
- * durable.
+ * `@prog ID PORT NUMBER WH S`, `@end ID PORT NUMBER WH S REASON [TAG]` (also
+ * `@guess`: inferred). A number is a business number, or a wire order when it begins with
+ * `w`. Lines of the server: `TYPE NUMBER ATTEMPT SOCKET PORT ORDER`, `stored PORT [TAG]`
+ * for what is durable.
  */
 #pragma once
 

@@ -159,6 +159,30 @@ static void test_t31 (void)
   }
 }
 
+/* C4 and C6: what begins under the number of an order that is settled is no new charge. */
+static void test_t31_began (void)
+{
+  Site site = site_open (NULL);
+  site_start (&site, "A", "pending");
+  site_heard (&site);
+  site_force (&site, FALSE, "failed");
+  EXPECT ("StopCharge");
+  SAY ("@start " DEV " 0 65"); /* the number of A */
+  ASSERT_ALARMS ("late_start_compensated");
+  SAY ("@end " DEV " 0 65 30 60 9");
+  ASSERT_ORDER ("A", "6 0 0 admin_forced");
+  CHECK_SQL ("SELECT energy_wh FROM order_reports WHERE order_no = 'A'", "30");
+  site_start (&site, "C", "pending");
+  guint number = site_heard (&site);
+  SAY ("@start " DEV " 0 67"); /* the number of C */
+  SAY ("@ack " DEV " %u", number);
+  SAY ("@end " DEV " 0 67 40 60 0");
+  SAY ("@start " DEV " 0 67"); /* said once more */
+  CHECK_SQL ("SELECT count(*) FROM orders", "2");
+  ASSERT_PORT (CH_PORT_IDLE, NULL);
+  site_close (&site);
+}
+
 /* ---- T32: it was charging all the time ---- */
 
 static void test_t32 (void)
@@ -366,6 +390,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/walks/t30-t17", test_t30_t17);
   g_test_add_func ("/walks/t13-t14-stopping", test_t13_stopping);
   g_test_add_func ("/walks/t31", test_t31);
+  g_test_add_func ("/walks/t31-began", test_t31_began);
   g_test_add_func ("/walks/t32", test_t32);
   g_test_add_func ("/walks/t32-sold", test_t32_sold);
   g_test_add_func ("/walks/t33", test_t33);

@@ -67,6 +67,9 @@ static void test_t3_report (void)
   ASSERT_EVENTS ("A", CREATED " order.confirmed charging.started");
   ASSERT_PORT (CH_PORT_CHARGING, "A");
   CHECK_SQL ("SELECT wire_order || (start_time IS NOT NULL) FROM orders", "w11");
+  ADVANCE (20);
+  EXPECT (""); /* it began: the start is not sent again */
+  CHECK_SQL ("SELECT status || retry_count FROM outbound_queue", "21");
   site_close (&site);
 }
 
@@ -132,9 +135,11 @@ static void test_c3_idle (void)
 {
   Site site = refused_again ();
   SAY ("@port " DEV " 0 1");
-  ASSERT_ORDER ("A", "6 0 0 device_rejected");
+  ASSERT_ORDER ("A", "6 1 0 device_rejected"); /* the first one may have been executed */
   ASSERT_EVENTS ("A", NEVER_STARTED);
   ASSERT_PORT (CH_PORT_IDLE, NULL);
+  SAY ("@end " DEV " 0 65 3 4 2");
+  ASSERT_ORDER ("A", "3 0 3 -");
   site_close (&site);
 }
 

@@ -234,6 +234,7 @@ static void enter_state (ChOrder *order, gint event)
   order->state_ms = now_ms;
   if (event == CH_ORDER_EVENT_STARTED) {
     order->progress_ms = order->duration_ms = now_ms;
+    ch_outbound_started (device->core->outbound, order->d.start_command_id);
     ch_order_port_on (order);
   }
   if (order->d.status == CH_ORDER_STOPPING) { /* its stop is a new one */
@@ -291,8 +292,9 @@ static void publish (const ChOrder *order, gint from, gint event, guint transiti
 }
 
 /*
- * What an ended order still has in the queue: its start must never be sent again, and its
- * stop would end the next charge of the port.
+ * What an order still has in the queue: of one that is cancelled or has ended the start
+ * must never be sent again, and of one that has ended the stop would end the next charge
+ * of the port.
  */
 static void take_back_commands (const ChOrder *order, gint event)
 {
@@ -300,7 +302,8 @@ static void take_back_commands (const ChOrder *order, gint event)
   ChOutbound *outbound = order->device->core->outbound;
   gboolean reported = event == CH_ORDER_EVENT_END || event == CH_ORDER_EVENT_END_STOPPED;
 
-  if (ch_order_status_is_active ((ChOrderStatus) d->status))
+  if (d->status != CH_ORDER_CANCELLING
+      && ch_order_status_is_active ((ChOrderStatus) d->status))
     return;
   if (d->start_command_id[0] != '\0')
     ch_outbound_cancel (outbound, d->start_command_id);

@@ -328,14 +328,17 @@ static gboolean named_has_ended (ChReported *p, const ChTxResult *result)
   return TRUE;
 }
 
-/* Not the charge of the order that holds the port: that of the one before? */
+/* Not the charge of the order that holds the port, or only by the slack: that of one
+ * before? */
 static gboolean last_is_meant (ChReported *p, const ChTxResult *result)
 {
-  if (ch_reported_names_order (p)
-      || ch_reported_active_by_port (p, CH_REPORT_SLACK_S) != NULL)
+  gboolean has_card = p->ended->card_no != NULL && *p->ended->card_no != '\0';
+  if (ch_reported_names_order (p) || p->ended->inferred || has_card
+      || ch_reported_active_by_port (p, 0) != NULL)
     return FALSE;
-  ChOrder *order = ch_order_unnumbered_of_end (
-      p->device, ch_reported_holder (p), p->ended, result, CH_REPORTED_LAST_OF_PORT);
+  ChOrder *order
+      = ch_order_unnumbered_of (p->device, ch_reported_holder (p), p->ended->duration_s,
+                                result, CH_REPORTED_LAST_OF_PORT);
   if (order != NULL)
     ended_before (p, order, "port_fallback");
   return order != NULL;
@@ -390,6 +393,32 @@ static gboolean ran_twice (ChReported *p, const ChTxResult *result)
   return TRUE;
 }
 
+/*
+ * A number of ours belongs to one order. That one is settled: it is said once more, or it
+ * begins after its order was closed by hand (C4).
+ */
+static gboolean began_settled (ChReported *p, const ChTxResult *result)
+{
+  if (p->started == NULL || ch_tx_result_rows (result, CH_REPORTED_BY_KEY) == 0
+      || ch_device_props (p->device)->order_key != CH_ORDER_KEY_CORE)
+    return FALSE;
+  ChOrder *order = ch_order_new (p->device);
+  ch_order_read (order, result, CH_REPORTED_BY_KEY, 0);
+  const ChOrderData *d = &order->d;
+  if (d->source == CH_SOURCE_LOCAL
+      || ch_order_status_is_active ((ChOrderStatus) d->status)) {
+    ch_order_free (order);
+    return FALSE;
+  }
+  if (d->end_key[0] == '\0')
+    started_before (p, order);
+  else {
+    ch_order_free (order);
+    settle_fact (p, NULL);
+  }
+  return TRUE;
+}
+
 static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *error,
                        gpointer data)
 {
@@ -410,6 +439,8 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
     settle_fact (p, missing);
     return;
   }
+  if (began_settled (p, result))
+    return;
   guint rows = is_of_new_charge (p) ? 0 : ch_tx_result_rows (result, CH_REPORTED_BY_KEY);
   for (guint row = 0; row < rows; row++) {
     ChOrder *order = ch_order_new (p->device);

@@ -74,6 +74,9 @@ void ch_order_prepare_event (ChOrder *order, ChChange *change)
     if (next->ack_at == CH_UNSET)
       next->ack_at = next->updated_at;
   }
+  /* C3: an earlier sending may have been executed, and the report be under way. */
+  if (change->event == CH_ORDER_EVENT_REJECTED)
+    next->provisional = !order->start_refused;
   if (change->event == CH_ORDER_EVENT_NOT_SENT)
     g_strlcpy (next->failure_reason, change->reason, sizeof next->failure_reason);
   if ((change->cell->effects & CH_ORDER_EFFECT_SETTLE)

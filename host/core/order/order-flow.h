@@ -44,15 +44,14 @@ void ch_order_acked_late (ChDevice *device, const char *order_no);
 #define CH_REPORT_SLACK_S 90
 /* It has ended, and a report of its charge still settles it. */
 gboolean ch_order_may_yet_be_settled (const ChOrder *order);
-/* Ended provisionally before the number of its charge was known. */
-gboolean ch_order_is_unnumbered (const ChOrder *order);
 /*
- * Such an order, when an end of a number unknown may be its own: of rows of
- * `orders.last_of_port`, the one before @holder. Returns: (transfer full) (nullable)
+ * The order that ended provisionally before the number of its charge was known, when a
+ * charge of a number unknown may be its own: of rows of `orders.last_of_port`, without
+ * @holder. Returns: (transfer full) (nullable)
  */
-ChOrder *ch_order_unnumbered_of_end (ChDevice *device, const ChOrder *holder,
-                                     const ChOrderEnded *fact, const ChTxResult *result,
-                                     guint statement);
+ChOrder *ch_order_unnumbered_of (ChDevice *device, const ChOrder *holder,
+                                 gint64 duration_s, const ChTxResult *result,
+                                 guint statement);
 /* Writes the figures of charging orders now. */
 void ch_orders_flush_progress (ChOrders *orders);
 /* order-commands.c: what the outbound queue tells. */

@@ -78,7 +78,7 @@ static void stop_if_needed (ChOrder *order, ChChange *change)
 
 static gboolean run_force (ChDevice *device, ChFact *fact)
 {
-  Force *force = ((ForceJob *) fact)->force;
+  Force *force = g_steal_pointer (&((ForceJob *) fact)->force);
   const ChForceRequest *r = &force->request;
   ChOrder *order = ch_orders_find (device->core->orders, force->order_no);
 
@@ -108,6 +108,7 @@ static gboolean run_force (ChDevice *device, ChFact *fact)
 
 static void free_job (ChFact *fact)
 {
+  g_free (((ForceJob *) fact)->force);
   g_free (fact);
 }
 

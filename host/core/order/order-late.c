@@ -34,16 +34,15 @@ static void stop_it (ChOrder *order, const ChOrderData *d, const char *wire_orde
 
 /*
  * Ended for good by the device's word, but its start was written: what the device reports
- * under the order's own number is a charge that began after that word (C4, T28). An end by
- * hand (T31) stands.
+ * under the order's own number is a charge that began after that word (C4, T28). An end
+ * by hand (T31) stands.
  */
 gboolean ch_order_may_yet_be_settled (const ChOrder *order)
 {
   const ChOrderData *d = &order->d;
-  gboolean by_device
-      = d->status == CH_ORDER_CANCELLED
-        || (d->status == CH_ORDER_FAILED
-            && !g_str_equal (d->failure_reason, "admin_forced"));
+  gboolean by_device = d->status == CH_ORDER_CANCELLED
+                       || (d->status == CH_ORDER_FAILED
+                           && !g_str_equal (d->failure_reason, "admin_forced"));
 
   if (ch_order_status_is_active ((ChOrderStatus) d->status))
     return FALSE;
@@ -55,7 +54,7 @@ gboolean ch_order_may_yet_be_settled (const ChOrder *order)
  * Its start was written, and it was given up before anything told the device's number:
  * so a charge under a number that nobody knows may be its own.
  */
-gboolean ch_order_is_unnumbered (const ChOrder *order)
+static gboolean is_unnumbered (const ChOrder *order)
 {
   const ChOrderData *d = &order->d;
   return !ch_order_status_is_active ((ChOrderStatus) d->status) && d->provisional
@@ -63,36 +62,51 @@ gboolean ch_order_is_unnumbered (const ChOrder *order)
          && ch_device_props (order->device)->order_key == CH_ORDER_KEY_DEVICE;
 }
 
-static gboolean may_be_its_end (const ChOrder *order, const ChOrderEnded *fact)
+/* Whether a charge of that age can be of @order. @duration_s CH_UNSET: not known */
+static gboolean may_be_its_own (const ChOrder *order, gint64 duration_s, gint64 slack_s)
 {
   gint64 now_ms = ch_wall_ms (order->device->core->self);
   gint64 window_s
       = ch_config_int (order->device->core->self, "orders.late_report_window_s");
-  gboolean has_card = fact->card_no != NULL && *fact->card_no != '\0';
 
-  return ch_order_is_unnumbered (order) && !fact->inferred && !has_card
-         && order->d.updated_at >= now_ms - window_s * 1000
-         && fact->duration_s <= (now_ms - order->d.sent_at) / 1000 + CH_REPORT_SLACK_S;
+  return is_unnumbered (order) && order->d.updated_at >= now_ms - window_s * 1000
+         && (duration_s == CH_UNSET
+             || duration_s <= (now_ms - order->d.sent_at) / 1000 + slack_s);
 }
 
-ChOrder *ch_order_unnumbered_of_end (ChDevice *device, const ChOrder *holder,
-                                     const ChOrderEnded *fact, const ChTxResult *result,
-                                     guint statement)
+static gboolean is_holder (const ChOrder *holder, const ChOrder *order)
 {
-  guint row = 0, rows = ch_tx_result_rows (result, statement);
+  return holder != NULL && g_str_equal (holder->d.order_no, order->d.order_no);
+}
 
-  if (holder != NULL && rows > 0
-      && g_strcmp0 (ch_tx_result_text (result, statement, 0, "order_no"),
-                    holder->d.order_no)
-             == 0)
-    row = 1;
-  if (row >= rows)
-    return NULL;
-  ChOrder *order = ch_order_new (device);
-  ch_order_read (order, result, statement, row);
-  if (!may_be_its_end (order, fact))
-    g_clear_pointer (&order, ch_order_free);
-  return order;
+/* The newest that fits; orders that never began do not stand between. */
+static ChOrder *newest_that_fits (ChDevice *device, const ChOrder *holder,
+                                  gint64 duration_s, gint64 slack_s,
+                                  const ChTxResult *result, guint statement)
+{
+  gboolean go_on = TRUE;
+
+  for (guint row = 0; go_on && row < ch_tx_result_rows (result, statement); row++) {
+    ChOrder *order = ch_order_new (device);
+    ch_order_read (order, result, statement, row);
+    if (!is_holder (holder, order)) {
+      if (may_be_its_own (order, duration_s, slack_s))
+        return order;
+      go_on = order->d.start_time == CH_UNSET && order->d.wire_order[0] == '\0';
+    }
+    ch_order_free (order);
+  }
+  return NULL;
+}
+
+ChOrder *ch_order_unnumbered_of (ChDevice *device, const ChOrder *holder,
+                                 gint64 duration_s, const ChTxResult *result,
+                                 guint statement)
+{
+  ChOrder *order = newest_that_fits (device, holder, duration_s, 0, result, statement);
+  return order != NULL ? order
+                       : newest_that_fits (device, holder, duration_s, CH_REPORT_SLACK_S,
+                                           result, statement);
 }
 
 /* ---- the device said so ---- */

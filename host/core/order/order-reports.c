@@ -249,23 +249,22 @@ static void snapshot_of_order (ChOrder *order, const ChPortUpdate *fact)
 typedef struct {
   ChDevice *device;
   gint64 business_no;
+  gint64 duration_s;
   char wire_order[CH_WIRE_ORDER_SIZE];
 } LookUp;
 
 /*
  * A number that nobody knows: that of a start which was written and never answered, if
- * the port's last order was given up for that.
+ * one of the port's last orders was given up for that.
  */
 static void take_last_of_port (const LookUp *look, const ChTxResult *result)
 {
-  if (ch_tx_result_rows (result, 0) > 0 || ch_tx_result_rows (result, 1) == 0)
+  if (ch_tx_result_rows (result, 0) > 0)
     return;
-  ChOrder *order = ch_order_new (look->device);
-  ch_order_read (order, result, 1, 0);
-  if (ch_order_is_unnumbered (order))
+  ChOrder *order
+      = ch_order_unnumbered_of (look->device, NULL, look->duration_s, result, 1);
+  if (order != NULL)
     ch_order_charges_late (order, look->wire_order, look->business_no);
-  else
-    ch_order_free (order);
 }
 
 static void unsolicited_looked_up (ChPlugin *self, const ChTxResult *result,
@@ -294,6 +293,7 @@ static void look_up_unsolicited (ChDevice *device, const ChPortUpdate *fact)
 
   look->device = device;
   look->business_no = fact->business_no;
+  look->duration_s = fact->duration_s;
   g_strlcpy (look->wire_order, fact->wire_order != NULL ? fact->wire_order : "",
              sizeof look->wire_order);
   if (fact->wire_order != NULL && *fact->wire_order != '\0') {

@@ -105,7 +105,7 @@ typedef struct {
 static gboolean run_waited (ChDevice *device, ChFact *fact)
 {
   WaitedJob *job = (WaitedJob *) fact;
-  ChStart *start = job->start;
+  ChStart *start = g_steal_pointer (&job->start);
   ChOrder *order = ch_orders_find (device->core->orders, start->order_no);
   g_autoptr (json_t) data = NULL;
 
@@ -128,6 +128,7 @@ static gboolean run_waited (ChDevice *device, ChFact *fact)
 
 static void free_waited (ChFact *fact)
 {
+  g_clear_pointer (&((WaitedJob *) fact)->start, ch_start_free);
   g_free (fact);
 }
 

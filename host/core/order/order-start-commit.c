@@ -207,7 +207,7 @@ static gboolean end_left_over (ChPort *port)
 /* Steps 6 and 7 once more, where nothing can come between. */
 static gboolean run_start (ChDevice *device, ChFact *fact)
 {
-  ChStart *start = ((StartJob *) fact)->start;
+  ChStart *start = g_steal_pointer (&((StartJob *) fact)->start);
   ChPort *port = ch_device_port (device, (gint) start->request.socket_no,
                                  (gint) start->request.port_no, FALSE);
   ChOrder *twin = ch_orders_find (device->core->orders, start->order_no);
@@ -264,8 +264,10 @@ static gboolean run_start (ChDevice *device, ChFact *fact)
   return submit (start);
 }
 
+/* It did not come to run when there is still a start: nobody waits any more. */
 static void free_job (ChFact *fact)
 {
+  g_clear_pointer (&((StartJob *) fact)->start, ch_start_free);
   g_free (fact);
 }
 

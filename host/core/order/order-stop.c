@@ -141,7 +141,7 @@ static void look_up (Stop *stop, ChTxDone done)
 /* Behind the transition that the command's end caused: the answer shows its result. */
 static gboolean run_waited (ChDevice *device, ChFact *fact)
 {
-  Stop *stop = ((WaitedJob *) fact)->stop;
+  Stop *stop = g_steal_pointer (&((WaitedJob *) fact)->stop);
   ChOrder *order = ch_orders_find (device->core->orders, stop->order_no);
   if (order != NULL)
     answer_waited (stop, order->d.status);
@@ -150,12 +150,18 @@ static gboolean run_waited (ChDevice *device, ChFact *fact)
   return TRUE;
 }
 
+static void free_waited (ChFact *fact)
+{
+  g_free (((WaitedJob *) fact)->stop);
+  g_free (fact);
+}
+
 static void waited (ChCore *core, const ChCommandView *view, gpointer user_data)
 {
   Stop *stop = user_data;
   WaitedJob *job = g_new0 (WaitedJob, 1);
   job->fact.run = run_waited;
-  job->fact.free = free_job;
+  job->fact.free = free_waited;
   job->stop = stop;
   stop->state = view != NULL ? view->state : CH_COMMAND_QUEUED;
   ch_fact_enqueue (stop->device, &job->fact);

@@ -106,12 +106,12 @@ const ChStatement ch_order_statements[] = {
      = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
        " WHERE phy_id = :phy_id) AND o.socket_no = :socket_no AND o.port_no = :port_no"
        " AND o.end_key = :end_key AND o.updated_at >= :since ORDER BY o.id DESC LIMIT 1"},
-    /* The last orders of a port: the one that holds it, and the one before. */
+    /* The last orders of a port: the one that holds it, and those before. */
     {.name = "orders.last_of_port",
      .sql
      = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
        " WHERE phy_id = :phy_id) AND o.port_no = :port_no AND o.socket_no = :socket_no"
-       " ORDER BY o.id DESC LIMIT 2",
+       " ORDER BY o.id DESC LIMIT 8",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "orders.recent_numbers",
      .sql

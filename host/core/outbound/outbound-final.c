@@ -57,7 +57,7 @@ void ch_outbound_wait (ChOutbound *outbound, const char *command_id, guint wait_
   ch_wheel_arm (outbound->core->services->reactor, &waiter->timer, MIN (wait_ms, 10000));
 }
 
-static void answer_waiters (ChOutCommand *cmd)
+void ch_out_answer_waiters (ChOutCommand *cmd)
 {
   GSList *waiters = g_slist_reverse (g_steal_pointer (&cmd->waiters));
   for (GSList *l = waiters; l != NULL; l = l->next) {
@@ -188,7 +188,7 @@ void ch_out_finish (ChOutCommand *cmd, ChCommandState state, gint64 device_code,
     tell_orders (cmd);
   if ((flags & CH_FINAL_TOLD) == 0)
     publish (cmd);
-  answer_waiters (cmd);
+  ch_out_answer_waiters (cmd);
   if (cmd->device != NULL && cmd->device->outbound != NULL)
     ch_out_kick (cmd->device->outbound);
   ch_out_check_drained (outbound);

@@ -324,6 +324,7 @@ void ch_out_take_result (ChOutCommand *cmd, const char *text, gsize size);
 /* Whether it is a dead letter. */
 gboolean ch_out_is_dead (const ChOutCommand *cmd);
 void ch_out_drop_waiters (ChOutCommand *cmd);
+void ch_out_answer_waiters (ChOutCommand *cmd);
 /* An answer after the end. */
 void ch_out_late (ChOutCommand *cmd, const ChCommandResult *result);
 void ch_out_check_drained (ChOutbound *outbound);

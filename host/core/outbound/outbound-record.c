@@ -273,7 +273,9 @@ void ch_out_trim_finals (ChOutbound *outbound)
   while (!g_queue_is_empty (&outbound->finals)) {
     ChOutCommand *cmd = g_queue_peek_head (&outbound->finals);
     gint64 age_ms = ch_out_is_internal (cmd) ? FINALS_AGE_INTERNAL_MS : FINALS_AGE_MS;
-    if (outbound->finals.length <= FINALS_MAX && cmd->finished_at > now - age_ms)
+    gboolean untold = cmd->kv_dirty && cmd->pushed; /* it would send it once more */
+    if (outbound->finals.length <= FINALS_MAX
+        && (cmd->finished_at > now - age_ms || untold))
       return;
     g_queue_pop_head (&outbound->finals);
     g_hash_table_remove (outbound->commands, cmd->id);

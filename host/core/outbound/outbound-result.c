@@ -180,19 +180,30 @@ static void unknown_fired (ChOutCommand *cmd)
     expired (cmd);
 }
 
+static void was_executed (ChOutCommand *cmd)
+{
+  if (cmd->phase == CH_OUT_FLIGHT) /* its answer may still come */
+    cmd->seen_charging = TRUE;
+  else if (cmd->phase != CH_OUT_FINAL)
+    ch_out_finish (cmd, CH_COMMAND_ACKED, CH_UNSET, "charging", CH_FINAL_NONE);
+}
+
 static void snapshot_for (ChOutCommand *cmd, const ChPort *port, gint64 business_no,
                           const char *wire_order)
 {
   gboolean ours = is_ours (cmd, port, business_no, wire_order);
 
-  if (cmd->phase == CH_OUT_UNKNOWN) {
+  if (cmd->phase == CH_OUT_UNKNOWN)
     resolve_unknown (cmd, port, ours);
-  } else if (cmd->sends > 0 && port->status == CH_PORT_CHARGING && ours) {
-    if (cmd->phase == CH_OUT_FLIGHT) /* its answer may still come */
-      cmd->seen_charging = TRUE;
-    else if (cmd->phase != CH_OUT_FINAL)
-      ch_out_finish (cmd, CH_COMMAND_ACKED, CH_UNSET, "charging", CH_FINAL_NONE);
-  }
+  else if (cmd->sends > 0 && port->status == CH_PORT_CHARGING && ours)
+    was_executed (cmd);
+}
+
+void ch_outbound_started (ChOutbound *outbound, const char *command_id)
+{
+  ChOutCommand *cmd = ch_out_find (outbound, command_id);
+  if (cmd != NULL && (cmd->sends > 0 || cmd->maybe_sent))
+    was_executed (cmd);
 }
 
 static GPtrArray *commands_of (ChOutDevice *od)

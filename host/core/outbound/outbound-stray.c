@@ -40,7 +40,7 @@ static void drop (ChOutCommand *cmd)
   if (cmd->dedup_key != NULL
       && g_hash_table_lookup (outbound->dedup, cmd->dedup_key) == cmd)
     g_hash_table_remove (outbound->dedup, cmd->dedup_key);
-  ch_out_drop_waiters (cmd);
+  ch_out_answer_waiters (cmd); /* nobody here will hear of its end */
   ch_out_set_phase (cmd, CH_OUT_FINAL);
   g_hash_table_remove (outbound->commands, cmd->id);
 }

@@ -135,6 +135,9 @@ void ch_outbound_port_snapshot (ChOutbound *outbound, ChDevice *device,
                                 const ChPort *port, gint64 business_no,
                                 const char *wire_order);
 
+/* The device reports what this start was to begin: it is not sent again. */
+void ch_outbound_started (ChOutbound *outbound, const char *command_id);
+
 /* A device's record is about to be freed: its commands are cancelled. */
 void ch_outbound_forget (ChOutbound *outbound, ChDevice *device);
 
