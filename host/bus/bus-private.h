@@ -132,7 +132,6 @@ ChBusTopic *ch_bus_topic_get (ChBus *bus, const char *name);
 void ch_bus_topic_free (ChBusTopic *topic);
 void ch_bus_topic_forget_unused (ChBus *bus, ChBusTopic *topic);
 gboolean ch_bus_topic_name_is_valid (const char *name);
-gboolean ch_bus_topic_check (const ChTopic *topic, GError **error);
 
 /* subscription.c */
 void ch_bus_sub_bind_topic (ChBus *bus, ChBusTopic *topic);

@@ -88,7 +88,7 @@ static gboolean check_fields (const ChTopic *topic, GError **error)
   return TRUE;
 }
 
-gboolean ch_bus_topic_check (const ChTopic *topic, GError **error)
+static gboolean check_topic (const ChTopic *topic, GError **error)
 {
   if (topic->size < sizeof (ChTopic))
     return refuse (error, topic, "its description is too short");
@@ -190,7 +190,7 @@ ChTopicHandle *ch_topic_register (ChPlugin *self, const ChTopic *topic, GError *
   ChBus *bus = self->services->bus;
   ChTopicHandle *handle;
 
-  if (!ch_bus_topic_check (topic, error))
+  if (!check_topic (topic, error))
     return NULL;
   ChBusTopic *node = ch_bus_topic_get (bus, topic->name);
   if (!find_publisher (node, self, topic, &handle, error))

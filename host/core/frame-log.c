@@ -110,9 +110,9 @@ static gboolean is_wanted (ChFrameLogs *logs, ChDevice *device, const ChFrameLog
   return !fact->is_heartbeat || device->heartbeats_logged++ % logs->sample == 0;
 }
 
-void ch_frame_logs_add (ChFrameLogs *logs, ChDevice *device, ChConn conn,
-                        const ChFrameLog *fact, gint64 duration_ms,
-                        const char *command_id, const char *order_no)
+/* @duration_ms: from sending to this answer, CH_UNSET when it is none. */
+static void add (ChFrameLogs *logs, ChDevice *device, ChConn conn, const ChFrameLog *fact,
+                 gint64 duration_ms, const char *command_id, const char *order_no)
 {
   const ChSessionConn *sc = ch_session_conn (logs->core->sessions, conn);
 
@@ -164,7 +164,6 @@ void ch_frame_log (ChPlugin *self, ChConn conn, const char *device,
   const ChOutCommand *cmd = command_of (core->outbound, record, fact);
   gint64 took_ms
       = cmd != NULL && fact->up ? ch_now_ms (core->self) - cmd->sent_ms : CH_UNSET;
-  ch_frame_logs_add (core->frame_logs, record, conn, fact, took_ms,
-                     cmd != NULL ? cmd->id : NULL,
-                     cmd != NULL && cmd->order_no[0] != '\0' ? cmd->order_no : NULL);
+  add (core->frame_logs, record, conn, fact, took_ms, cmd != NULL ? cmd->id : NULL,
+       cmd != NULL && cmd->order_no[0] != '\0' ? cmd->order_no : NULL);
 }

@@ -21,5 +21,3 @@ typedef void (*ChHttpKeyDone) (const ChHttpKey *key, const char *text,
 void ch_http_key_store (ChHttp *http, const ChHttpKeyWish *wish, ChHttpKeyDone done,
                         gpointer data);
 void ch_http_key_revoke (ChHttp *http, const char *id, ChTxDone done, gpointer data);
-/* Refuses what is not a scope. */
-gboolean ch_http_scopes_check (const char *scopes, GError **error);

@@ -168,7 +168,6 @@ struct _ChPlugins {
 };
 
 /* plugins.c */
-ChPluginRecord *ch_plugins_lookup (ChPlugins *plugins, const char *name);
 ChPluginRecord *ch_plugins_find (ChPlugins *plugins, const char *name, GError **error);
 gboolean ch_plugins_is_up (const ChPluginRecord *record); /* running or degraded */
 

@@ -115,7 +115,7 @@ void ch_plugins_free (ChPlugins *plugins)
   g_free (plugins);
 }
 
-ChPluginRecord *ch_plugins_lookup (ChPlugins *plugins, const char *name)
+static ChPluginRecord *lookup (ChPlugins *plugins, const char *name)
 {
   for (guint i = 0; i < plugins->records->len; i++) {
     ChPluginRecord *record = g_ptr_array_index (plugins->records, i);
@@ -127,7 +127,7 @@ ChPluginRecord *ch_plugins_lookup (ChPlugins *plugins, const char *name)
 
 ChPluginRecord *ch_plugins_find (ChPlugins *plugins, const char *name, GError **error)
 {
-  ChPluginRecord *record = ch_plugins_lookup (plugins, name);
+  ChPluginRecord *record = lookup (plugins, name);
 
   if (record == NULL)
     g_set_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_NOT_FOUND,
@@ -145,7 +145,7 @@ gboolean ch_plugins_is_up (const ChPluginRecord *record)
 static ChPluginRecord *add_record (ChPlugins *plugins, const char *name, const char *path,
                                    GError **error)
 {
-  ChPluginRecord *record = ch_plugins_lookup (plugins, name);
+  ChPluginRecord *record = lookup (plugins, name);
 
   if (record != NULL) {
     g_set_error (error, CH_PLUGIN_ERROR, CH_PLUGIN_ERROR_DUPLICATE,
@@ -248,7 +248,7 @@ void ch_plugins_scan_configured (ChPlugins *plugins)
 
 gboolean ch_plugins_view (ChPlugins *plugins, const char *name, ChPluginView *view)
 {
-  const ChPluginRecord *record = ch_plugins_lookup (plugins, name);
+  const ChPluginRecord *record = lookup (plugins, name);
   const ChPlugin *owner;
 
   memset (view, 0, sizeof *view);
@@ -295,14 +295,14 @@ char **ch_plugins_unloaded (ChPlugins *plugins)
 
 ChPlugin *ch_plugins_peek (ChPlugins *plugins, const char *name)
 {
-  const ChPluginRecord *record = ch_plugins_lookup (plugins, name);
+  const ChPluginRecord *record = lookup (plugins, name);
 
   return record != NULL && ch_plugins_is_up (record) ? record->owner : NULL;
 }
 
 const ChPluginInfo *ch_plugins_info (ChPlugins *plugins, const char *name)
 {
-  const ChPluginRecord *record = ch_plugins_lookup (plugins, name);
+  const ChPluginRecord *record = lookup (plugins, name);
 
   return record != NULL ? record->info : NULL;
 }

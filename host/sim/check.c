@@ -37,7 +37,8 @@ const char *check_rule_name (SimRule rule)
   return rule_names[rule];
 }
 
-void check_broken (SimGateway *gateway, SimRule rule, const char *format, ...)
+G_GNUC_PRINTF (3, 4)
+static void broken (SimGateway *gateway, SimRule rule, const char *format, ...)
 {
   va_list args;
   va_start (args, format);
@@ -57,7 +58,7 @@ void check_stream_error (SimGateway *gateway, const char *error, const guint8 *b
                  : g_strcmp0 (error, "bad_checksum") == 0 ? SIM_RULE_CHECKSUM
                                                           : SIM_RULE_GARBAGE;
   report_stray (gateway, FALSE, error, bytes, size);
-  check_broken (gateway, rule, "%" G_GSIZE_FORMAT " bytes left out", size);
+  broken (gateway, rule, "%" G_GSIZE_FORMAT " bytes left out", size);
 }
 
 /* The code of a card confirmation, or a result where the server only asks. */
@@ -75,21 +76,21 @@ static gboolean answers_answer (const BkvFrame *frame)
 gboolean check_frame (SimGateway *gateway, const BkvFrame *frame)
 {
   if (frame->up || frame->error == BKV_BAD_DIRECTION) {
-    check_broken (gateway, SIM_RULE_DIRECTION, "%s",
-                  frame->up ? "a frame with the device's header"
-                            : "direction byte against header");
+    broken (gateway, SIM_RULE_DIRECTION, "%s",
+            frame->up ? "a frame with the device's header"
+                      : "direction byte against header");
     return FALSE;
   }
   if (memcmp (frame->gateway, gateway->id, BKV_GATEWAY_SIZE) != 0)
     return FALSE;
   if (answers_answer (frame)) {
-    check_broken (gateway, SIM_RULE_ANSWERED_ANSWER, "command %04X", frame->cmd);
+    broken (gateway, SIM_RULE_ANSWERED_ANSWER, "command %04X", frame->cmd);
     return FALSE;
   }
   if (frame->error != BKV_OK || frame->kind == BKV_UNKNOWN) {
-    check_broken (gateway, SIM_RULE_PAYLOAD, "%s, command %04X",
-                  frame->error != BKV_OK ? bkv_error_name (frame->error) : "unknown",
-                  frame->cmd);
+    broken (gateway, SIM_RULE_PAYLOAD, "%s, command %04X",
+            frame->error != BKV_OK ? bkv_error_name (frame->error) : "unknown",
+            frame->cmd);
     return FALSE;
   }
   return TRUE;
@@ -134,7 +135,7 @@ static void check_gap (SimGateway *gateway, const BkvFrame *frame, guint32 now)
   if (is_stop (frame) || frame->kind == BKV_CARD_CHARGE)
     return;
   if (gateway->last_command_ms != 0 && gap + GAP_SLACK_MS + lag < min_gap)
-    check_broken (gateway, SIM_RULE_GAP, "%u ms after the command before", gap);
+    broken (gateway, SIM_RULE_GAP, "%u ms after the command before", gap);
   gateway->last_command_ms = now != 0 ? now : 1;
 }
 
@@ -143,8 +144,8 @@ static void check_repeat (SimGateway *gateway, SimCommand *command, const BkvFra
   if (command->sends < G_MAXUINT8)
     command->sends++;
   if (command->sends > max_sends (frame))
-    check_broken (gateway, SIM_RULE_SENDS, "%s serial %08X came %u times",
-                  bkv_kind_name (frame->kind), frame->msg_id, command->sends);
+    broken (gateway, SIM_RULE_SENDS, "%s serial %08X came %u times",
+            bkv_kind_name (frame->kind), frame->msg_id, command->sends);
 }
 
 static SimCommand *find_serial (const SimGateway *gateway, guint32 serial)
@@ -181,7 +182,7 @@ SimCommand *check_command (SimGateway *gateway, const BkvFrame *frame,
   *repeat = FALSE;
   check_gap (gateway, frame, now);
   if (frame->msg_id == 0)
-    check_broken (gateway, SIM_RULE_SERIAL_ZERO, "%s", bkv_kind_name (frame->kind));
+    broken (gateway, SIM_RULE_SERIAL_ZERO, "%s", bkv_kind_name (frame->kind));
   else
     command = find_serial (gateway, frame->msg_id);
   if (command == NULL)
@@ -191,11 +192,10 @@ SimCommand *check_command (SimGateway *gateway, const BkvFrame *frame,
     check_repeat (gateway, command, frame);
     return command;
   }
-  check_broken (gateway,
-                command->kind == frame->kind ? SIM_RULE_REPEAT_DIFFERS
-                                             : SIM_RULE_SERIAL_REUSED,
-                "%s with serial %08X of an earlier %s", bkv_kind_name (frame->kind),
-                frame->msg_id, bkv_kind_name (command->kind));
+  broken (gateway,
+          command->kind == frame->kind ? SIM_RULE_REPEAT_DIFFERS : SIM_RULE_SERIAL_REUSED,
+          "%s with serial %08X of an earlier %s", bkv_kind_name (frame->kind),
+          frame->msg_id, bkv_kind_name (command->kind));
   command->serial = 0;
   return note_command (gateway, frame, hash, now);
 }
@@ -206,7 +206,7 @@ void check_network_list (SimGateway *gateway, const BkvNetRefresh *list)
   for (guint i = 0; i < list->n_nodes; i++) {
     guint8 number = list->nodes[i].socket;
     if (seen[number])
-      check_broken (gateway, SIM_RULE_LIST_NUMBERS, "socket %u twice", number);
+      broken (gateway, SIM_RULE_LIST_NUMBERS, "socket %u twice", number);
     seen[number] = TRUE;
   }
 }
@@ -217,8 +217,8 @@ void check_end_answer (SimGateway *gateway, guint8 socket, guint8 result)
   if (gateway->acked_ms != 0 && gateway->acked_socket == socket
       && now - gateway->acked_ms < END_ANSWER_WINDOW_MS
       && gateway->acked_result != result)
-    check_broken (gateway, SIM_RULE_END_RESULTS, "socket %u: first %u, then %u", socket,
-                  gateway->acked_result, result);
+    broken (gateway, SIM_RULE_END_RESULTS, "socket %u: first %u, then %u", socket,
+            gateway->acked_result, result);
   gateway->acked_socket = socket;
   gateway->acked_result = result;
   gateway->acked_ms = now != 0 ? now : 1;
@@ -316,8 +316,7 @@ void owed_timer (gpointer data)
                 >= limit_us) {
     SimRule rule = owed_rule (gateway->owed[0].kind);
     remove_owed (gateway, 0);
-    check_broken (gateway, rule, "no answer within %g s",
-                  gateway->sim->options.answer_limit_s);
+    broken (gateway, rule, "no answer within %g s", gateway->sim->options.answer_limit_s);
   }
   arm_owed (gateway);
 }

@@ -253,7 +253,7 @@ static void set_clock (SimGateway *gateway, const BkvHeartbeatAck *ack)
   gateway->clock_at = sim_now (gateway);
 }
 
-void gateway_heartbeat_answered (SimGateway *gateway, const BkvFrame *frame)
+static void heartbeat_answered (SimGateway *gateway, const BkvFrame *frame)
 {
   Sim *sim = gateway->sim;
   guint32 latency_us = 0;
@@ -323,7 +323,7 @@ void gateway_input (SimGateway *gateway, const guint8 *bytes, gsize size)
     return;
   switch (frame.kind) {
   case BKV_HEARTBEAT_ACK:
-    gateway_heartbeat_answered (gateway, &frame);
+    heartbeat_answered (gateway, &frame);
     break;
   case BKV_STATUS_ACK:
     if (owed_take (gateway, BKV_STATUS_ACK, -1, NULL))

@@ -24,7 +24,6 @@ void gateway_close (SimGateway *gateway, SimClose how, const char *why, gint64 w
 void gateway_connected (SimGateway *gateway);
 void gateway_connect_failed (SimGateway *gateway, const char *why);
 void gateway_heartbeat (SimGateway *gateway);
-void gateway_heartbeat_answered (SimGateway *gateway, const BkvFrame *frame);
 /* One whole frame from the server. */
 void gateway_input (SimGateway *gateway, const guint8 *bytes, gsize size);
 void gateway_name (const SimGateway *gateway, char text[BKV_GATEWAY_TEXT_SIZE]);

@@ -21,8 +21,6 @@ void human_fields (const BkvFrame *frame, GString *text);
 
 /* ---- check.c: rules of the server ------------------------------------------------- */
 
-void check_broken (SimGateway *gateway, SimRule rule, const char *format, ...)
-    G_GNUC_PRINTF (3, 4);
 const char *check_rule_name (SimRule rule);
 void check_stream_error (SimGateway *gateway, const char *error, const guint8 *bytes,
                          gsize size);
@@ -45,8 +43,6 @@ void owed_timer (gpointer gateway);
 /* ---- summary.c -------------------------------------------------------------------- */
 
 void histogram_add (SimHistogram *histogram, guint64 us);
-/* Microseconds; 0 when empty. */
-guint64 histogram_at (const SimHistogram *histogram, double fraction);
 void summary_print (const Sim *sim, FILE *file);
 gboolean summary_write_json (const Sim *sim, const char *path, GError **error);
 void summary_progress (gpointer sim);

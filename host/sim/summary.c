@@ -34,7 +34,8 @@ void histogram_add (SimHistogram *histogram, guint64 us)
   histogram->buckets[bucket_of (us)]++;
 }
 
-guint64 histogram_at (const SimHistogram *histogram, double fraction)
+/* Microseconds; 0 when empty. */
+static guint64 histogram_at (const SimHistogram *histogram, double fraction)
 {
   guint64 rank = (guint64) ((double) histogram->n * fraction);
   guint64 seen = 0;

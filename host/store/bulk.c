@@ -143,8 +143,9 @@ static gboolean make_rows (ChTxRun *run, const ChTxStatement *rows, guint n_rows
   return TRUE;
 }
 
-gboolean ch_tx_run_make_bulk (ChTxRun *run, const char *table, const char *const *columns,
-                              GError **error)
+/* Turns collected rows into statements of @table, or for the driver's bulk function. */
+static gboolean make_bulk (ChTxRun *run, const char *table, const char *const *columns,
+                           GError **error)
 {
   guint n = g_strv_length ((char **) columns);
   const ChTxStatement *rows = run->statements;
@@ -179,7 +180,7 @@ void ch_store_bulk_insert (ChPlugin *self, const char *table, const char *const 
   GError *error = NULL;
 
   if (run->store != NULL && run->owner->plugin != NULL
-      && !ch_tx_run_make_bulk (run, table, columns, &error))
+      && !make_bulk (run, table, columns, &error))
     ch_tx_run_fail (run, error);
   ch_tx_submit (rows, 0, done, user_data);
 }

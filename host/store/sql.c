@@ -188,7 +188,7 @@ ChSqlKind ch_sql_next (ChSqlLexer *lexer, ChSqlToken *token)
   return found (lexer, token, CH_SQL_OTHER, p + 1);
 }
 
-gboolean ch_sql_is_word (const ChSqlToken *token, const char *word)
+static gboolean is_word (const ChSqlToken *token, const char *word)
 {
   return token->kind == CH_SQL_WORD && strlen (word) == token->size
          && g_ascii_strncasecmp (token->text, word, token->size) == 0;
@@ -209,7 +209,7 @@ gboolean ch_sql_check_script (const char *sql, gboolean pgsql, GError **error)
       return FALSE;
     }
     for (guint i = 0; at_start && i < G_N_ELEMENTS (control); i++) {
-      if (ch_sql_is_word (&token, control[i])) {
+      if (is_word (&token, control[i])) {
         g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_USAGE,
                      "it contains %s; each migration is one transaction anyway",
                      control[i]);

@@ -29,7 +29,6 @@ typedef struct {
 } ChSqlLexer;
 
 ChSqlKind ch_sql_next (ChSqlLexer *lexer, ChSqlToken *token);
-gboolean ch_sql_is_word (const ChSqlToken *token, const char *word);
 
 /* A script for one transaction has no BEGIN, COMMIT or ROLLBACK of its own. */
 gboolean ch_sql_check_script (const char *sql, gboolean pgsql, GError **error);

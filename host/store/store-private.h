@@ -154,15 +154,10 @@ void ch_tx_run_fail (ChTxRun *run, GError *error);
 void ch_tx_run_reset (ChTxRun *run);
 /* Appends a statement whose parameters are filled in by the caller. */
 ChValue *ch_tx_run_append (ChTxRun *run, const ChPrepared *prepared);
-/* Turns collected rows into statements of @table, or for the driver's bulk function. */
-gboolean ch_tx_run_make_bulk (ChTxRun *run, const char *table, const char *const *columns,
-                              GError **error);
 /* Checks that nothing is missing. */
 gboolean ch_tx_run_check_complete (ChTxRun *run, GError **error);
 /* Whether it may stand for a table or a column. */
 gboolean ch_store_is_identifier (const char *name);
-/* Hands a run to the driver or completes it at once; used for bulk too. */
-void ch_store_submit (ChTxRun *run, guint timeout_ms, ChTxDone done, gpointer user_data);
 
 /* ---- the store ------------------------------------------------------------------- */
 

@@ -422,7 +422,8 @@ void ch_store_enlist (ChTxRun *run, ChTxDone done, gpointer user_data)
     ch_owner_link (run->owner->plugin, &run->resource, &run_kind);
 }
 
-void ch_store_submit (ChTxRun *run, guint timeout_ms, ChTxDone done, gpointer user_data)
+/* Hands a run to the driver or completes it at once. */
+static void submit_run (ChTxRun *run, guint timeout_ms, ChTxDone done, gpointer user_data)
 {
   ChStore *store = run->store;
   GError *error = NULL;
@@ -459,7 +460,7 @@ void ch_tx_submit (ChTx *tx, guint timeout_ms, ChTxDone done, gpointer user_data
   ChTxRun *run = &tx->run;
 
   if (run->store != NULL && run->owner->plugin != NULL) {
-    ch_store_submit (run, timeout_ms, done, user_data);
+    submit_run (run, timeout_ms, done, user_data);
     return;
   }
   if (run->store == NULL && done != NULL) {

@@ -99,8 +99,9 @@ static void reply_unknown (const MemBytes *argv, gsize argc, MemOut *out)
                  shown->str);
 }
 
-gboolean mem_execute (Mem *mem, const MemBytes *argv, gsize argc, MemOut *out,
-                      ChKvRun *run)
+/* Runs @argv and leaves exactly one value on @out, unless it returns TRUE: later. */
+static gboolean execute (Mem *mem, const MemBytes *argv, gsize argc, MemOut *out,
+                         ChKvRun *run)
 {
   MemCall call = {.command = mem_command_find (mem, argv[0]),
                   .argv = argv,
@@ -155,7 +156,7 @@ void mem_submit (Mem *mem, ChKvRun *run)
     argv[i].p = ch_kv_run_arg (run, i, &argv[i].n);
   mem->now_ms = ch_wall_ms (mem->self);
   mem_out_clear (&mem->out);
-  if (!mem_execute (mem, argv, argc, &mem->out, run))
+  if (!execute (mem, argv, argc, &mem->out, run))
     ch_kv_run_complete (run, mem_out_reply (&mem->out, &at), NULL);
   mem_blocking_serve (mem);
 }

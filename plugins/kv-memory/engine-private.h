@@ -71,7 +71,6 @@ void mem_run_init (MemEngine *engine);
 /* Runs the function on the top of the stack without arguments; NULL or the error's text.
  */
 char *mem_run_chunk (MemEngine *engine);
-void mem_run_begin (MemEngine *engine);
 /* Collects all and chooses how long the collector may sleep. */
 void mem_run_collect (MemEngine *engine);
 

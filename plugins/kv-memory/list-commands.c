@@ -53,8 +53,9 @@ static void reply_and_free (Mem *mem, MemOut *out, MemItem *item)
   mem_free (&mem->heap, item);
 }
 
-void mem_list_reply_pop (Mem *mem, MemOut *out, MemEntry *entry, gsize count,
-                         gboolean from_head)
+/* Replies up to @count elements as an array and deletes an emptied list. */
+static void reply_pop (Mem *mem, MemOut *out, MemEntry *entry, gsize count,
+                       gboolean from_head)
 {
   count = MIN (count, mem_list_count (entry->list));
   mem_out_array (out, count);
@@ -82,7 +83,7 @@ static void pop_generic (Mem *mem, MemCall *call, gboolean from_head)
   } else if (call->argc == 3 && count == 0) {
     mem_out_array (call->out, 0);
   } else if (call->argc == 3) {
-    mem_list_reply_pop (mem, call->out, entry, (gsize) count, from_head);
+    reply_pop (mem, call->out, entry, (gsize) count, from_head);
   } else {
     reply_and_free (mem, call->out, mem_list_pop (entry->list, from_head));
     mem_delete_if_empty (mem, entry);

@@ -27,8 +27,5 @@ void mem_list_remove_marked (MemHeap *heap, MemList *list, const guint8 *marks);
    destination is a list or nothing. */
 void mem_list_move (Mem *mem, MemEntry *from, MemBytes to, gboolean from_head,
                     gboolean to_head, MemOut *out);
-/* Replies up to @count elements as an array and deletes an emptied list. */
-void mem_list_reply_pop (Mem *mem, MemOut *out, MemEntry *entry, gsize count,
-                         gboolean from_head);
 /* LEFT or RIGHT; FALSE: an error was replied. */
 gboolean mem_list_read_side (MemCall *call, gsize index, gboolean *is_left);

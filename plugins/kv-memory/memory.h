@@ -130,9 +130,6 @@ const MemCommand *mem_command_find (const Mem *mem, MemBytes name);
 gboolean mem_command_arity_fits (const MemCommand *command, gsize argc);
 /* Whether writing is refused for lack of memory. */
 gboolean mem_is_full (const Mem *mem);
-/* Runs @argv and leaves exactly one value on @out, unless it returns TRUE: later. */
-gboolean mem_execute (Mem *mem, const MemBytes *argv, gsize argc, MemOut *out,
-                      ChKvRun *run);
 void mem_submit (Mem *mem, ChKvRun *run);
 
 /* memory.c */
@@ -196,8 +193,6 @@ void mem_string_free (Mem *mem, MemEntry *entry);
 MemBytes mem_string_value (const MemEntry *entry);
 void mem_string_set (Mem *mem, MemEntry *entry, MemBytes value);
 char *mem_string_grow (Mem *mem, MemEntry *entry, gsize size);
-/* Sets the key, whatever it held. Keeps no expiry. */
-MemEntry *mem_string_store (Mem *mem, MemBytes key, MemBytes value);
 #define MEM_STRING_MAX ((gsize) 512 * 1024 * 1024)
 /* Elements that may be drawn with repetition in one call. */
 #define MEM_RANDOM_MAX 1000000
@@ -207,7 +202,6 @@ MemField *mem_hash_set (Mem *mem, MemEntry *entry, MemBytes field, MemBytes valu
                         gboolean *is_new);
 void mem_field_free (gpointer heap, MemNode *node);
 gboolean mem_set_add (Mem *mem, MemEntry *entry, MemBytes member);
-gboolean mem_set_remove (Mem *mem, MemEntry *entry, MemBytes member);
 
 /* scan.c: HSCAN, SSCAN and ZSCAN; @emit writes an element and returns how many values. */
 typedef guint (*MemEmit) (MemOut *out, MemNode *node);

@@ -143,7 +143,7 @@ static char *take_error (MemEngine *engine, const char *name)
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-void mem_run_begin (MemEngine *engine)
+static void begin (MemEngine *engine)
 {
   if (engine->too_long)
     lua_sethook (engine->lua, count_hook, LUA_MASKCOUNT, HOOK_EVERY);
@@ -179,7 +179,7 @@ void mem_run (MemRun *run)
   lua_State *lua = engine->lua;
   gsize mark = run->out->used;
 
-  mem_run_begin (engine);
+  begin (engine);
   engine->running = TRUE;
   engine->read_only = run->read_only;
   engine->allow_oom = run->allow_oom;
@@ -202,7 +202,7 @@ char *mem_run_chunk (MemEngine *engine)
   lua_State *lua = engine->lua;
   char *error = NULL;
 
-  mem_run_begin (engine);
+  begin (engine);
   lua_rawgeti (lua, LUA_REGISTRYINDEX, engine->ref_on_error);
   lua_insert (lua, -2);
   engine->running = TRUE; /* for the time limit; `redis` has no call there */

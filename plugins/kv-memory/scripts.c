@@ -13,7 +13,8 @@ typedef struct {
   gint ref;
 } Script;
 
-gboolean mem_split_keys (MemCall *call, gsize *n_keys)
+/* Keys and arguments behind their number; FALSE: an error was replied. */
+static gboolean split_keys (MemCall *call, gsize *n_keys)
 {
   gint64 n;
 
@@ -105,7 +106,7 @@ void mem_script_eval (Mem *mem, MemCall *call, gboolean by_sha, gboolean read_on
   gsize n_keys;
   Script *script;
 
-  if (!mem_split_keys (call, &n_keys))
+  if (!split_keys (call, &n_keys))
     return;
   script = by_sha ? script_by_sha (engine, call->argv[1])
                   : script_get (engine, call, call->argv[1]);

@@ -12,5 +12,3 @@ void mem_scripts_flush (MemEngine *engine);
 void mem_script_eval (Mem *mem, MemCall *call, gboolean by_sha, gboolean read_only);
 /* SCRIPT … */
 void mem_script_command (Mem *mem, MemCall *call);
-/* Keys and arguments behind their number; FALSE: an error was replied. */
-gboolean mem_split_keys (MemCall *call, gsize *n_keys);

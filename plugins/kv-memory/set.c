@@ -10,7 +10,7 @@ gboolean mem_set_add (Mem *mem, MemEntry *entry, MemBytes member)
   return TRUE;
 }
 
-gboolean mem_set_remove (Mem *mem, MemEntry *entry, MemBytes member)
+static gboolean remove_member (Mem *mem, MemEntry *entry, MemBytes member)
 {
   MemNode *node = mem_dict_take (entry->dict, member);
   mem_free (&mem->heap, node);
@@ -46,7 +46,7 @@ static void srem (Mem *mem, MemCall *call)
   if (!mem_find (mem, call, call->argv[1], MEM_SET, &entry))
     return;
   for (gsize i = 2; entry != NULL && i < call->argc; i++)
-    n += mem_set_remove (mem, entry, call->argv[i]);
+    n += remove_member (mem, entry, call->argv[i]);
   if (n > 0) {
     mem_delete_if_empty (mem, entry);
     mem_changed (mem);
@@ -66,7 +66,7 @@ static void smove (Mem *mem, MemCall *call)
   }
   if (!mem_find (mem, call, call->argv[2], MEM_SET, &to))
     return;
-  if (from == to || !mem_set_remove (mem, from, call->argv[3])) {
+  if (from == to || !remove_member (mem, from, call->argv[3])) {
     mem_out_integer (call->out, from == to && has (from, call->argv[3]) ? 1 : 0);
     return;
   }

@@ -65,7 +65,8 @@ static MemEntry *store_at (Mem *mem, MemEntry *entry, MemBytes key, MemBytes val
   return entry;
 }
 
-MemEntry *mem_string_store (Mem *mem, MemBytes key, MemBytes value)
+/* Sets the key, whatever it held. Keeps no expiry. */
+static MemEntry *store (Mem *mem, MemBytes key, MemBytes value)
 {
   return store_at (mem, mem_peek (mem, key), key, value);
 }
@@ -184,7 +185,7 @@ static void setnx (Mem *mem, MemCall *call)
 {
   gboolean free = mem_peek (mem, call->argv[1]) == NULL;
   if (free)
-    mem_string_store (mem, call->argv[1], call->argv[2]);
+    store (mem, call->argv[1], call->argv[2]);
   mem_out_integer (call->out, free ? 1 : 0);
 }
 
@@ -194,7 +195,7 @@ static void set_for (Mem *mem, MemCall *call, gint64 unit_ms)
 
   if (!read_when (mem, call, 2, unit_ms, FALSE, &when_ms))
     return;
-  mem_expire_set (mem, mem_string_store (mem, call->argv[1], call->argv[3]), when_ms);
+  mem_expire_set (mem, store (mem, call->argv[1], call->argv[3]), when_ms);
   mem_out_ok (call->out);
 }
 
@@ -225,7 +226,7 @@ static void getset (Mem *mem, MemCall *call)
   if (!mem_find (mem, call, call->argv[1], MEM_STRING, &entry))
     return;
   reply_value (call, entry);
-  mem_string_store (mem, call->argv[1], call->argv[2]);
+  store (mem, call->argv[1], call->argv[2]);
 }
 
 static void getdel (Mem *mem, MemCall *call)
@@ -298,7 +299,7 @@ static gboolean mset_generic (Mem *mem, MemCall *call, gboolean only_new)
     return FALSE;
   }
   for (gsize i = 1; i < call->argc; i += 2)
-    mem_string_store (mem, call->argv[i], call->argv[i + 1]);
+    store (mem, call->argv[i], call->argv[i + 1]);
   return TRUE;
 }
 

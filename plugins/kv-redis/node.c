@@ -66,7 +66,8 @@ static guint backoff_ms (const Node *node)
   return MIN (ms, RETRY_MAX_MS);
 }
 
-void node_attempt_failed (Node *node, const char *format, ...)
+G_GNUC_PRINTF (2, 3)
+static void attempt_failed (Node *node, const char *format, ...)
 {
   va_list args;
 
@@ -93,7 +94,7 @@ void node_attempt_failed (Node *node, const char *format, ...)
 
 /* ---- answers ---------------------------------------------------------------------- */
 
-void node_say (Node *node, ChKvReply *reply, Request *request)
+static void say (Node *node, ChKvReply *reply, Request *request)
 {
   ChKvRun *run = request->run;
   g_free (request);
@@ -178,7 +179,7 @@ static void reply_came (gpointer owner, Link *link, Request *request, ChKvReply 
       return;
     }
   }
-  node_say (node, reply, request);
+  say (node, reply, request);
   finish_drain (node);
 }
 
@@ -200,7 +201,7 @@ static void link_lost (gpointer owner, Link *link, const char *why)
   link_free (link);
   node->draining = node->slow = FALSE;
   if (node->state != NODE_READY) {
-    node_attempt_failed (node, "%s", why);
+    attempt_failed (node, "%s", why);
     return;
   }
   ch_series_inc (node->redis->lost);
@@ -255,7 +256,7 @@ void node_found (Node *node, const Endpoint *endpoint, const char *why)
   if (node->state != NODE_CONNECTING || node->link != NULL)
     return;
   if (endpoint == NULL) {
-    node_attempt_failed (node, "%s", why);
+    attempt_failed (node, "%s", why);
     return;
   }
   endpoint_free (node->endpoint);
@@ -275,7 +276,7 @@ void node_checked (Node *node)
 {
   if (node->problem != NULL) {
     g_autofree char *why = g_steal_pointer (&node->problem);
-    node_attempt_failed (node, "%s: %s", node->name, why);
+    attempt_failed (node, "%s: %s", node->name, why);
     return;
   }
   g_free (node->name);
@@ -362,7 +363,7 @@ static void watch (ChPlugin *self, gpointer data)
     look (node);
   else if (node->state == NODE_CONNECTING && node->link != NULL
            && link_oldest_ms (node->link) > node->redis->settings.dial_ms)
-    node_attempt_failed (node, "%s: no answer in time", node->name);
+    attempt_failed (node, "%s: no answer in time", node->name);
 }
 
 void node_open (Node *node)

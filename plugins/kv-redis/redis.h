@@ -189,12 +189,10 @@ void node_submit (Node *node, Request *request);
 void node_load (Node *node, const Library *library);
 /* sentinel.c has found the primary, or not. */
 void node_found (Node *node, const Endpoint *endpoint, const char *problem);
-void node_say (Node *node, ChKvReply *reply, Request *request);
 
 /* node-check.c: what is looked at before a connection is used. */
 void node_check (Node *node);
 void node_checked (Node *node);
-void node_attempt_failed (Node *node, const char *format, ...) G_GNUC_PRINTF (2, 3);
 gboolean node_wants (const Node *node, const Library *library);
 
 /* ---- the other parts -------------------------------------------------------------- */

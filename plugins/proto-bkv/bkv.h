@@ -240,7 +240,6 @@ typedef gboolean (*BkvHandler) (BkvSession *session, BkvGateway *gateway,
 
 /* Encodes, writes and logs a frame to a gateway. */
 gboolean bkv_send (Bkv *bkv, ChConn conn, const BkvFrame *frame, ChWriteKind kind);
-void bkv_count_bad (BkvSession *session, const BkvFrame *frame, BkvBad bad);
 
 /* ---- gateway.c -------------------------------------------------------------------- */
 

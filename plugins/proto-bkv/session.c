@@ -89,7 +89,7 @@ gboolean bkv_send (Bkv *bkv, ChConn conn, const BkvFrame *frame, ChWriteKind kin
   return TRUE;
 }
 
-void bkv_count_bad (BkvSession *session, const BkvFrame *frame, BkvBad bad)
+static void count_bad (BkvSession *session, const BkvFrame *frame, BkvBad bad)
 {
   Bkv *bkv = session->bkv;
   gint64 now = ch_now_ms (bkv->self);
@@ -238,7 +238,7 @@ static void count_quirks (Bkv *bkv, const BkvFrame *frame)
 static gboolean handle_short (BkvSession *session, BkvGateway *gateway,
                               const BkvFrame *frame)
 {
-  bkv_count_bad (session, frame, BKV_SHORT);
+  count_bad (session, frame, BKV_SHORT);
   if (bkv_is_end_report (frame))
     bkv_on_short_end (session, gateway, frame);
   else if (frame->kind == BKV_HEARTBEAT)
@@ -254,9 +254,9 @@ static gboolean handle (BkvSession *session, BkvGateway *gateway, const BkvFrame
   if (frame->error == BKV_SHORT_PAYLOAD)
     return handle_short (session, gateway, frame);
   if (frame->error == BKV_TLV_LENGTH)
-    bkv_count_bad (session, frame, BKV_BROKEN_ITEMS);
+    count_bad (session, frame, BKV_BROKEN_ITEMS);
   if (handler == NULL) {
-    bkv_count_bad (session, frame, BKV_UNKNOWN_COMMAND);
+    count_bad (session, frame, BKV_UNKNOWN_COMMAND);
     return FALSE;
   }
   return handler (session, gateway, frame) || handle_short (session, gateway, frame);
@@ -266,9 +266,9 @@ static gboolean handle (BkvSession *session, BkvGateway *gateway, const BkvFrame
 static gboolean right_direction (BkvSession *session, const BkvFrame *frame)
 {
   if (frame->error == BKV_BAD_DIRECTION)
-    bkv_count_bad (session, frame, BKV_BAD_DIRECTION_ERROR);
+    count_bad (session, frame, BKV_BAD_DIRECTION_ERROR);
   else if (!frame->up)
-    bkv_count_bad (session, frame, BKV_WRONG_DIRECTION);
+    count_bad (session, frame, BKV_WRONG_DIRECTION);
   else
     return TRUE;
   return FALSE;

@@ -18,7 +18,7 @@ void ch_out_scale_limits (ChOutLimits *limits, guint online)
   limits->emergency = MAX (limits->emergency, online / 2);
 }
 
-void ch_out_limits (ChOutbound *outbound, ChOutLimits *limits)
+static void read_limits (ChOutbound *outbound, ChOutLimits *limits)
 {
   ChPlugin *self = outbound->self;
   limits->warning = ch_config_int (self, "outbound.warning");
@@ -86,7 +86,7 @@ gboolean ch_out_admit (ChOutbound *outbound, const ChDevice *device, guint prior
     return FALSE;
   if (device->waiting > device_limit (outbound, priority))
     return refuse (outbound, "device", error);
-  ch_out_limits (outbound, &limits);
+  read_limits (outbound, &limits);
   if (ch_outbound_depth (outbound) > ch_out_limit_of (&limits, priority))
     return refuse (outbound, level_of (priority), error);
   if (outbound->n_waiting >= LOCAL_MAX && priority > 1 && !ch_out_kv_ok (outbound))
@@ -100,7 +100,7 @@ json_t *ch_outbound_refusal_json (ChOutbound *outbound, const ChDevice *device,
   ChOutLimits limits;
   gint64 depth = ch_outbound_depth (outbound);
 
-  ch_out_limits (outbound, &limits);
+  read_limits (outbound, &limits);
   gint64 limit = ch_out_limit_of (&limits, priority);
   if (device != NULL && device->waiting > device_limit (outbound, priority)) {
     depth = device->waiting;

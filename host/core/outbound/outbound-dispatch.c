@@ -34,14 +34,14 @@ void ch_out_kick (ChOutDevice *od)
   ch_reactor_defer (reactor_of (od->outbound), &od->outbound->run);
 }
 
-void ch_out_ready_fired (ChWheelTimer *timer)
+static void ready_fired (ChWheelTimer *timer)
 {
   ch_out_kick ((ChOutDevice *) ((char *) timer - G_STRUCT_OFFSET (ChOutDevice, ready)));
 }
 
 static void serve_in (ChOutDevice *od, gint64 delay_ms)
 {
-  od->ready.func = ch_out_ready_fired;
+  od->ready.func = ready_fired;
   ch_wheel_arm (reactor_of (od->outbound), &od->ready, (guint64) MAX (delay_ms, 1));
 }
 

@@ -113,7 +113,7 @@ gboolean ch_out_kv_ok (ChOutbound *outbound)
   return outbound->core->services->kv != NULL && ch_kv_is_up (outbound->self);
 }
 
-void ch_out_kv_failed (ChOutbound *outbound, const char *operation, const GError *error)
+static void kv_failed (ChOutbound *outbound, const char *operation, const GError *error)
 {
   static const char *const reasons[]
       = {"failed", "unavailable", "busy", "timeout", "server", "usage", "cancelled"};
@@ -172,7 +172,7 @@ static void pushed (ChPlugin *self, const ChKvReply *reply, const GError *error,
 
   if (error != NULL) {
     cmd->kv_dirty = TRUE;
-    ch_out_kv_failed (call->outbound, "enqueue", error);
+    kv_failed (call->outbound, "enqueue", error);
     if (cmd->phase == CH_OUT_WAITING)
       ch_out_kick (ch_out_device (cmd->device));
   } else {
@@ -231,7 +231,7 @@ static void take_answered (ChPlugin *self, const ChKvReply *reply, const GError 
   ChTakeWord word = CH_TAKE_FAILED;
 
   if (error != NULL) {
-    ch_out_kv_failed (call->outbound, "dequeue", error);
+    kv_failed (call->outbound, "dequeue", error);
   } else {
     for (guint i = 0; i < G_N_ELEMENTS (words); i++) {
       if (g_str_equal (item_text (reply, 0), words[i]))
@@ -278,7 +278,7 @@ static void told (ChPlugin *self, const ChKvReply *reply, const GError *error,
   ChOutCall *call = user_data;
   if (error != NULL) {
     call->cmd->kv_dirty = TRUE;
-    ch_out_kv_failed (call->outbound, "finish", error);
+    kv_failed (call->outbound, "finish", error);
   } else {
     call->outbound->kv_failures = 0;
   }

@@ -242,7 +242,6 @@ char *ch_out_dump (json_t *json); /* takes @json; compact text */
 typedef struct {
   gint64 warning, critical, emergency;
 } ChOutLimits;
-void ch_out_limits (ChOutbound *outbound, ChOutLimits *limits);
 /* Highest depth at which @priority is admitted. */
 gint64 ch_out_limit_of (const ChOutLimits *limits, guint priority);
 void ch_out_scale_limits (ChOutLimits *limits, guint online);
@@ -271,14 +270,12 @@ void ch_out_kv_remove (ChOutCommand *cmd, const char *result);
 ChOutCall *ch_out_call_new (ChOutbound *outbound, ChOutCommand *cmd);
 void ch_out_call_done (ChOutCall *call);
 void ch_out_call_free (gpointer call);
-void ch_out_kv_failed (ChOutbound *outbound, const char *operation, const GError *error);
 /* Tells the kv again what memory says, after an outage. */
 void ch_out_kv_resync (ChOutbound *outbound);
 
 /* ---- outbound-dispatch.c ---- */
 void ch_out_kick (ChOutDevice *od);
 void ch_out_run (ChDeferred *deferred);
-void ch_out_ready_fired (ChWheelTimer *timer);
 void ch_out_tick (ChWheelTimer *timer);
 /* Answers of the kv. */
 void ch_out_fetched (ChOutbound *outbound, const char *id, const char *device_id,
@@ -306,8 +303,6 @@ void ch_out_not_written (ChOutCommand *cmd);
 void ch_out_keep_unknown (ChOutCommand *cmd);
 /* Takes a command back; TRUE when no attempt of it was ever handed over. */
 gboolean ch_out_withdraw (ChOutCommand *cmd, const char *detail);
-/* Decides after an attempt without an answer. */
-void ch_out_attempt_failed (ChOutCommand *cmd, ChAttemptOutcome outcome);
 guint ch_out_retry_delay_ms (guint sends, guint32 random);
 
 /* ---- outbound-final.c ---- */
@@ -349,7 +344,6 @@ void ch_out_adopt (ChOutCommand *cmd);
 void ch_out_adopt_restored (ChOutbound *outbound);
 /* Goes on with a command that was taken up, once the store has told of it. */
 void ch_out_resume (ChOutCommand *cmd);
-void ch_out_relay (ChOutbound *outbound);
 void ch_out_relay_tick (ChOutbound *outbound);
 
 /* ---- outbound-reap.c ---- */

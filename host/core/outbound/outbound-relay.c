@@ -224,7 +224,7 @@ static void relayed (ChPlugin *self, const ChTxResult *result, const GError *err
                  oldest == 0 ? 0 : (double) (ch_wall_ms (self) - oldest) / 1000.0);
 }
 
-void ch_out_relay (ChOutbound *outbound)
+static void relay_next (ChOutbound *outbound)
 {
   if (outbound->relay_running || outbound->core->services->store == NULL
       || !ch_out_kv_ok (outbound))
@@ -255,7 +255,7 @@ void ch_out_relay_tick (ChOutbound *outbound)
     return;
   gboolean alone = ch_sessions_servers (outbound->core->sessions) <= 1;
   if (outbound->ticks % (alone ? RELAY_TICKS_ALONE : RELAY_TICKS) == 0)
-    ch_out_relay (outbound);
+    relay_next (outbound);
   if (outbound->ticks % 60 == 1)
     ch_out_count_rows (outbound, outbound->ticks % RETENTION_TICKS == 1);
   if (outbound->ticks % RETENTION_TICKS == 10)

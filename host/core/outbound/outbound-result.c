@@ -245,7 +245,8 @@ void ch_out_not_written (ChOutCommand *cmd)
     wait_again (cmd);
 }
 
-void ch_out_attempt_failed (ChOutCommand *cmd, ChAttemptOutcome outcome)
+/* Decides after an attempt without an answer. */
+static void attempt_failed (ChOutCommand *cmd, ChAttemptOutcome outcome)
 {
   gboolean is_start = cmd->type == CH_COMMAND_START_CHARGE;
 
@@ -272,7 +273,7 @@ static void ack_timed_out (ChOutCommand *cmd)
   ch_series_inc (ch_metric_with (outbound->metrics.ack_timeout, protocol,
                                  ch_command_type_name (cmd->type), NULL));
   ch_session_ack_timeout (outbound->core->sessions, cmd->device);
-  ch_out_attempt_failed (cmd, CH_ATTEMPT_NO_ACK);
+  attempt_failed (cmd, CH_ATTEMPT_NO_ACK);
 }
 
 static void delay_over (ChOutCommand *cmd)
@@ -386,7 +387,7 @@ void ch_outbound_device_lost (ChOutbound *outbound, ChDevice *device, ChConn con
       continue;
     ch_wheel_cancel (outbound->core->services->reactor, &cmd->timer);
     if (was_handed_over (cmd, known, &info))
-      ch_out_attempt_failed (cmd, CH_ATTEMPT_LOST);
+      attempt_failed (cmd, CH_ATTEMPT_LOST);
     else
       ch_out_not_written (cmd);
   }

@@ -315,8 +315,9 @@ static void kv_read (ChPlugin *self, const ChKvReply *reply, const GError *error
     ask_store (self->services->core->outbound, get);
 }
 
-void ch_outbound_get (ChOutbound *outbound, ChPlugin *self, const char *command_id,
-                      ChCoreDone done, gpointer user_data)
+/* The JSON of gateway 7.5 `GET /commands/{id}`, from memory, kv or store. */
+static void get_command (ChOutbound *outbound, ChPlugin *self, const char *command_id,
+                         ChCoreDone done, gpointer user_data)
 {
   const ChOutCommand *cmd = ch_out_find (outbound, command_id);
   ChOutAnswer *get = ch_out_answer_new (self, done, user_data);
@@ -337,5 +338,5 @@ void ch_outbound_get (ChOutbound *outbound, ChPlugin *self, const char *command_
 void ch_core_get_command (ChPlugin *self, const char *command_id, ChCoreDone done,
                           gpointer user_data)
 {
-  ch_outbound_get (self->services->core->outbound, self, command_id, done, user_data);
+  get_command (self->services->core->outbound, self, command_id, done, user_data);
 }

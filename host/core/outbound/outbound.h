@@ -98,9 +98,6 @@ typedef void (*ChCommandWaited) (ChCore *core, const ChCommandView *view,
                                  gpointer user_data);
 void ch_outbound_wait (ChOutbound *outbound, const char *command_id, guint wait_ms,
                        ChCommandWaited done, gpointer user_data);
-/* The JSON of gateway 7.5 `GET /commands/{id}`, from memory, kv or store. */
-void ch_outbound_get (ChOutbound *outbound, ChPlugin *self, const char *command_id,
-                      ChCoreDone done, gpointer user_data);
 /* "data" of gateway 4.11. (transfer full) */
 json_t *ch_outbound_accepted_json (ChOutbound *outbound, const char *command_id,
                                    gboolean deduplicated);

@@ -8,7 +8,8 @@
 /* ---- for the host --------------------------------------------------------------------
  */
 
-gboolean ch_http_scopes_check (const char *scopes, GError **error)
+/* Refuses what is not a scope. */
+static gboolean check_scopes (const char *scopes, GError **error)
 {
   static const char *const known[] = {"read",
                                       "control",
@@ -76,7 +77,7 @@ void ch_http_key_create (ChHttp *http, const char *name, const char *scopes,
     g_set_error_literal (&error, CH_CORE_ERROR, CH_CORE_ERROR_STORE_UNAVAILABLE,
                          "there is no database to keep the key in");
   else
-    ch_http_scopes_check (scopes, &error);
+    check_scopes (scopes, &error);
   Creating *creating = g_new0 (Creating, 1);
   creating->done = done;
   creating->data = data;
@@ -235,7 +236,7 @@ static void create_key (ChPlugin *self, const ChRequest *request, ChReply reply)
       .rate_per_min = ch_json_get_int (body, "rate_per_min", 0),
       .with_secret = ch_json_get_bool (body, "hmac", FALSE),
   };
-  if (scopes == NULL || !ch_http_scopes_check (scopes, &error))
+  if (scopes == NULL || !check_scopes (scopes, &error))
     reply_bad_scopes (self, reply, error);
   else if (networks == NULL || !networks_are_good (networks))
     ch_http_reply_invalid (self, reply, "ip_allow", "network", NULL);

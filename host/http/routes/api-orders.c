@@ -99,7 +99,7 @@ static void list_orders (ChPlugin *self, const ChRequest *request, ChReply reply
   ch_core_list_orders (self, &query, ch_http_core_read, ch_http_call_new (reply, 200));
 }
 
-void ch_http_list_orders (ChPlugin *self, const ChRequest *request, ChReply reply)
+static void list_all_orders (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
   list_orders (self, request, reply, ch_request_query (request, "device_id"));
 }
@@ -232,14 +232,14 @@ static void cancel_order (ChPlugin *self, const ChRequest *request, ChReply repl
 /* A stop is taken also while the server drains: it only ends what runs. */
 const ChRoute ch_http_order_routes[] = {
     CH_HTTP_GET ("/api/v1/orders", CH_AUTH_READ, ch_http_list_orders_params, "Orders",
-                 ch_http_list_orders),
+                 list_all_orders),
     CH_HTTP_GET ("/api/v1/orders/{order_no}", CH_AUTH_READ, ch_http_order_params,
                  "An order", ch_http_get_order),
     CH_HTTP_GET ("/api/v1/devices/{id}/orders", CH_AUTH_READ,
                  ch_http_device_orders_params, "Orders of a device",
                  ch_http_list_device_orders),
     CH_HTTP_GET (CH_HTTP_THIRD "/orders", CH_AUTH_THIRD, ch_http_list_orders_params,
-                 "Orders", ch_http_list_orders),
+                 "Orders", list_all_orders),
     CH_HTTP_GET (CH_HTTP_THIRD "/orders/{order_no}", CH_AUTH_THIRD, ch_http_order_params,
                  "An order", ch_http_get_order),
     CH_HTTP_CONTROL ("POST", CH_HTTP_THIRD "/devices/{id}/start_charge", CH_ROUTE_MUTATES,

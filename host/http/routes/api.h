@@ -89,7 +89,6 @@ void ch_http_get_online (ChPlugin *self, const ChRequest *request, ChReply reply
 void ch_http_get_session (ChPlugin *self, const ChRequest *request, ChReply reply);
 void ch_http_list_devices (ChPlugin *self, const ChRequest *request, ChReply reply);
 void ch_http_get_order (ChPlugin *self, const ChRequest *request, ChReply reply);
-void ch_http_list_orders (ChPlugin *self, const ChRequest *request, ChReply reply);
 void ch_http_list_device_orders (ChPlugin *self, const ChRequest *request, ChReply reply);
 void ch_http_start_charge (ChPlugin *self, const ChRequest *request, ChReply reply);
 void ch_http_stop_charge (ChPlugin *self, const ChRequest *request, ChReply reply);

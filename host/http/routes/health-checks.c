@@ -17,8 +17,9 @@ const char *ch_http_health_name (ChHealthStatus status)
                                         : "unhealthy";
 }
 
-void ch_http_check_set (ChHttpCheck *check, ChHealthStatus status, const char *message,
-                        json_t *details)
+/* @details (transfer full) (nullable) */
+static void set_check (ChHttpCheck *check, ChHealthStatus status, const char *message,
+                       json_t *details)
 {
   check->status = status;
   json_decref (check->result);
@@ -69,18 +70,18 @@ static void show_store (ChHttp *http, ChHttpCheck *check)
   http->health->store_down_ms
       = since (http->health->store_down_ms, is_down, ch_now_ms (http->self));
   if (is_down)
-    ch_http_check_set (check, CH_HEALTH_UNHEALTHY,
-                       check->failed != NULL ? "ping failed" : "no connection", details);
+    set_check (check, CH_HEALTH_UNHEALTHY,
+               check->failed != NULL ? "ping failed" : "no connection", details);
   else if (ch_store_write_failure (http->services->store) != NULL)
-    ch_http_check_set (check, CH_HEALTH_DEGRADED, "writes fail", details);
+    set_check (check, CH_HEALTH_DEGRADED, "writes fail", details);
   else if (check->latency_us > SLOW_US)
-    ch_http_check_set (check, CH_HEALTH_DEGRADED, "slow", details);
+    set_check (check, CH_HEALTH_DEGRADED, "slow", details);
   else if (stats.max > 0 && busy >= stats.max)
-    ch_http_check_set (check, CH_HEALTH_UNHEALTHY, "all connections are in use", details);
+    set_check (check, CH_HEALTH_UNHEALTHY, "all connections are in use", details);
   else if (max > 1 && busy * 10 > max * 9)
-    ch_http_check_set (check, CH_HEALTH_DEGRADED, "high pool usage", details);
+    set_check (check, CH_HEALTH_DEGRADED, "high pool usage", details);
   else
-    ch_http_check_set (check, CH_HEALTH_HEALTHY, NULL, details);
+    set_check (check, CH_HEALTH_HEALTHY, NULL, details);
 }
 
 static void store_answered (ChPlugin *self, const ChTxResult *result, const GError *error,
@@ -130,11 +131,11 @@ static void kv_answered (ChPlugin *self, const ChKvReply *reply, const GError *e
   json_object_set_new (details, "pending",
                        json_integer ((json_int_t) ch_kv_pending (http->services->kv)));
   if (is_down)
-    ch_http_check_set (check, CH_HEALTH_UNHEALTHY, "ping failed", details);
+    set_check (check, CH_HEALTH_UNHEALTHY, "ping failed", details);
   else if (check->latency_us > SLOW_US)
-    ch_http_check_set (check, CH_HEALTH_DEGRADED, "slow", details);
+    set_check (check, CH_HEALTH_DEGRADED, "slow", details);
   else
-    ch_http_check_set (check, CH_HEALTH_HEALTHY, NULL, details);
+    set_check (check, CH_HEALTH_HEALTHY, NULL, details);
 }
 
 static void check_kv (ChHttp *http, ChHttpCheck *check)
@@ -166,17 +167,17 @@ static void check_tcp (ChHttp *http, ChHttpCheck *check)
   json_object_set_new (details, "circuit_breaker_failures",
                        json_integer (stats.breaker_failures));
   if (!stats.listening && !http->services->draining && http->services->phase >= 9)
-    ch_http_check_set (check, CH_HEALTH_UNHEALTHY, "not listening", details);
+    set_check (check, CH_HEALTH_UNHEALTHY, "not listening", details);
   else if (breaker == 2)
-    ch_http_check_set (check, CH_HEALTH_UNHEALTHY, "circuit breaker open", details);
+    set_check (check, CH_HEALTH_UNHEALTHY, "circuit breaker open", details);
   else if (stats.active * 100 > stats.max * 95)
-    ch_http_check_set (check, CH_HEALTH_UNHEALTHY, "connections exhausted", details);
+    set_check (check, CH_HEALTH_UNHEALTHY, "connections exhausted", details);
   else if (stats.active * 100 > stats.max * 80)
-    ch_http_check_set (check, CH_HEALTH_DEGRADED, "high connection usage", details);
+    set_check (check, CH_HEALTH_DEGRADED, "high connection usage", details);
   else if (breaker == 1)
-    ch_http_check_set (check, CH_HEALTH_DEGRADED, "circuit breaker half-open", details);
+    set_check (check, CH_HEALTH_DEGRADED, "circuit breaker half-open", details);
   else
-    ch_http_check_set (check, CH_HEALTH_HEALTHY, NULL, details);
+    set_check (check, CH_HEALTH_HEALTHY, NULL, details);
 }
 
 static void check_loops (ChHttp *http, ChHttpCheck *check)
@@ -188,11 +189,11 @@ static void check_loops (ChHttp *http, ChHttpCheck *check)
   ch_reactor_stats (http->services->reactor, &stats);
   json_object_set_new (details, "lag_ms", ch_json_milli (stats.lag_us));
   json_object_set_new (details, "overload_level", json_integer (level));
-  ch_http_check_set (check,
-                     level >= 3   ? CH_HEALTH_UNHEALTHY
-                     : level >= 1 ? CH_HEALTH_DEGRADED
-                                  : CH_HEALTH_HEALTHY,
-                     level > 0 ? "overload" : NULL, details);
+  set_check (check,
+             level >= 3   ? CH_HEALTH_UNHEALTHY
+             : level >= 1 ? CH_HEALTH_DEGRADED
+                          : CH_HEALTH_HEALTHY,
+             level > 0 ? "overload" : NULL, details);
 }
 
 /* ---- plugins -------------------------------------------------------------------------
@@ -210,7 +211,7 @@ static void check_plugin (ChHttp *http, ChHttpCheck *check)
     status = check->func (owner, details, &message);
     ch_runner_leave (&frame);
   }
-  ch_http_check_set (check, MIN (status, CH_HEALTH_UNHEALTHY), message, details);
+  set_check (check, MIN (status, CH_HEALTH_UNHEALTHY), message, details);
 }
 
 static void check_free (gpointer data)

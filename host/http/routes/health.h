@@ -34,6 +34,3 @@ struct _ChHttpHealth {
 };
 
 const char *ch_http_health_name (ChHealthStatus status);
-/* @details (transfer full) (nullable) */
-void ch_http_check_set (ChHttpCheck *check, ChHealthStatus status, const char *message,
-                        json_t *details);

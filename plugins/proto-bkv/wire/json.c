@@ -126,7 +126,8 @@ static json_t *tlvs_json (const guint8 *p, gsize n, const BkvRecord *record,
   return array;
 }
 
-void bkv_items_json (const BkvFrame *frame, json_t *object)
+/* Adds `tlvs`, `unknown_tags` and the like. */
+static void items_json (const BkvFrame *frame, json_t *object)
 {
   json_t *unknown = json_array ();
 
@@ -180,7 +181,7 @@ static void add_content (const BkvFrame *frame, json_t *object)
   if (named)
     json_object_set_new (object, "name", json_string (bkv_kind_name (frame->kind)));
   if (frame->has_bkv_cmd) {
-    bkv_items_json (frame, object);
+    items_json (frame, object);
     return;
   }
   if (frame->error == BKV_OK && bkv_layout (frame->kind)->form != BKV_FORM_RAW) {

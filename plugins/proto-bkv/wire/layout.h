@@ -116,8 +116,6 @@ gboolean bkv_field_parse (const BkvField *field, const json_t *value, gpointer r
 void bkv_items_decode (BkvFrame *frame);
 /* Encodes the payload of a 0x1000 frame; 0 when it does not fit. */
 gsize bkv_items_encode (const BkvFrame *frame, guint8 *out, gsize max);
-/* Adds `tlvs`, `unknown_tags` and the like. */
-void bkv_items_json (const BkvFrame *frame, json_t *object);
 
 /* One item at @p: its size with the length byte, 0 when it is broken. */
 static inline gsize bkv_item_size (const guint8 *p, gsize n)
