@@ -231,8 +231,8 @@ static void test_order (Fixture *f, gconstpointer data)
   g_autofree char *a
       = put_file (f, "10-a.yaml", "profile: a\nkv.enabled: no\nlabels: {b: 2}\n");
   g_autofree char *b = put_file (f, "20-b.yaml", "profile: b\n");
-  g_autofree char *c = put_file (f, "30-c.yml", "profile: not read\n");
-  g_autofree char *d = put_file (f, ".40-d.yaml", "profile: not read\n");
+  g_free (put_file (f, "30-c.yml", "profile: not read\n"));
+  g_free (put_file (f, ".40-d.yaml", "profile: not read\n"));
 
   add_file (f, "profile: main\nhttp.addr: ':1'\ntcp.factor: 0.2\nlabels: {a: 1}\n"
                "kv.backend: memory\n");

@@ -328,14 +328,14 @@ void ch_http_exchange_resume (ChRequest *request, ChHttpStep step)
   case CH_HTTP_STEP_AUTH:
     if (ch_http_auth_check (request) != CH_HTTP_AUTH_OK)
       return;
-    /* fall through */
+    G_GNUC_FALLTHROUGH;
   case CH_HTTP_STEP_CHECK:
     if (!ch_http_rate_check (request) || !may_mutate (request) || !may_list (request)
         || !ch_http_request_read_body (request) || !ch_http_params_check (request))
       return;
     if (ch_http_idempotency_begin (request) != CH_HTTP_IDEM_GO_ON)
       return;
-    /* fall through */
+    G_GNUC_FALLTHROUGH;
   case CH_HTTP_STEP_HANDLER:
   default:
     call_handler (request);

@@ -113,7 +113,8 @@ static int open_socket (GSocketAddress *address, gboolean shared, GError **error
       return fd;
   }
   int code = errno;
-  g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), "%s", g_strerror (code));
+  g_set_error (error, G_IO_ERROR, (gint) g_io_error_from_errno (code), "%s",
+               g_strerror (code));
   if (fd >= 0)
     close (fd);
   return -1;

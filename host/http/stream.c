@@ -55,7 +55,7 @@ static gssize fail (GError **error, int code)
   if (code == EAGAIN || code == EINTR)
     g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK, "would block");
   else
-    g_set_error_literal (error, G_IO_ERROR, g_io_error_from_errno (code),
+    g_set_error_literal (error, G_IO_ERROR, (gint) g_io_error_from_errno (code),
                          g_strerror (code));
   return -1;
 }
