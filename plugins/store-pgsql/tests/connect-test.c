@@ -125,12 +125,13 @@ static gboolean open_bed (Bed *bed, const char *dsn, GError **error)
   return bed_open (bed, error);
 }
 
-static void put (Bed *bed, gint64 id, const char *text)
+static void put (Bed *bed, gint64 id, guint timeout_ms, const char *text)
 {
   ChTx *tx = ch_tx_new (bed->user);
   ch_tx_add (tx, NULL, "put");
   ch_tx_bind_int (tx, "id", id);
-  bed_submit (bed, tx, text);
+  bed->pending++;
+  ch_tx_submit (tx, timeout_ms, bed_done, (gpointer) text);
 }
 
 /* It takes what is written. Returns: whether the connection is encrypted */
@@ -146,7 +147,7 @@ static gboolean opens (const char *format, ...)
   va_end (args);
   open_bed (&bed, dsn, &error);
   g_assert_no_error (error);
-  put (&bed, 1, "a");
+  put (&bed, 1, 0, "a");
   bed_expect (&bed, "a ");
   gboolean encrypted = bed_number (&bed, "encrypted") == 1;
   bed_tear_down (&bed);
@@ -356,7 +357,8 @@ static void test_several_hosts (void)
   close (fd);
 }
 
-/* A standby is passed over, until it is the primary. */
+/* A standby is passed over, until it is the primary; the old one takes connections and
+   says nothing. */
 static void test_promoted (void)
 {
   Postgres *standby = postgres_new_standby (server);
@@ -369,20 +371,23 @@ static void test_promoted (void)
               "host=localhost port=%u dbname=postgres user=chargehost sslmode=disable",
               second);
   g_autofree char *dsn = g_strdup_printf (
-      TWO "host=localhost,localhost target_session_attrs=read-write", second, port);
+      TWO "host=localhost,localhost target_session_attrs=read-write", port, second);
   open_bed (&bed, dsn, &error);
   g_assert_no_error (error);
-  put (&bed, 1, "a");
+  put (&bed, 1, 0, "a");
   bed_expect (&bed, "a ");
-  postgres_kill (server);
+  g_autofree char *late = g_strdup_printf ("late!%d ", CH_STORE_ERROR_TIMEOUT);
+  postgres_freeze (server, TRUE);
+  put (&bed, 2, 500, "late");
+  bed_expect (&bed, late);
   wait_until_up (&bed, FALSE);
   g_free (postgres_ask (standby, "SELECT pg_promote()"));
   wait_until_up (&bed, TRUE);
-  put (&bed, 2, "b");
+  put (&bed, 3, 0, "b");
   bed_expect (&bed, "b ");
   bed_tear_down (&bed);
   postgres_free (standby);
-  postgres_start (server);
+  postgres_freeze (server, FALSE);
 }
 
 int main (int argc, char **argv)
