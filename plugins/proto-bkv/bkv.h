@@ -117,7 +117,6 @@ typedef struct {
   gint32 number;      /* business number, −1 none */
   guint hash;         /* of its de-duplication key, 0 none */
   gint64 answered_ms; /* 0 = not yet */
-  gboolean inferred;
 } BkvEnded;
 
 /* Progress of the charge that runs, by its number. */
@@ -137,7 +136,8 @@ typedef struct {
   guint8 status;
   guint8 reported; /* since the plugin started */
   guint16 business_no;
-  guint16 fault_bits;
+  guint8 fault_bits;
+  guint8 end_inferred; /* `ended` was concluded, not reported */
   gint64 reported_ms;
   BkvStart *start; /* NULL: never started; read it through bkv_start() */
   BkvCharge charge;
@@ -261,6 +261,12 @@ gboolean bkv_bit (const BkvBits *bits, guint n);
 void bkv_set_bit (Bkv *bkv, BkvBits **bits, guint n, gboolean value);
 /* The newest start of an outlet, an empty one when there was none. */
 const BkvStart *bkv_start (const BkvOutlet *outlet);
+/* The newest end is another, which was not answered yet. */
+static inline void bkv_set_ended (BkvOutlet *outlet, gint32 number, guint hash)
+{
+  outlet->ended = (BkvEnded) {.number = number, .hash = hash};
+  outlet->end_inferred = FALSE;
+}
 /* Puts a pointer into a sorted array of @n pointers; the old one is freed. */
 gpointer bkv_insert (Bkv *bkv, gpointer pointers, guint n, guint at, gpointer pointer);
 

@@ -246,7 +246,7 @@ static BkvEndCount classify (BkvOutlet *outlet, const BkvFrame *frame,
   BkvGateway *g = outlet->gateway;
   const BkvEnded *ended = &outlet->ended;
 
-  if (r->number == 0 || ended->number != r->number || ended->inferred || is_active)
+  if (r->number == 0 || ended->number != r->number || outlet->end_inferred || is_active)
     return BKV_END_NEW;
   if (ended->hash != hash)
     return BKV_END_CONFLICT; /* the core raises the alarm: it has the older ones too */
@@ -350,7 +350,7 @@ static void take_end (BkvSession *session, BkvGateway *g, const BkvFrame *frame,
 
   count_end (outlet, session->conn, frame, r, hash, is_active);
   if (outlet->ended.hash != hash)
-    outlet->ended = (BkvEnded) {.number = r->number, .hash = hash};
+    bkv_set_ended (outlet, r->number, hash);
   bkv_charge_missing_end (outlet);
   state_end (outlet, session->conn, frame, r, held ? &order : NULL, stopped, key, hash);
   if (held || !has_number)

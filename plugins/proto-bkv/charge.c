@@ -45,7 +45,7 @@ static void take_number (BkvOutlet *outlet, guint16 number)
     outlet->charge = (BkvCharge) {.number = number};
   /* The counter of the device may have begun anew. */
   if (outlet->ended.number == number)
-    outlet->ended = (BkvEnded) {.number = -1};
+    bkv_set_ended (outlet, -1, 0);
 }
 
 static const char *number_text (guint16 number, char text[5])

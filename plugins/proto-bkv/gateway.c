@@ -94,7 +94,7 @@ void bkv_gateway_recall (BkvGateway *gateway)
     outlet = bkv_outlet (gateway, (guint) ch_json_get_int (row, "socket_no", 999),
                          (guint) ch_json_get_int (row, "port_no", 999), TRUE);
     if (outlet != NULL)
-      outlet->fault_bits = (guint16) faults;
+      outlet->fault_bits = (guint8) faults;
   }
   json_array_foreach (json_object_get (sockets, "sockets"), i,
                       row) if (ch_json_get_int (row, "status", 1) == 0)
@@ -180,7 +180,7 @@ BkvOutlet *bkv_outlet (BkvGateway *gateway, guint socket, guint port, gboolean c
   outlet->gateway = gateway;
   outlet->socket = (guint8) socket;
   outlet->port = (guint8) port;
-  outlet->ended.number = -1;
+  bkv_set_ended (outlet, -1, 0);
   gateway->outlets
       = bkv_insert (gateway->bkv, gateway->outlets, gateway->n_outlets, low, outlet);
   gateway->n_outlets++;

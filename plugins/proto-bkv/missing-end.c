@@ -67,7 +67,8 @@ static void conclude (BkvOutlet *outlet, ChConn conn, const ChOrderView *order)
   fact.end_reason = CH_END_UNKNOWN;
   fact.inferred = TRUE;
   fact.dedup_key = key; /* not the report's: that one still corrects the figures */
-  outlet->ended = (BkvEnded) {.number = (gint32) order->business_no, .inferred = TRUE};
+  bkv_set_ended (outlet, (gint32) order->business_no, 0);
+  outlet->end_inferred = TRUE;
   ch_series_inc (g->bkv->metrics.end[BKV_END_INFERRED]);
   ch_order_ended (self, conn, g->id, &fact, NULL, NULL);
   ch_alarm_raised (self, conn, g->id, &alarm);

@@ -42,7 +42,7 @@ static void state_faults (BkvOutlet *outlet, ChConn conn, guint bits)
     else
       ch_alarm_cleared (self, conn, g->id, outlet->socket, outlet->port, faults[i].code);
   }
-  outlet->fault_bits = (guint16) bits;
+  outlet->fault_bits = (guint8) bits;
 }
 
 static void state_port (const BkvOutlet *outlet, ChConn conn, const BkvPort *port,

@@ -219,10 +219,10 @@ void ch_device_tell (ChDevice *device, const char *field, const char *before,
   ch_publish (core->topics.device_changed, &event.event);
 }
 
-static void take (ChCore *core, char **field, const char *said)
+static void take (ChCore *core, ChDeviceSetText set, char **field, const char *said)
 {
   if (said != NULL)
-    ch_device_set_text (core, field, said);
+    set (core, field, said);
 }
 
 static void kicked (ChPlugin *self, const json_t *data, const GError *error,
@@ -257,9 +257,9 @@ static void apply (ChDeviceJob *job, const ChDeviceTarget *target, gint64 db_id)
                       g_str_equal (target->tags, "{}") ? NULL : target->tags);
   if (*device->protocol == '\0' && target->protocol != NULL)
     device->protocol = g_intern_string (target->protocol);
-  take (core, &device->iccid, target->iccid);
-  take (core, &device->imei, target->imei);
-  take (core, &device->model, target->model);
+  take (core, ch_device_set_text, &device->iccid, target->iccid);
+  take (core, ch_device_set_text, &device->imei, target->imei);
+  take (core, ch_device_share_text, &device->model, target->model);
   if (target->port_count >= 0)
     device->port_count = (gint16) target->port_count;
   ch_device_tell (device, "lifecycle", lifecycle, ch_lifecycle_name (device->lifecycle),

@@ -425,11 +425,11 @@ static gint8 read_flag (const ChTxResult *r, guint row, const char *column)
              : (gint8) ch_tx_result_bool (r, 1, row, column);
 }
 
-static void take_text (ChCore *core, char **field, const ChTxResult *r, guint row,
-                       const char *column)
+static void take_text (ChCore *core, ChDeviceSetText set, char **field,
+                       const ChTxResult *r, guint row, const char *column)
 {
   if (*field == NULL)
-    ch_device_set_text (core, field, ch_tx_result_text (r, 0, row, column));
+    set (core, field, ch_tx_result_text (r, 0, row, column));
 }
 
 static void read_device (ChDevice *device, const ChTxResult *r, guint row)
@@ -441,10 +441,10 @@ static void read_device (ChDevice *device, const ChTxResult *r, guint row)
   device->db_id = ch_tx_result_int (r, 0, row, "id");
   if (device->conn == 0)
     device->protocol = g_intern_string (protocol != NULL ? protocol : "");
-  take_text (core, &device->iccid, r, row, "iccid");
-  take_text (core, &device->imei, r, row, "imei");
-  take_text (core, &device->model, r, row, "model");
-  take_text (core, &device->firmware, r, row, "firmware_ver");
+  take_text (core, ch_device_set_text, &device->iccid, r, row, "iccid");
+  take_text (core, ch_device_set_text, &device->imei, r, row, "imei");
+  take_text (core, ch_device_share_text, &device->model, r, row, "model");
+  take_text (core, ch_device_share_text, &device->firmware, r, row, "firmware_ver");
   if (device->rssi == G_MININT16)
     device->rssi = (gint16) value_or (ch_tx_result_int (r, 0, row, "rssi"), G_MININT16);
   if (device->port_count < 0)

@@ -36,6 +36,14 @@ void ch_device_set_text (ChCore *core, char **field, const char *text)
   *field = ch_slab_strdup (core->self, text);
 }
 
+void ch_device_share_text (ChCore *core, char **field, const char *text)
+{
+  char *old = *field;
+
+  *field = text != NULL ? g_ref_string_new_intern (text) : NULL;
+  g_clear_pointer (&old, g_ref_string_release);
+}
+
 gpointer ch_device_insert (ChCore *core, gpointer array, gsize size, guint n, guint at)
 {
   guint8 *larger = ch_slab_alloc (core->self, size * (n + 1));
@@ -64,9 +72,9 @@ void ch_device_free (ChDevice *device)
   g_free (device->sockets);
   ch_device_set_text (core, &device->iccid, NULL);
   ch_device_set_text (core, &device->imei, NULL);
-  ch_device_set_text (core, &device->model, NULL);
-  ch_device_set_text (core, &device->firmware, NULL);
-  ch_device_set_text (core, &device->device_type, NULL);
+  ch_device_share_text (core, &device->model, NULL);
+  ch_device_share_text (core, &device->firmware, NULL);
+  ch_device_share_text (core, &device->device_type, NULL);
   ch_device_set_text (core, &device->tags, NULL);
   g_free (device->elsewhere);
   ch_slab_free (core->self, device, sizeof (ChDevice) + strlen (device->id) + 1);

@@ -74,11 +74,12 @@ struct _ChDevice {
   ChCore *core;
   gint64 db_id; /* 0 until its row is committed */
   /* identity */
-  const char *protocol;                                /* interned; "" unknown */
-  char *iccid, *imei, *model, *firmware, *device_type; /* ch_device_set_text() */
-  char *tags;        /* JSON object, NULL = {}; the same */
-  gint16 rssi;       /* dBm, G_MININT16 unknown */
-  gint16 port_count; /* −1 unknown */
+  const char *protocol;                 /* interned; "" unknown */
+  char *iccid, *imei;                   /* ch_device_set_text() */
+  char *tags;                           /* JSON object, NULL = {}; the same */
+  char *model, *firmware, *device_type; /* ch_device_share_text() */
+  gint16 rssi;                          /* dBm, G_MININT16 unknown */
+  gint16 port_count;                    /* −1 unknown */
   guint8 lifecycle, enrolment;
   /* flags and small figures of what follows */
   guint8 presence;           /* ChPresence as last published */
@@ -138,6 +139,9 @@ ChDevice *ch_device_add (ChCore *core, const char *id);
 void ch_device_free (ChDevice *device);
 /* Replaces a text of a record. @text: (nullable) */
 void ch_device_set_text (ChCore *core, char **field, const char *text);
+/* The same for what many devices have in common: it exists once. */
+void ch_device_share_text (ChCore *core, char **field, const char *text);
+typedef void (*ChDeviceSetText) (ChCore *core, char **field, const char *text);
 /* Makes room for one element more at @at of an array of @n; the old one is freed. */
 gpointer ch_device_insert (ChCore *core, gpointer array, gsize size, guint n, guint at);
 

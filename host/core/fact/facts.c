@@ -208,12 +208,13 @@ ChOnline ch_device_online (ChPlugin *self, ChConn conn, const char *id, ChFactDo
 /* ---- identity and heartbeats ---- */
 
 /* Replaces a text when the device said a new one; bounded. */
-static gboolean take_text (ChCore *core, char **field, const char *value)
+static gboolean take_text (ChCore *core, ChDeviceSetText set, char **field,
+                           const char *value)
 {
   if (value == NULL || *value == '\0' || g_strcmp0 (*field, value) == 0
       || strlen (value) > 255 || !g_utf8_validate (value, -1, NULL))
     return FALSE;
-  ch_device_set_text (core, field, value);
+  set (core, field, value);
   return TRUE;
 }
 
@@ -225,11 +226,12 @@ void ch_device_registered (ChPlugin *self, ChConn conn, const char *id,
       || !ch_session_identity (device->core->sessions, device, conn, fact->iccid))
     return;
   ChCore *core = device->core;
-  gboolean changed = take_text (core, &device->iccid, fact->iccid);
-  changed |= take_text (core, &device->imei, fact->imei);
-  changed |= take_text (core, &device->model, fact->model);
-  changed |= take_text (core, &device->device_type, fact->device_type);
-  changed |= take_text (core, &device->firmware, fact->firmware);
+  gboolean changed = take_text (core, ch_device_set_text, &device->iccid, fact->iccid);
+  changed |= take_text (core, ch_device_set_text, &device->imei, fact->imei);
+  changed |= take_text (core, ch_device_share_text, &device->model, fact->model);
+  changed
+      |= take_text (core, ch_device_share_text, &device->device_type, fact->device_type);
+  changed |= take_text (core, ch_device_share_text, &device->firmware, fact->firmware);
   if (fact->port_count != CH_UNSET && fact->port_count > 0 && fact->port_count <= 502
       && device->port_count != (gint16) fact->port_count) {
     device->port_count = (gint16) fact->port_count;

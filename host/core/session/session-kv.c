@@ -50,7 +50,7 @@ char *ch_session_conn_json (const ChSessionConn *sc)
 {
   g_autoptr (json_t) list = json_array ();
   for (guint i = 0; i < sc->n_devices; i++) {
-    const ChDevice *device = sc->devices[i];
+    const ChDevice *device = ch_session_devices (sc)[i];
     json_array_append_new (list, json_string (device->id));
   }
   return ch_json_dump (list);

@@ -17,10 +17,17 @@ typedef struct {
   ChConn conn;
   const char *conn_id, *remote; /* the connection's own */
   char *iccid;                  /* as presented on it, NULL none yet */
-  ChDevice **devices;           /* &one, or an array when there are more */
   guint n_devices, room;
-  ChDevice *one;
+  union {
+    ChDevice *one;   /* with room for 1 */
+    ChDevice **many; /* with more */
+  };
 } ChSessionConn;
+
+static inline ChDevice **ch_session_devices (const ChSessionConn *sc)
+{
+  return sc->room > 1 ? sc->many : (ChDevice **) &sc->one;
+}
 
 /* Where a device is that is not here. */
 typedef struct {

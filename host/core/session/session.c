@@ -37,7 +37,6 @@ static ChSessionConn *ensure_conn (ChSessions *sessions, const ChConnInfo *info)
   sc->conn = info->conn;
   sc->conn_id = info->conn_id;
   sc->remote = info->remote;
-  sc->devices = &sc->one;
   sc->room = 1;
   ch_gateway_set_core_data (gateway_of (sessions), info->conn, sc);
   return sc;
@@ -45,8 +44,8 @@ static ChSessionConn *ensure_conn (ChSessions *sessions, const ChConnInfo *info)
 
 static void conn_free (ChSessions *sessions, ChSessionConn *sc)
 {
-  if (sc->devices != &sc->one)
-    g_free (sc->devices);
+  if (sc->room > 1)
+    g_free (sc->many);
   ch_device_set_text (sessions->core, &sc->iccid, NULL);
   ch_slab_free (sessions->self, sc, sizeof *sc);
 }
@@ -55,22 +54,23 @@ static void join_conn (ChDevice *device, ChSessionConn *sc)
 {
   if (sc->n_devices == sc->room) {
     ChDevice **larger = g_new (ChDevice *, 2 * sc->room);
-    memcpy (larger, sc->devices, sc->n_devices * sizeof *larger);
-    if (sc->devices != &sc->one)
-      g_free (sc->devices);
-    sc->devices = larger;
+    memcpy (larger, ch_session_devices (sc), sc->n_devices * sizeof *larger);
+    if (sc->room > 1)
+      g_free (sc->many);
+    sc->many = larger;
     sc->room *= 2;
   }
-  sc->devices[sc->n_devices++] = device;
+  ch_session_devices (sc)[sc->n_devices++] = device;
 }
 
 static void leave_conn (ChSessions *sessions, ChDevice *device, ChSessionConn *sc)
 {
   if (sc == NULL)
     return;
+  ChDevice **devices = ch_session_devices (sc);
   for (guint i = 0; i < sc->n_devices; i++)
-    if (sc->devices[i] == device) {
-      sc->devices[i] = sc->devices[--sc->n_devices];
+    if (devices[i] == device) {
+      devices[i] = devices[--sc->n_devices];
       break;
     }
   if (sc->n_devices == 0)
@@ -81,7 +81,7 @@ ChDevice *const *ch_session_conn_devices (gpointer core_data, guint *n_devices)
 {
   const ChSessionConn *sc = core_data;
   *n_devices = sc != NULL ? sc->n_devices : 0;
-  return sc != NULL ? sc->devices : NULL;
+  return sc != NULL ? ch_session_devices (sc) : NULL;
 }
 
 /* ---- take-over ---- */
@@ -252,7 +252,7 @@ void ch_session_conn_closed (ChSessions *sessions, ChConn conn, gpointer core_da
   if (sc == NULL)
     return;
   while (sc->n_devices > 0) {
-    ChDevice *device = sc->devices[sc->n_devices - 1];
+    ChDevice *device = ch_session_devices (sc)[sc->n_devices - 1];
     if (device->conn == conn)
       ch_session_end (sessions, device, reason, FALSE);
     else
@@ -266,7 +266,7 @@ void ch_session_conn_writable (ChSessions *sessions, ChConn conn, gpointer core_
 {
   ChSessionConn *sc = core_data;
   for (guint i = 0; sc != NULL && i < sc->n_devices; i++)
-    ch_outbound_writable (sessions->core->outbound, sc->devices[i]);
+    ch_outbound_writable (sessions->core->outbound, ch_session_devices (sc)[i]);
 }
 
 void ch_session_conn_alarm (ChSessions *sessions, ChConn conn, gpointer core_data,
@@ -275,7 +275,7 @@ void ch_session_conn_alarm (ChSessions *sessions, ChConn conn, gpointer core_dat
   const ChSessionConn *sc = core_data;
 
   for (guint i = 0; sc != NULL && i < sc->n_devices; i++) {
-    const ChDevice *device = sc->devices[i];
+    const ChDevice *device = ch_session_devices (sc)[i];
     ch_core_alarm (sessions->core, device->id, -1, -1, code, CH_ALARM_WARNING, TRUE,
                    message, sc->remote, NULL);
   }
