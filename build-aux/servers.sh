@@ -94,7 +94,7 @@ start_redis() {
 port $REDIS_PORT
 bind 127.0.0.1
 requirepass $REDIS_PASSWORD
-dir $folder
+dir "$folder"
 appendonly yes
 save ""
 CONF

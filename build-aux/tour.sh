@@ -92,8 +92,9 @@ if $PRODUCTION && [ "$(id -u)" = 0 ]; then
 fi
 
 # ---- a message bus, for chargehostctl and busctl ---------------------------------------------
-BUS=unix:path=$RUN/bus
-[ ${#BUS} -lt 100 ] || BUS=unix:abstract=chargehost-$$
+BUS=unix:path=$(quiet_python -c 'import sys, urllib.parse
+print(urllib.parse.quote(sys.argv[1]).replace("~", "%7E"))' "$RUN/bus")
+[ ${#RUN} -lt 90 ] || BUS=unix:abstract=chargehost-$$
 exec 9>"$RUN/lock"
 if ! flock -n 9; then
   trap - EXIT
@@ -113,9 +114,11 @@ cat >"$RUN/bus.conf" <<XML
 XML
 start bus dbus-daemon "--config-file=$RUN/bus.conf" --nofork --print-address
 for _ in $(seq 100); do
-  grep -q unix: "$RUN/bus.log" && break
+  grep -q ^unix: "$RUN/bus.log" && break
+  alive "${pids[-1]}" || break
   sleep 0.05
 done
+grep -q ^unix: "$RUN/bus.log" || die "no message bus: $(tail -n 1 "$RUN/bus.log")"
 export CHARGEHOST_BUS=$BUS
 
 # ---- the daemon --------------------------------------------------------------------------------
@@ -129,7 +132,7 @@ if $PRODUCTION; then
   PLUGINS="\"$BUILD/plugins/store-pgsql\", \"$BUILD/plugins/kv-redis\""
   BACKENDS="profile: production
 database:
-  dsn: \"host=127.0.0.1 port=$PG_PORT dbname=chargehost user=chargehost passfile=$RUN/pgpass\"
+  dsn: \"host=127.0.0.1 port=$PG_PORT dbname=chargehost user=chargehost passfile='$RUN/pgpass'\"
 redis:
   url: \"redis://:$REDIS_PASSWORD@127.0.0.1:$REDIS_PORT\""
   echo "PostgreSQL on port $PG_PORT, Redis on port $REDIS_PORT; both on this machine only."
@@ -140,7 +143,7 @@ rm -f "$RUN/chargehost.yaml"
 (umask 077 && cat >"$RUN/chargehost.yaml" <<YAML
 # Made by ./dev run at each start.
 app:
-  state_dir: $RUN/state
+  state_dir: "$RUN/state"
 server:
   id: dev-1
 tcp:
