@@ -3,13 +3,18 @@
  * GET /api/v1/devices/{id} with a key, limits off, beside a bare libsoup handler that
  * sends the same bytes; one process, one after the other, several times, under wrk.
  *
- * usage: bench-http [CONNECTIONS [SECONDS]]
+ * A closed loop says how much there can be, and its p99 is no less than CONNECTIONS
+ * divided by that. With a RATE, then, so many requests a second in all at their own
+ * moments: how long one waits for its answer on a server that is not full.
+ *
+ * usage: bench-http [CONNECTIONS [SECONDS [RATE]]]
  */
 #include "base/clock-private.h"
 #include "base/config-private.h"
 #include "base/metrics-private.h"
 #include "bus/bus.h"
 #include "core/device/device.h"
+#include "http-pace.h"
 #include "http/http-private.h"
 #include "kv/kv.h"
 #include "net/gateway.h"
@@ -207,10 +212,27 @@ static GBytes *fetch_body (const char *base)
   return g_bytes_new_take (text, strlen (text));
 }
 
+/* "http://127.0.0.1:8080" */
+static void measure_paced (const char *name, const char *base, guint connections,
+                           guint rate, guint seconds)
+{
+  Pace pace;
+  guint port = (guint) g_ascii_strtoull (strrchr (base, ':') + 1, NULL, 10);
+  double before = cpu_us ();
+  if (!pace_measure ((guint16) port, "/api/v1/devices/" ID, KEY, connections, rate,
+                     seconds, &pace))
+    g_error ("%s does not answer at this pace", name);
+  printf ("%-13s %.0f/s of %u/s, p50 %.2f ms, p99 %.2f ms, max %.1f ms, %.1f us of CPU\n",
+          name, pace.per_second, rate, pace.p50_ms, pace.p99_ms, pace.max_ms,
+          (cpu_us () - before) / (pace.per_second * seconds));
+  fflush (stdout);
+}
+
 int main (int argc, char **argv)
 {
   const char *connections = argc > 1 ? argv[1] : "256";
   const char *seconds = argc > 2 ? argv[2] : "4";
+  guint rate = argc > 3 ? (guint) g_ascii_strtoull (argv[3], NULL, 10) : 0;
   g_autofree char *wrk = g_find_program_in_path ("wrk");
   g_autofree char *curl = g_find_program_in_path ("curl");
   ChServices services = {0};
@@ -225,6 +247,14 @@ int main (int argc, char **argv)
   g_autoptr (GBytes) body = fetch_body (ch_http_url (services.http));
   g_autoptr (SoupServer) server = soup_server_new (NULL, NULL);
   g_autofree char *bare_url = open_bare (server, body);
+  if (rate > 0) {
+    guint n = (guint) g_ascii_strtoull (connections, NULL, 10);
+    guint length = (guint) g_ascii_strtoull (seconds, NULL, 10);
+    measure_paced ("bare libsoup", bare_url, n, rate, length);
+    measure_paced ("GET a device", ch_http_url (services.http), n, rate, length);
+    ch_http_free (services.http);
+    return 0;
+  }
   for (guint i = 0; i < ROUNDS; i++) {
     bare[i] = measure (bare_url, connections, seconds);
     ours[i] = measure (ch_http_url (services.http), connections, seconds);
