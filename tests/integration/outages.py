@@ -288,6 +288,10 @@ class Full(Outage):
         self.use_tables()
         self.postgres.make_room()
         self.heal('tables full', time.monotonic())
+        for order in ('ends', 'stops'):     # however often it was tried
+            told = [line for line in self.host.process.lines
+                    if 'charge ended' in line and f'order_no={order} ' in line]
+            self.assertEqual(len(told), 1, told)
 
     def test_tables_full_mounted(self):
         """The same on a file system of its own, where one may be mounted."""

@@ -53,13 +53,24 @@ static void port_is_off (ChReported *p, const ChOrder *order)
 
 /* ---- transitions of an order that was found ---- */
 
+/* Once it is stored: a report that waits in the journal is tried again and again. */
+static void log_end (const ChReported *p, const ChChange *change)
+{
+  ch_log (p->device->core->self, CH_LOG_INFO,
+          CH_LOG_FIELDS ("order_no", change->order->d.order_no, "device", p->device->id),
+          "charge ended: %d Wh, %d s, %s", (gint) change->next.energy_wh,
+          (gint) change->next.duration_s, ch_end_reason_name (p->ended->end_reason));
+}
+
 static void changed (ChChange *change, const GError *error, gpointer data)
 {
   ChReported *p = data;
-  if (error == NULL && p->ended != NULL)
+  if (error == NULL && p->ended != NULL) {
+    log_end (p, change);
     port_is_off (p, change->order);
-  else if (error == NULL) /* another order may hold the port */
+  } else if (error == NULL) { /* another order may hold the port */
     ch_order_place_later (change->order, ch_reported_port (p));
+  }
   p->next (p->device, error, p->data);
   g_free (p); /* the change finishes the job */
 }
@@ -101,10 +112,6 @@ static void end_order (ChReported *p, ChOrder *order)
     change->next.port_no = (gint8) ch_reported_port (p);
   if (fact->statements != NULL)
     ch_tx_append (change->tx, g_steal_pointer (&((ChOrderEnded *) fact)->statements));
-  ch_log (core->self, CH_LOG_INFO,
-          CH_LOG_FIELDS ("order_no", order->d.order_no, "device", p->device->id),
-          "charge ended: %d Wh, %d s, %s", (gint) change->next.energy_wh,
-          (gint) change->next.duration_s, ch_end_reason_name (fact->end_reason));
   ch_change_commit (change, changed, p);
 }
 
