@@ -44,4 +44,8 @@ struct _ChServices {
   guint phase;       /* 1 to 9 of the start (gateway 2.14); 9 = ready */
   gboolean draining; /* no new work */
   guint overload;    /* level 0 to 3 (gateway 2.13) */
+
+  /* Ends the process in order, as a failure; NULL in tests that do without. */
+  void (*fail) (gpointer data, const char *why);
+  gpointer fail_data;
 };

@@ -90,6 +90,8 @@ void ch_daemon_remember_database (ChDaemon *daemon);
 
 /* stop.c: begins an orderly stop (2.15); a second call ends at once. */
 void ch_daemon_stop (ChDaemon *daemon);
+/* The same for something that the daemon cannot go on with. */
+void ch_daemon_fail (ChDaemon *daemon, const char *why);
 void ch_daemon_drain (ChDaemon *daemon, gboolean on);
 
 /* watch.c: overload level, watchdog of the service manager. */

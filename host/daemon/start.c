@@ -438,6 +438,8 @@ gboolean ch_daemon_start (ChDaemon *daemon, GError **error)
   }
   if (!start_services (daemon, error))
     return FALSE;
+  s->fail = (void (*) (gpointer, const char *)) ch_daemon_fail;
+  s->fail_data = daemon;
   daemon->state = CH_DAEMON_RUNNING;
   ch_daemon_watch_signals (daemon); /* who hears of it may end it at once */
   announce (daemon);

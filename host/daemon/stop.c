@@ -150,6 +150,15 @@ void ch_daemon_stop (ChDaemon *daemon)
   go_on (daemon->self, stopping);
 }
 
+void ch_daemon_fail (ChDaemon *daemon, const char *why)
+{
+  if (daemon->state != CH_DAEMON_RUNNING)
+    return;
+  daemon->exit_status = 1;
+  ch_notify ("STATUS=%s", why);
+  ch_daemon_stop (daemon);
+}
+
 void ch_daemon_drain (ChDaemon *daemon, gboolean on)
 {
   if (daemon->state != CH_DAEMON_RUNNING || daemon->services.draining == on)

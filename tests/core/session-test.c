@@ -354,6 +354,25 @@ static void evicted (void)
   queue_free (queue);
 }
 
+/* It was cut off, and the device went to another server: its old connection, which is
+   still open here, does not take it back. */
+static void moved_while_cut_off (void)
+{
+  Queue *queue = queue_new (NULL);
+  int fd = queue_device_on (queue, "A");
+
+  ASSERT_KV (
+      "SET session:device:A {\"conn_id\":\"01X\",\"server_id\":\"gw-2\",\"gen\":7}",
+      "OK");
+  ch_session_kv_all_again (queue->services.core->sessions);
+  queue_advance (queue, 500);
+  g_assert_true (queue_is_closed (queue, fd));
+  g_autoptr (json_t) session = session_of (queue, "A");
+  g_assert_cmpstr (ch_json_get_string (session, "server_id", ""), ==, "gw-2");
+  close (fd);
+  queue_free (queue);
+}
+
 /* The kv says that another connection has it: the touch finds out. */
 static void stale (void)
 {
@@ -402,6 +421,47 @@ static void released (void)
   ASSERT_KV ("EXISTS server:gw-1", "0");
   ASSERT_KV ("ZCARD servers", "0");
   close (fd);
+  queue_free (queue);
+}
+
+static void failed (gpointer data, const char *why)
+{
+  g_string_append (data, why);
+}
+
+/* It stood still until its lease had run out, and another has its id. */
+static void lease_lost (void)
+{
+  Queue *queue = queue_new (NULL);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  queue->services.fail = failed;
+  queue->services.fail_data = text;
+  ASSERT_KV ("HSET server:gw-1 token theirs address there pid 77 place elsewhere", "0");
+  queue_advance (queue, 5500);
+  g_assert_cmpstr (text->str, ==,
+                   "the id gw-1 was taken by process 77 on there while this one gave no"
+                   " sign of life");
+  ch_sessions_release (queue->services.core->sessions); /* what is theirs stays */
+  queue_settle (queue);
+  ASSERT_KV ("HGET server:gw-1 token", "theirs");
+  ASSERT_KV ("ZCARD servers", "1");
+  queue_free (queue);
+}
+
+/* Its own life before, which ended without a word, is no other holder. */
+static void lease_of_a_dead_one (void)
+{
+  Queue *queue = queue_new (NULL);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  queue->services.fail = failed;
+  queue->services.fail_data = text;
+  ASSERT_KV ("HSET server:gw-1 token mine_before", "0");
+  queue_advance (queue, 5500);
+  g_assert_cmpstr (text->str, ==, "");
+  g_autofree char *token = queue_kv (queue, "HGET server:gw-1 token");
+  g_assert_cmpstr (token, ==, queue->services.core->sessions->token);
   queue_free (queue);
 }
 
@@ -456,9 +516,12 @@ int main (int argc, char **argv)
   g_test_add_func ("/session/kv-lost-its-memory", kv_lost_its_memory);
   g_test_add_func ("/session/taken-from-another", taken_from_another);
   g_test_add_func ("/session/evicted", evicted);
+  g_test_add_func ("/session/moved-while-cut-off", moved_while_cut_off);
   g_test_add_func ("/session/stale", stale);
   g_test_add_func ("/session/reaper", reaper);
   g_test_add_func ("/session/released", released);
+  g_test_add_func ("/session/lease-lost", lease_lost);
+  g_test_add_func ("/session/lease-of-a-dead-one", lease_of_a_dead_one);
   g_test_add_func ("/session/shown", shown);
   return g_test_run ();
 }

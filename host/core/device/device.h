@@ -86,6 +86,7 @@ struct _ChDevice {
   guint8 offline_reason;     /* ChCloseReason of the newest loss */
   guint8 elsewhere_round;    /* session-elsewhere.c: newest look that found it there */
   guint session_dirty : 1;   /* its kv entry waits for the next batch */
+  guint session_known : 2;   /* ChSessionKnown */
   guint orders_known : 1;    /* memory has its active orders (order-home.h) */
   guint fact_running : 1;    /* one transaction in flight */
   guint last_seen_dirty : 1; /* so is its row */

@@ -1,5 +1,7 @@
 #!lua name=chargehost_core
 -- SPDX-License-Identifier: LGPL-2.1-or-later
+-- version 1
+-- (to be raised with each change: instances of an older version leave a newer one alone)
 -- What sessions and the command queue need to happen in one piece. Every key comes in
 -- by KEYS, whole; no function makes a key. Times are wall-clock milliseconds.
 
@@ -24,13 +26,24 @@ end
 -- KEYS: generation, session, connection, server's connections, on-line index,
 --       waiting commands, ready list, commands in flight
 -- ARGV: device, connection id, server id, session JSON, connection JSON, now, life (s),
---       newest generation that the server knows
--- Returns: generation, old server, old connection, number of waiting commands, then id
---          and JSON of each command in flight
+--       newest generation that the server knows, 1 when this connection was bound before
+--       and is registered again
+-- Returns: generation, old server, old connection ('none': released), number of waiting
+--          commands, then id and JSON of each command in flight; or 'stale': meanwhile a
+--          newer connection was bound
 local function session_bind(keys, args)
-  local old = parse(redis.call('GET', keys[2])) or {}
+  local stored = redis.call('GET', keys[2])
+  local old = parse(stored) or {}
   local session = cjson.decode(args[4])
   local known = tonumber(args[8])
+  local before = text(old.conn_id)
+  if args[9] == '1' and before ~= '' and before ~= args[2]
+      and (tonumber(old.gen) or 0) > known then
+    return { 'stale' }
+  end
+  if stored and before == '' then
+    before = 'none'
+  end
   local generation = tonumber(redis.call('GET', keys[1])) or 0
   if text(old.conn_id) ~= args[2] then
     generation = math.max(generation + 1, known)
@@ -47,7 +60,7 @@ local function session_bind(keys, args)
   if waiting > 0 then
     redis.call('ZADD', keys[7], args[6], args[1])
   end
-  local reply = { generation, text(old.server_id), text(old.conn_id), waiting }
+  local reply = { generation, text(old.server_id), before, waiting }
   local flight = redis.call('HGETALL', keys[8])
   for i = 1, #flight do
     reply[#reply + 1] = flight[i]
@@ -283,6 +296,39 @@ local function outbound_reap(keys, args)
   return { message, attempt or '' }
 end
 
+-- Takes or renews the lease of a server id.
+-- KEYS: server, servers
+-- ARGV: id, token of the process, token of the holder that it may replace or '', now,
+--       life (s), then fields and values of the server
+-- Returns: 'made' nobody (or that holder) had it, 'kept', or 'taken' and the holder's
+--          token, address, process id, place and newest sign of life
+local function server_beat(keys, args)
+  local token = redis.call('HGET', keys[1], 'token')
+  if token and token ~= args[2] and token ~= args[3] then
+    local holder = redis.call('HMGET', keys[1], 'address', 'pid', 'place')
+    return { 'taken', token, text(holder[1]), text(holder[2]), text(holder[3]),
+      text(redis.call('ZSCORE', keys[2], args[1])) }
+  end
+  redis.call('HSET', keys[1], 'token', args[2], unpack(args, 6))
+  redis.call('EXPIRE', keys[1], args[5])
+  redis.call('ZADD', keys[2], args[4], args[1])
+  return { token == args[2] and 'kept' or 'made' }
+end
+
+-- KEYS: server, servers
+-- ARGV: id, token of the process
+-- Returns: 1 given back, 0 another has it
+local function server_leave(keys, args)
+  if redis.call('HGET', keys[1], 'token') ~= args[2] then
+    return 0
+  end
+  redis.call('DEL', keys[1])
+  redis.call('ZREM', keys[2], args[1])
+  return 1
+end
+
+redis.register_function('server_beat', server_beat)
+redis.register_function('server_leave', server_leave)
 redis.register_function('session_bind', session_bind)
 redis.register_function('session_unbind', session_unbind)
 redis.register_function('session_touch', session_touch)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define TICK_MS 2000
+#define LATER_TICKS 2
 #define ORPHAN_AGE_MS 10000
 #define SWEEP_ROWS 100
 #define UNKNOWN_TRIES 5
@@ -19,6 +20,7 @@
 struct _ChHomes {
   ChCore *core;
   GHashTable *retry;   /* ids of devices whose orders could not be read */
+  GHashTable *later;   /* id → ticks until its orders are read once more */
   GHashTable *unknown; /* id → how often its row was not there yet */
   GHashTable *reads;   /* of Read, as a set: nothing leaks at the end */
   guint ticks;
@@ -176,6 +178,13 @@ void ch_home_bound (ChDevice *device)
     ch_orders_device_bound (core->orders, device);
   else
     enqueue_load (device, TRUE);
+}
+
+void ch_home_taken_back (ChDevice *device)
+{
+  enqueue_load (device, TRUE);
+  g_hash_table_insert (device->core->homes->later, g_strdup (device->id),
+                       GUINT_TO_POINTER (LATER_TICKS));
 }
 
 void ch_home_adopt (ChDevice *device)
@@ -386,6 +395,25 @@ static void sweep (ChHomes *homes, gint64 age_ms)
   ch_tx_submit (tx, 0, orphans_listed, homes);
 }
 
+static void read_later (ChHomes *homes)
+{
+  GHashTableIter iter;
+  gpointer id, left;
+
+  g_hash_table_iter_init (&iter, homes->later);
+  while (g_hash_table_iter_next (&iter, &id, &left)) {
+    ChDevice *device = ch_device_find (homes->core, id);
+    guint ticks = GPOINTER_TO_UINT (left);
+    if (ticks > 1) {
+      g_hash_table_iter_replace (&iter, GUINT_TO_POINTER (ticks - 1));
+      continue;
+    }
+    if (device != NULL && device->conn != 0)
+      enqueue_load (device, TRUE);
+    g_hash_table_iter_remove (&iter);
+  }
+}
+
 static void tick (ChPlugin *self, gpointer data)
 {
   ChHomes *homes = data;
@@ -400,6 +428,7 @@ static void tick (ChPlugin *self, gpointer data)
     if (device != NULL && !device->orders_known && !ch_home_is_elsewhere (device))
       enqueue_load (device, device->conn != 0);
   }
+  read_later (homes);
   look_for_unknown (homes);
   if (++homes->ticks % homes->sweep_ticks == 0 && homes->core->services->store != NULL
       && ch_sessions_are_several (homes->core->sessions))
@@ -424,6 +453,7 @@ ChHomes *ch_homes_new (ChCore *core)
   ChHomes *homes = g_new0 (ChHomes, 1);
   homes->core = core;
   homes->retry = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  homes->later = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   homes->unknown = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   homes->reads = g_hash_table_new_full (NULL, NULL, g_free, NULL);
   return homes;
@@ -432,6 +462,7 @@ ChHomes *ch_homes_new (ChCore *core)
 void ch_homes_free (ChHomes *homes)
 {
   g_hash_table_unref (homes->retry);
+  g_hash_table_unref (homes->later);
   g_hash_table_unref (homes->unknown);
   g_hash_table_unref (homes->reads);
   g_free (homes);

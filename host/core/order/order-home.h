@@ -25,6 +25,9 @@ static inline gboolean ch_home_is_elsewhere (const ChDevice *device)
  * its queue, unless memory surely has them; then ch_orders_device_bound().
  */
 void ch_home_bound (ChDevice *device);
+/* It was bound all the time, but others had taken this instance for dead: what they did
+   to its orders is read, and once more when they have heard of this one. */
+void ch_home_taken_back (ChDevice *device);
 /* Another instance has the device: its orders leave memory without any transition. */
 void ch_home_left (ChDevice *device);
 /* Nobody holds the device (any more): its orders are read and their timers run here. */

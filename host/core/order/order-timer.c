@@ -14,6 +14,7 @@
 
 #define NEVER G_MAXINT64
 #define RETRY_MS 5000 /* the store was away */
+#define CUT_OFF_MS 1000
 #define WATCHDOG_MS 30000
 
 /* The earliest thing that may be due: when, and which event (−1: look again). */
@@ -286,8 +287,13 @@ void ch_order_check_timers (ChOrder *order)
 
 static void fired (ChWheelTimer *timer)
 {
-  ch_order_check_timers (
-      G_STRUCT_MEMBER_P (timer, -(glong) G_STRUCT_OFFSET (ChOrder, timer)));
+  ChOrder *order = G_STRUCT_MEMBER_P (timer, -(glong) G_STRUCT_OFFSET (ChOrder, timer));
+  ChCore *core = order->device->core;
+
+  if (ch_outbound_is_cut_off (core->outbound)) /* others may look after it by now */
+    ch_wheel_arm (core->services->reactor, timer, CUT_OFF_MS);
+  else
+    ch_order_check_timers (order);
 }
 
 void ch_order_arm (ChOrder *order)

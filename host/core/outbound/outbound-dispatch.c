@@ -97,12 +97,18 @@ static gboolean awaits_facts (const ChOutCommand *cmd)
          && (cmd->device->fact_running || ch_journal_holds (cmd->device));
 }
 
-static gboolean may_send (ChOutbound *outbound)
+gboolean ch_outbound_is_cut_off (ChOutbound *outbound)
 {
-  if (!outbound->started || outbound->draining)
+  return outbound->kv_down_ms != 0 && ch_sessions_servers (outbound->core->sessions) > 1
+         && ch_now_ms (outbound->self) - outbound->kv_down_ms >= SPLIT_MS;
+}
+
+static gboolean may_send (ChOutbound *outbound, const ChDevice *device)
+{
+  if (!outbound->started || outbound->draining || ch_outbound_is_cut_off (outbound))
     return FALSE;
-  return outbound->kv_down_ms == 0 || ch_sessions_servers (outbound->core->sessions) <= 1
-         || ch_now_ms (outbound->self) - outbound->kv_down_ms < SPLIT_MS;
+  return device->session_known != CH_SESSION_AGAIN || !ch_out_kv_ok (outbound)
+         || !ch_sessions_are_several (outbound->core->sessions);
 }
 
 static void serve (ChOutDevice *od)
@@ -111,7 +117,8 @@ static void serve (ChOutDevice *od)
   ChDevice *device = od->device;
   gboolean urgent;
 
-  if (device->conn == 0 || device->props == NULL || od->taking || !may_send (outbound))
+  if (device->conn == 0 || device->props == NULL || od->taking
+      || !may_send (outbound, device))
     return;
   if (od->foreign && !od->peeking && ch_out_kv_ok (outbound))
     ch_out_kv_peek (od);

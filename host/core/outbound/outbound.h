@@ -36,6 +36,8 @@ void ch_outbound_free (ChOutbound *outbound);
 /* Statements and rows of the store: what was waiting or in flight when we stopped. */
 gboolean ch_outbound_open (ChOutbound *outbound, GError **error);
 void ch_outbound_start (ChOutbound *outbound);
+/* F31: the kv is away for so long that others may own this instance's devices. */
+gboolean ch_outbound_is_cut_off (ChOutbound *outbound);
 /* No new command is sent; waits for those in flight. */
 void ch_outbound_drain (ChOutbound *outbound, guint limit_ms, void (*done) (gpointer),
                         gpointer data);

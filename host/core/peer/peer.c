@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define ANSWER_MS 40000 /* beside what the caller waits: a port may be asked first */
+#define READ_MS 5000    /* what is only read is answered at once, or was lost */
 #define MAX_ASKS 2000
 #define MAX_SERVED 2000
 #define MAX_MESSAGE (1024 * 1024)
@@ -47,6 +48,7 @@ struct _ChPeers {
   GHashTable *asks;    /* id → Ask, owned */
   GHashTable *calls;   /* ids on their way through the kv or the store, owned */
   GHashTable *serving; /* of Served, owned */
+  GHashTable *answers; /* that nobody has heard so far, owned */
 };
 
 static void ask_free (gpointer data)
@@ -309,7 +311,8 @@ void ch_peer_run (ChPlugin *caller, ChPeerOp op, const char *device, const char 
                   json_t *args, const ChOrigin *origin, guint wait_ms, ChCoreDone done,
                   gpointer user_data)
 {
-  Ask *ask = ask_new (caller, op, args, ANSWER_MS, done, user_data);
+  Ask *ask = ask_new (caller, op, args, op == CH_PEER_READ ? READ_MS : ANSWER_MS, done,
+                      user_data);
 
   if (ask == NULL)
     return;
@@ -343,7 +346,6 @@ void ch_peer_ask (ChPlugin *caller, ChPeerOp op, const char *server, json_t *arg
 static void publish_answer (ChPeers *peers, const char *to, json_t *message)
 {
   g_autofree char *text = ch_json_dump (message);
-  g_autofree char *channel = g_strconcat ("core:answer:", to, NULL);
 
   if (strlen (text) > MAX_MESSAGE) {
     json_object_del (message, "data");
@@ -352,7 +354,7 @@ static void publish_answer (ChPeers *peers, const char *to, json_t *message)
     g_free (text);
     text = ch_json_dump (message);
   }
-  ch_kv_commandv (peers->core->self, NULL, NULL, "PUBLISH", channel, text, NULL);
+  ch_peer_answer_send (peers->core, peers->answers, to, g_steal_pointer (&text));
 }
 
 static void served (ChPlugin *self, const json_t *data, const GError *error,
@@ -485,6 +487,7 @@ ChPeers *ch_peers_new (ChCore *core)
   peers->asks = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, ask_free);
   peers->calls = g_hash_table_new_full (NULL, NULL, g_free, NULL);
   peers->serving = g_hash_table_new_full (NULL, NULL, g_free, NULL);
+  peers->answers = g_hash_table_new_full (NULL, NULL, ch_peer_answer_free, NULL);
   return peers;
 }
 
@@ -493,5 +496,6 @@ void ch_peers_free (ChPeers *peers)
   g_hash_table_unref (peers->asks);
   g_hash_table_unref (peers->calls);
   g_hash_table_unref (peers->serving);
+  g_hash_table_unref (peers->answers);
   g_free (peers);
 }

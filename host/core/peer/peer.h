@@ -58,6 +58,11 @@ void ch_peer_run (ChPlugin *caller, ChPeerOp op, const char *device, const char 
 void ch_peer_ask (ChPlugin *caller, ChPeerOp op, const char *server, json_t *args,
                   guint answer_ms, ChCoreDone done, gpointer user_data);
 
+/* peer-answer.c: says it until it is heard. @text: (transfer full); @set: of what is
+   being said, with the function that frees it. */
+void ch_peer_answer_send (ChCore *core, GHashTable *set, const char *to, char *text);
+void ch_peer_answer_free (gpointer answer);
+
 /* peer-calls.c: does it here. */
 const char *ch_peer_op_name (ChPeerOp op);
 void ch_peer_do (ChPlugin *caller, ChPeerOp op, const char *device, const json_t *args,

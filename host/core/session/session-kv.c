@@ -3,6 +3,8 @@
  * The directory of sessions in the kv, for other servers and for people with a client.
  * Nothing here decides over local connections, except that another server has won.
  */
+#include "core/order/order-home.h"
+#include "core/outbound/outbound.h"
 #include "core/session/session-private.h"
 #include <chargehost/clock.h>
 #include <chargehost/json.h>
@@ -111,6 +113,30 @@ static void evict (ChSessions *sessions, const char *device, const char *server,
   ch_kv_commandv (sessions->self, NULL, NULL, "PUBLISH", channel, text, NULL);
 }
 
+/* Whether the session that was to be registered again is another's by now; or others had
+   taken this server for dead, and may have moved the device's orders. */
+static gboolean check_again (ChSessions *sessions, ChDevice *device,
+                             const ChKvReply *reply)
+{
+  if (reply->n_items == 1) {
+    ch_session_stale (sessions, device);
+    return FALSE;
+  }
+  if (device->session_known == CH_SESSION_AGAIN
+      && g_strcmp0 (reply->items[2]->text, "none") == 0)
+    ch_home_taken_back (device);
+  return TRUE;
+}
+
+static void set_registered (ChSessions *sessions, ChDevice *device)
+{
+  gboolean waited = device->session_known == CH_SESSION_AGAIN;
+
+  device->session_known = CH_SESSION_REGISTERED;
+  if (waited)
+    ch_outbound_writable (sessions->core->outbound, device);
+}
+
 static void bound (ChPlugin *self, const ChKvReply *reply, const GError *error,
                    gpointer user_data)
 {
@@ -119,18 +145,27 @@ static void bound (ChPlugin *self, const ChKvReply *reply, const GError *error,
   ChDevice *device = device_of (call);
   ChSessionConn *sc = device != NULL ? ch_session_conn (sessions, device->conn) : NULL;
 
+  gboolean is_current = sc != NULL && g_str_equal (sc->conn_id, call->conn_id);
+
+  if (error == NULL && is_current && !check_again (sessions, device, reply)) {
+    ch_session_call_done (call);
+    return;
+  }
   if (error != NULL || reply->n_items < 4) {
     if (device != NULL && device->conn != 0)
       g_hash_table_add (sessions->again, device);
+    if (is_current && device->session_known == CH_SESSION_AGAIN)
+      set_registered (sessions, device); /* nothing says that it has another owner */
   } else {
     const char *server = reply->items[1]->text, *conn_id = reply->items[2]->text;
-    if (sc != NULL && g_str_equal (sc->conn_id, call->conn_id))
+    if (is_current)
       ch_session_tell (sessions, "bound", sessions->core->services->server_id,
                        call->device);
     if (server != NULL && *server != '\0' && conn_id != NULL && *conn_id != '\0'
         && !g_str_equal (server, sessions->core->services->server_id))
       evict (sessions, call->device, server, conn_id);
-    if (sc != NULL && g_str_equal (sc->conn_id, call->conn_id)) {
+    if (is_current) {
+      set_registered (sessions, device);
       device->generation
           = MAX (device->generation, (guint64) MAX (reply_int (reply, 0), 0));
       ch_outbound_session_reply (sessions->core->outbound, device, reply_int (reply, 3),
@@ -168,7 +203,10 @@ void ch_session_kv_bind (ChSessions *sessions, ChDevice *device)
       = g_strdup_printf ("%" G_GINT64_FORMAT, ch_wall_ms (sessions->self));
   g_autofree char *life = life_of (sessions, device);
   g_autofree char *known = g_strdup_printf ("%" G_GUINT64_FORMAT, device->generation);
-  const char *args[] = {device->id, sc->conn_id, me, value, devices, now, life, known};
+  const char *args[]
+      = {device->id, sc->conn_id, me,
+         value,      devices,     now,
+         life,       known,       device->session_known != CH_SESSION_NEW ? "1" : "0"};
 
   ChSessionCall *call = ch_session_call_new (sessions, device->id);
   g_strlcpy (call->conn_id, sc->conn_id, sizeof call->conn_id);
@@ -224,13 +262,16 @@ void ch_session_kv_all_again (ChSessions *sessions)
   g_hash_table_iter_init (&iter, sessions->core->devices);
   while (g_hash_table_iter_next (&iter, NULL, &value)) {
     ChDevice *device = value;
-    if (device->conn != 0)
-      g_hash_table_add (sessions->again, device);
+    if (device->conn == 0)
+      continue;
+    g_hash_table_add (sessions->again, device);
+    if (device->session_known == CH_SESSION_REGISTERED)
+      device->session_known = CH_SESSION_AGAIN;
   }
   if (g_hash_table_size (sessions->again) > 0) {
     ch_notice (sessions->self, "registering %u sessions in the kv again",
                g_hash_table_size (sessions->again));
-    arm_flush (sessions);
+    ch_wheel_arm (sessions->core->services->reactor, &sessions->flush, 1);
   }
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Sessions inside. Files: session.c bind, unbind, take-over; session-presence.c liveness,
- * presence, score; session-kv.c directory in the kv; session-servers.c registry of
- * servers, reaper, owners; session-elsewhere.c devices of other servers; session-bind.c
- * refusals; session-life.c making, metrics, JSON.
+ * presence, score; session-kv.c directory in the kv; session-lease.c this server's id;
+ * session-servers.c the other servers, reaper, owners; session-elsewhere.c devices of
+ * other servers; session-bind.c refusals; session-life.c making, metrics, JSON.
  */
 #pragma once
 
@@ -41,6 +41,14 @@ typedef struct {
   ChConn conn;
 } ChSessionTouched;
 
+/* Who has a server id. */
+typedef struct {
+  char token[64], host[64];
+  gint64 pid;
+  char place[128]; /* where the pid means something */
+  char beat[32];   /* its newest sign of life, as text */
+} ChSessionHolder;
+
 /* A call that waits for the kv; in a set so that nothing leaks at the end. */
 typedef struct {
   ChSessions *sessions;
@@ -74,9 +82,9 @@ struct _ChSessions {
   gint64 started_at; /* wall ms */
   gint open_state;   /* while it opens: 0 waiting, 1 answered, −1 failed */
   char open_problem[160];
-  char other_token[64], other_host[64]; /* who is registered under our id */
-  gint64 other_pid;
-  gint64 other_beat; /* wall ms of its newest sign of life, 0 none */
+  ChSessionHolder holder; /* of our id, when that is another */
+  gboolean taken;         /* so it was found when it opened */
+  gboolean lease_lost;    /* so it was found while running: the end comes */
   struct {
     gint64 heartbeat_timeout_ms, min_timeout_ms, grace_ms, flush_ms, last_seen_ms;
     gint64 tcp_window_ms, ack_window_ms;
@@ -139,6 +147,15 @@ guint ch_sessions_servers (ChSessions *sessions);
 void ch_sessions_hand_over (ChSessions *sessions, const char *device);
 /* The kv says that another connection has the device: its local one is stale. */
 void ch_session_stale (ChSessions *sessions, ChDevice *device);
+/* ---- session-lease.c ---- */
+/* Takes this server's id; blocks. FALSE: another server has it. */
+gboolean ch_session_lease_claim (ChSessions *sessions, GError **error);
+void ch_session_lease_renew (ChSessions *sessions);
+void ch_session_lease_end (ChSessions *sessions);
+/* While it opens: an answer is there; waits for one after open_state was set to 0. */
+void ch_session_open_answered (ChSessions *sessions, const GError *error);
+gboolean ch_session_open_ask (ChSessions *sessions, GError **error);
+
 gboolean ch_session_servers_open (ChSessions *sessions, GError **error);
 void ch_session_servers_close (ChSessions *sessions);
 void ch_session_beat_fired (ChWheelTimer *timer);

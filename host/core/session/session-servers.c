@@ -1,29 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Servers: this one's registration and sign of life, the reaper of dead ones (SES-14),
- * who holds a device that is not here.
+ * The other servers: how many live, the reaper of dead ones (SES-14), who holds a device
+ * that is not here.
  */
-#include "ch-build.h"
 #include "core/order/order-home.h"
 #include "core/outbound/outbound.h"
 #include "core/peer/peer.h"
 #include "core/session/session-private.h"
 #include "kv/kv.h"
 #include <chargehost/clock.h>
-#include <chargehost/error.h>
 #include <chargehost/json.h>
 #include <chargehost/log.h>
 
-#include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #define BEAT_MS 5000
 #define DEAD_MS 15000
 #define LOOK_BEATS 6
-#define OPEN_MS 10000
-#define WATCH_MS 6000 /* a live server gives a sign of life within this time */
 #define OWNER_MS 5000
 #define OWNERS_MAX 20000
 
@@ -37,26 +30,6 @@ static const char *my_id (ChSessions *sessions)
 guint ch_sessions_servers (ChSessions *sessions)
 {
   return sessions->n_servers;
-}
-
-/* ---- own registration ---- */
-
-static void write_beat (ChSessions *sessions)
-{
-  ChPlugin *self = sessions->self;
-  const char *me = my_id (sessions);
-  g_autofree char *key = g_strconcat ("server:", me, NULL);
-  g_autofree char *now = g_strdup_printf ("%" G_GINT64_FORMAT, ch_wall_ms (self));
-  g_autofree char *pid = g_strdup_printf ("%d", (int) getpid ());
-  g_autofree char *count = g_strdup_printf ("%u", sessions->connected);
-  char started[CH_TIME_TEXT_SIZE];
-
-  ch_format_time (sessions->started_at, started);
-  ch_kv_commandv (self, NULL, NULL, "HSET", key, "token", sessions->token, "address",
-                  g_get_host_name (), "pid", pid, "version", CH_VERSION, "started_at",
-                  started, "connections", count, NULL);
-  ch_kv_commandv (self, NULL, NULL, "EXPIRE", key, "15", NULL);
-  ch_kv_commandv (self, NULL, NULL, "ZADD", "servers", now, me, NULL);
 }
 
 /* ---- the reaper ---- */
@@ -190,21 +163,6 @@ static void alive_counted (ChPlugin *self, const ChKvReply *reply, const GError 
 
 /* ---- the beat ---- */
 
-static void token_read (ChPlugin *self, const ChKvReply *reply, const GError *error,
-                        gpointer user_data)
-{
-  ChSessions *sessions = user_data;
-
-  if (error != NULL)
-    return;
-  if (reply->kind == CH_KV_REPLY_NIL)
-    ch_session_kv_all_again (sessions); /* it lost its memory, or we were away too long */
-  else if (reply->kind == CH_KV_REPLY_STRING
-           && !g_str_equal (reply->text, sessions->token))
-    ch_error (self, "another server runs under the id %s: give each its own server.id",
-              my_id (sessions));
-}
-
 static void look_at_others (ChSessions *sessions)
 {
   ChPlugin *self = sessions->self;
@@ -225,11 +183,9 @@ void ch_session_beat_fired (ChWheelTimer *timer)
   gboolean up = ch_session_kv_ok (sessions);
 
   if (up) {
-    g_autofree char *key = g_strconcat ("server:", my_id (sessions), NULL);
     if (!sessions->kv_was_up)
       ch_session_kv_all_again (sessions);
-    ch_kv_commandv (sessions->self, token_read, sessions, "HGET", key, "token", NULL);
-    write_beat (sessions);
+    ch_session_lease_renew (sessions);
     look_at_others (sessions);
     if (!sessions->kv_was_up || ++sessions->beats % LOOK_BEATS == 0)
       ch_session_look_around (sessions);
@@ -246,126 +202,13 @@ static void kv_is_back (gpointer data)
   ch_wheel_arm (sessions->core->services->reactor, &sessions->beat, 1);
 }
 
-/* ---- opening
- * ---------------------------------------------------------------------------------------
- */
-
-static void open_answered (ChSessions *sessions, const GError *error)
-{
-  if (error != NULL) {
-    g_strlcpy (sessions->open_problem, error->message, sizeof sessions->open_problem);
-    sessions->open_state = -1;
-  } else if (sessions->open_state == 0) {
-    sessions->open_state = 1;
-  }
-}
-
-static const char *item (const ChKvReply *reply, gsize i)
-{
-  return i < reply->n_items && reply->items[i]->text != NULL ? reply->items[i]->text : "";
-}
-
-static void other_read (ChPlugin *self, const ChKvReply *reply, const GError *error,
-                        gpointer user_data)
-{
-  ChSessions *sessions = user_data;
-  if (error == NULL) {
-    g_strlcpy (sessions->other_token, item (reply, 0), sizeof sessions->other_token);
-    g_strlcpy (sessions->other_host, item (reply, 1), sizeof sessions->other_host);
-    sessions->other_pid = g_ascii_strtoll (item (reply, 2), NULL, 10);
-  }
-  open_answered (sessions, error);
-}
-
-static void other_beat_read (ChPlugin *self, const ChKvReply *reply, const GError *error,
-                             gpointer user_data)
-{
-  ChSessions *sessions = user_data;
-  if (error == NULL)
-    sessions->other_beat
-        = reply->text != NULL ? (gint64) g_ascii_strtod (reply->text, NULL) : 0;
-  open_answered (sessions, error);
-}
-
-static void wait_fired (ChWheelTimer *timer) {}
-
-/* Runs the loop until the answer is there or @ms have passed; TRUE when it came. */
-static gboolean run_until (ChSessions *sessions, gboolean answer, guint ms)
-{
-  ChReactor *reactor = sessions->core->services->reactor;
-  ChWheelTimer limit = {.func = wait_fired};
-
-  ch_wheel_arm (reactor, &limit, ms);
-  while ((!answer || sessions->open_state == 0) && ch_wheel_is_armed (&limit))
-    g_main_context_iteration (NULL, TRUE); /* lint: before the main loop runs */
-  gboolean came = sessions->open_state != 0;
-  ch_wheel_cancel (reactor, &limit);
-  return came;
-}
-
-static gboolean ask (ChSessions *sessions, GError **error)
-{
-  if (run_until (sessions, TRUE, OPEN_MS) && sessions->open_state > 0)
-    return TRUE;
-  g_set_error (error, CH_KV_ERROR, CH_KV_ERROR_UNAVAILABLE,
-               "the kv did not register this server: %s",
-               sessions->open_state < 0 ? sessions->open_problem : "no answer");
-  return FALSE;
-}
-
-static gboolean read_beat (ChSessions *sessions, GError **error)
-{
-  sessions->open_state = 0;
-  ch_kv_commandv (sessions->self, other_beat_read, sessions, "ZSCORE", "servers",
-                  my_id (sessions), NULL);
-  return ask (sessions, error);
-}
-
-/* Whether the process that is registered under our id can be known to be gone. */
-static gboolean other_is_gone (const ChSessions *sessions)
-{
-  if (sessions->other_token[0] == '\0'
-      || g_str_equal (sessions->other_token, sessions->token))
-    return TRUE;
-  if (!g_str_equal (sessions->other_host, g_get_host_name ()) || sessions->other_pid <= 0)
-    return FALSE;
-  if (sessions->other_pid == getpid ())
-    return TRUE;
-  return kill ((pid_t) sessions->other_pid, 0) < 0 && errno == ESRCH;
-}
-
-static gboolean claim_id (ChSessions *sessions, GError **error)
-{
-  g_autofree char *key = g_strconcat ("server:", my_id (sessions), NULL);
-
-  sessions->open_state = 0;
-  ch_kv_commandv (sessions->self, other_read, sessions, "HMGET", key, "token", "address",
-                  "pid", NULL);
-  if (!ask (sessions, error))
-    return FALSE;
-  if (other_is_gone (sessions))
-    return TRUE;
-  if (!read_beat (sessions, error))
-    return FALSE;
-  gint64 before = sessions->other_beat;
-  ch_notice (sessions->self, "the id %s is taken: waiting whether its server lives",
-             my_id (sessions));
-  run_until (sessions, FALSE, WATCH_MS);
-  if (!read_beat (sessions, error))
-    return FALSE;
-  if (sessions->other_beat == before)
-    return TRUE;
-  g_set_error (error, CH_KV_ERROR, CH_KV_ERROR_FAILED,
-               "a server with the id %s runs on %s: give each its own server.id",
-               my_id (sessions), sessions->other_host);
-  return FALSE;
-}
+/* ---- opening ---- */
 
 static void others_counted (ChPlugin *self, const ChKvReply *reply, const GError *error,
                             gpointer user_data)
 {
   alive_counted (self, reply, error, user_data);
-  open_answered (user_data, error);
+  ch_session_open_answered (user_data, error);
 }
 
 /* Before orders are loaded: those of other servers' devices are not ours. */
@@ -376,7 +219,7 @@ static gboolean count_others (ChSessions *sessions, GError **error)
   sessions->open_state = 0;
   ch_kv_commandv (sessions->self, others_counted, sessions, "ZCOUNT", "servers", alive,
                   "+inf", NULL);
-  return ask (sessions, error);
+  return ch_session_open_ask (sessions, error);
 }
 
 static void evict_asked (ChPlugin *self, const char *channel, const char *message,
@@ -402,10 +245,9 @@ gboolean ch_session_servers_open (ChSessions *sessions, GError **error)
     return FALSE;
   sessions->opened = TRUE;
   if (ch_kv_is_up (self)) {
-    if (!claim_id (sessions, error))
+    if (!ch_session_lease_claim (sessions, error))
       return FALSE;
     reap_sessions (sessions, my_id (sessions));
-    write_beat (sessions);
     sessions->kv_was_up = TRUE;
     if (!count_others (sessions, error))
       return FALSE;
@@ -421,13 +263,11 @@ gboolean ch_session_servers_open (ChSessions *sessions, GError **error)
 
 void ch_session_servers_close (ChSessions *sessions)
 {
-  g_autofree char *key = g_strconcat ("server:", my_id (sessions), NULL);
   ch_kv_set_back (sessions->core->services->kv, NULL, NULL);
-  if (!ch_session_kv_ok (sessions))
+  if (!ch_session_kv_ok (sessions) || sessions->lease_lost)
     return;
   ch_session_tell (sessions, "down", my_id (sessions), NULL);
-  ch_kv_commandv (sessions->self, NULL, NULL, "ZREM", "servers", my_id (sessions), NULL);
-  ch_kv_commandv (sessions->self, NULL, NULL, "DEL", key, NULL);
+  ch_session_lease_end (sessions);
 }
 
 /* ---- devices of other servers ---- */

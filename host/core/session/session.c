@@ -190,6 +190,7 @@ gboolean ch_session_bind (ChSessions *sessions, ChDevice *device, ChConn conn,
   sessions->connected++;
   if (sc->n_devices == 1)
     ch_gateway_set_bound (gateway_of (sessions), conn, TRUE);
+  device->session_known = CH_SESSION_NEW;
   ch_session_kv_bind (sessions, device);
   ch_session_bound (sessions, device, info.remote, absent_s);
   if (sc->n_devices == 2 && !props->multi_device)

@@ -76,6 +76,13 @@ void ch_sessions_locate (ChSessions *sessions, const char *device, ChSessionLoca
 
 /* Whether other instances share the kv, or have since this one started. */
 gboolean ch_sessions_are_several (ChSessions *sessions);
+
+/* What the kv knows of a device's connection. */
+typedef enum {
+  CH_SESSION_NEW = 0, /* nothing so far */
+  CH_SESSION_REGISTERED,
+  CH_SESSION_AGAIN, /* it may have another owner by now: that is being asked */
+} ChSessionKnown;
 /* @server says, or its silence, that it does not hold the device. */
 void ch_sessions_disown (ChSessions *sessions, const char *device, const char *server);
 /* A record was made from a row that another instance wrote. */
