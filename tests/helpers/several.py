@@ -11,11 +11,15 @@ import threading
 
 import postgres
 import redis
+from bkv import Device
 from chargehost import BUILD, Daemon, TestCase, wait_for
 
 PLUGINS = [os.path.join(BUILD, 'plugins', name)
            for name in ('store-pgsql', 'kv-redis', 'proto-bkv')]
 SKIP = 77
+ID = '82241218000001'
+QUICK = {'proto-bkv.min_spacing_ms': '10', 'proto-bkv.takeover_limit': '10000',
+         'tcp.flapping.enabled': 'false'}
 
 
 def are_there():
@@ -76,13 +80,15 @@ class Instance(Daemon):
 class Several(TestCase):
     """N instances over one PostgreSQL and one Redis."""
 
-    def several(self, count, options=None, bus=None):
+    def several(self, count, options=None, bus=None, each=None):
+        """EACH: from the number of an instance to options of its own."""
         self.base = postgres.Postgres(settings=['max_connections = 150'])
         self.ends.append(self.base.free)
         self.redis = redis.Redis()
         self.ends.append(self.redis.free)
-        self.hosts = [Instance(n + 1, self.folder, self.base, self.redis, bus, options,
-                               self.log) for n in range(count)]
+        self.hosts = [Instance(n + 1, self.folder, self.base, self.redis, bus,
+                               {**(options or {}), **(each(n + 1) if each else {})}, self.log)
+                      for n in range(count)]
         key = self.hosts[0].create_key() if self.hosts else None
         for host in self.hosts:
             host.key = key
@@ -101,6 +107,43 @@ class Several(TestCase):
     def wait_state(self, order_no, *states, seconds=60):
         return wait_for(lambda: (self.state_of(order_no) or {}).get('status') in states,
                         f'{order_no} in {states}, it is {self.state_of(order_no)}', seconds)
+
+
+class Instances(Several):
+    def two(self, **options):
+        return self.several(2, {**QUICK, **options})
+
+    def come(self, host, ident=ID, device=None):
+        """The device is bound at this instance, and has reported its ports."""
+        if device is None:
+            device = Device(host.device_port, ident)
+            self.ends.append(device.close)
+        device.port = host.device_port
+        device.connect()
+        device.status()
+        self.owner(host, ident)
+        return device
+
+    def owner(self, host, ident=ID):
+        wait_for(lambda: self.session(host, ident).get('server_id') == host.id,
+                 f'{ident} at {host.id}')
+
+    def session(self, host, ident=ID):
+        status, answer = host.get(f'/api/v1/sessions/{ident}')
+        return answer['data'] if status == 200 else {}
+
+    def start(self, host, order_no, wait_ms=0, port=0, ident=ID):
+        return host.post(f'/devices/{ident}/start_charge', {
+            'socket_no': 0, 'port_no': port, 'amount': 500, 'charge_mode': 1,
+            'duration_minutes': 10, 'order_no': order_no, 'wait_ms': wait_ms})
+
+    def stop(self, host, order_no, ident=ID):
+        return host.post(f'/devices/{ident}/stop_charge', {'order_no': order_no})
+
+    def commands(self, order_no, kind='StartCharge'):
+        return self.query(
+            f"SELECT status, result FROM outbound_queue WHERE order_no = '{order_no}' "
+            f"AND type = '{kind}'")
 
 
 class Balancer:

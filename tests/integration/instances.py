@@ -4,6 +4,7 @@
 is left when one of them dies."""
 import os
 import signal
+import socket
 import sys
 import threading
 
@@ -11,51 +12,11 @@ sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', '
 import several  # noqa: E402
 from bkv import Device  # noqa: E402
 from chargehost import Process, main, wait_for  # noqa: E402
-from several import Several  # noqa: E402
+from several import ID, QUICK, Instances, Several  # noqa: E402
 from walk import Monitor  # noqa: E402
 
-ID = '82241218000001'
 ROUNDS = int(os.environ.get('CHARGEHOST_TEST_ROUNDS', '1000'))
-QUICK = {'proto-bkv.min_spacing_ms': '10', 'proto-bkv.takeover_limit': '10000',
-         'tcp.flapping.enabled': 'false'}
 CHARGING, COMPLETED, FAILED, STOPPED, INTERRUPTED = 2, 3, 6, 7, 10
-
-
-class Instances(Several):
-    def two(self, **options):
-        return self.several(2, {**QUICK, **options})
-
-    def come(self, host, ident=ID, device=None):
-        """The device is bound at this instance, and has reported its ports."""
-        if device is None:
-            device = Device(host.device_port, ident)
-            self.ends.append(device.close)
-        device.port = host.device_port
-        device.connect()
-        device.status()
-        self.owner(host, ident)
-        return device
-
-    def owner(self, host, ident=ID):
-        wait_for(lambda: self.session(host, ident).get('server_id') == host.id,
-                 f'{ident} at {host.id}')
-
-    def session(self, host, ident=ID):
-        status, answer = host.get(f'/api/v1/sessions/{ident}')
-        return answer['data'] if status == 200 else {}
-
-    def start(self, host, order_no, wait_ms=0, port=0, ident=ID):
-        return host.post(f'/devices/{ident}/start_charge', {
-            'socket_no': 0, 'port_no': port, 'amount': 500, 'charge_mode': 1,
-            'duration_minutes': 10, 'order_no': order_no, 'wait_ms': wait_ms})
-
-    def stop(self, host, order_no, ident=ID):
-        return host.post(f'/devices/{ident}/stop_charge', {'order_no': order_no})
-
-    def commands(self, order_no, kind='StartCharge'):
-        return self.query(
-            f"SELECT status, result FROM outbound_queue WHERE order_no = '{order_no}' "
-            f"AND type = '{kind}'")
 
 
 class Tables(Several):
@@ -305,6 +266,72 @@ class Deaths(Instances):
         device.finish(energy=55, minutes=5)
         self.wait_state('A1', COMPLETED)
         self.assertEqual(self.state_of('A1')['energy_wh'], 55)
+        self.assertEqual(len(device.controls()), 1)
+
+
+class Lease(Instances):
+    """A server id has one holder (gateway 3.7)."""
+
+    def twin(self, host):
+        """Another one with the same id, and a state directory of its own."""
+        twin = several.Instance(2, self.folder, self.base, self.redis, None,
+                                {**QUICK, 'server.id': host.id}, self.log)
+        twin.id, twin.key = host.id, host.key
+        self.ends.append(twin.kill)
+        return twin
+
+    def holder(self, host):
+        return int(self.redis.ask('HGET', f'server:{host.id}', 'pid') or 0)
+
+    def test_second_refuses(self):
+        a, = self.several(1, QUICK)
+        device = self.come(a)
+        twin = self.twin(a)
+        second = Process(twin.command(), env=twin.environment(), log=self.log)
+        self.ends.append(second.kill)
+        pid = a.process.child.pid
+        second.expect(f'a server with the id gw-1 runs already, process {pid} on '
+                      f'{socket.gethostname()}')
+        self.assertEqual(second.child.wait(30), 1)
+        self.assertEqual(self.holder(a), pid)
+        self.owner(a)
+        self.start(a, 'A1')
+        self.wait_state('A1', CHARGING)
+        self.assertEqual(len(device.controls()), 1)
+
+    def test_back_after_a_crash(self):
+        """At once where its process is known to be gone, else after its lease."""
+        a, = self.several(1, QUICK)
+        a.kill()
+        a.start()
+        self.assertFalse([line for line in a.process.lines if 'is taken by' in line])
+        a.kill()
+        self.redis.ask('HSET', 'server:gw-1', 'place', 'another machine')
+        self.redis.ask('EXPIRE', 'server:gw-1', '3')    # the rest of its 15 s
+        a.start()
+        a.process.expect('the id gw-1 is taken by process')
+        self.assertEqual(self.holder(a), a.process.child.pid)
+
+    def test_stood_still(self):
+        """Its lease runs out while it is stopped, another takes the id: it gives way."""
+        a, = self.several(1, QUICK)
+        device = self.come(a)
+        self.start(a, 'A1')
+        self.wait_state('A1', CHARGING)
+        a.process.signal(signal.SIGSTOP)
+        self.redis.ask('DEL', 'server:gw-1')            # what 15 s do
+        twin = self.twin(a)
+        twin.start()
+        a.process.signal(signal.SIGCONT)
+        a.process.expect('the id gw-1 was taken by process')
+        self.assertEqual(a.process.child.wait(60), 1)
+        self.assertEqual(self.holder(twin), twin.process.child.pid)
+        wait_for(lambda: device.closed, 'the end of the connection')
+        device.close()
+        self.come(twin, device=device)
+        self.wait_state('A1', CHARGING)
+        device.finish(energy=20, minutes=2)
+        self.wait_state('A1', COMPLETED)
         self.assertEqual(len(device.controls()), 1)
 
 

@@ -16,22 +16,29 @@ from ledger import OPEN  # noqa: E402
 from several import Anyone, Balancer, Several  # noqa: E402
 
 GATEWAYS = int(os.environ.get('CHARGEHOST_TEST_GATEWAYS', '300'))
+SOME = 60       # for what is not left to chance
 SECONDS = float(os.environ.get('CHARGEHOST_TEST_SECONDS', '25'))
 OPTIONS = {**fleet.OPTIONS, 'proto-bkv.takeover_limit': '10000',
            'tcp.flapping.enabled': 'false', 'http.max_connections': '2000'}
 
 
 class Wandering(fleet.Load, Several):
-    def begin(self):
+    def begin(self, count, gateways):
         self.draw()
-        self.several(3, OPTIONS)
+        self.several(count, OPTIONS)
         self.front = Balancer(self.hosts, self.seed)
         self.ends.append(self.front.stop)
-        self.sim = Simulator(self.folder, self.front.port, GATEWAYS, self.sim_options,
+        self.sim = Simulator(self.folder, self.front.port, gateways, self.sim_options,
                              self.log)
         self.ends.append(self.sim.process.kill)
         self.anyone = Anyone(self.hosts, self.seed)
-        self.drive(self.anyone, GATEWAYS, 'KL')
+        self.drive(self.anyone, gateways, 'KL')
+
+    def busy(self, reports):
+        """Traffic goes on: some more charges end."""
+        done = len(self.sim.acknowledged())
+        wait_for(lambda: len(self.sim.acknowledged()) >= done + reports, 'charges', 60)
+        self.check_drivers()
 
     def disturb(self):
         """One is killed and comes again; meanwhile devices wander."""
@@ -95,13 +102,42 @@ class Wandering(fleet.Load, Several):
         self.assertGreater(len(reports), 0)
 
     def test_wandering(self):
-        self.begin()
+        self.begin(3, GATEWAYS)
         kills = 0
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             self.disturb()
             kills += 1
         print(f'# {kills} killed', flush=True)
+        self.finish()
+        self.check_all()
+
+    def test_rolling(self):
+        """One after the other is stopped and started while devices charge and customers
+        come: no command, no event and no report is lost, none happens twice."""
+        self.begin(2, SOME)
+        for host in self.hosts:
+            self.busy(10)
+            self.assertEqual(host.stop(), 0)
+            self.busy(5)
+            host.start()
+        self.busy(10)
+        self.finish()
+        self.check_all()
+
+    def test_servers_lost(self):
+        """Redis is killed and comes empty, then the postmaster is killed: devices are
+        answered meanwhile, and nothing acknowledged is lost."""
+        self.begin(2, SOME)
+        self.busy(10)
+        self.redis.kill()
+        self.busy(5)
+        self.redis.start()
+        self.busy(10)
+        self.base.kill()
+        self.busy(5)
+        self.base.start()
+        self.busy(10)
         self.finish()
         self.check_all()
 
