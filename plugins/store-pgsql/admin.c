@@ -161,8 +161,10 @@ void pg_admin_run (Pg *pg, ChTxRun *run)
 
 /* ---- the lock ---------------------------------------------------------------------- */
 
-static gboolean make_schema (Pg *pg, GError **error)
+gboolean pg_admin_make_schema (Pg *pg, GError **error)
 {
+  if (pg->has_schema)
+    return TRUE;
   if (!pg_admin_open (pg, error))
     return FALSE;
   PGconn *pq = pg->admin->pq;
@@ -174,7 +176,8 @@ static gboolean make_schema (Pg *pg, GError **error)
   PQfreemem (literal);
   PQfreemem (name);
   g_autofree char *there = pg_admin_text (pg, ask, error);
-  return there != NULL && (*there == 't' || pg_admin_script (pg, make, error));
+  pg->has_schema = there != NULL && (*there == 't' || pg_admin_script (pg, make, error));
+  return pg->has_schema;
 }
 
 /* Not pg_advisory_lock(): that would wait for a lock, and end with lock_timeout. */
@@ -187,7 +190,7 @@ gboolean pg_admin_lock (Pg *pg, GError **error)
     g_autofree char *got
         = pg_admin_text (pg, "SELECT pg_try_advisory_lock(" LOCK_KEY ")", error);
     if (got != NULL && *got == 't')
-      break;
+      return TRUE;
     if (got == NULL || g_get_monotonic_time () > until_us) {
       if (got != NULL)
         g_set_error (error, CH_STORE_ERROR, CH_STORE_ERROR_LOCKED,
@@ -198,10 +201,6 @@ gboolean pg_admin_lock (Pg *pg, GError **error)
     for (guint i = 0; i < 10; i++)
       pg_loop_pump (pg, 20);
   }
-  if (make_schema (pg, error))
-    return TRUE;
-  pg_admin_unlock (pg);
-  return FALSE;
 }
 
 void pg_admin_unlock (Pg *pg)

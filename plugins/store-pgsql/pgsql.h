@@ -308,6 +308,7 @@ struct _Pg {
   gboolean open;
   gboolean closing;
   gboolean held; /* migrations run: nothing is begun */
+  gboolean has_schema;
 
   GSource *source;
   int epoll;
@@ -430,6 +431,8 @@ void pg_note_place (PgConn *conn, const char *place);
 /* admin.c: what is waited for */
 gboolean pg_admin_open (Pg *pg, GError **error);
 void pg_admin_close (Pg *pg);
+/* Before the first script: who only looks changes nothing. */
+gboolean pg_admin_make_schema (Pg *pg, GError **error);
 gboolean pg_admin_script (Pg *pg, const char *sql, GError **error);
 /* The first column of the first row, NULL when there is none. (transfer full) */
 char *pg_admin_text (Pg *pg, const char *sql, GError **error);

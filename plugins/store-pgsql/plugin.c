@@ -92,7 +92,9 @@ static void pgsql_close (ChPlugin *self)
 
 static gboolean pgsql_script (ChPlugin *self, const char *sql, GError **error)
 {
-  return pg_admin_script (ch_plugin_data (self), sql, error);
+  Pg *pg = ch_plugin_data (self);
+
+  return pg_admin_make_schema (pg, error) && pg_admin_script (pg, sql, error);
 }
 
 static void pgsql_run_now (ChPlugin *self, ChTxRun *run)
