@@ -36,8 +36,9 @@ pids=()
 declare -A signals=()
 exec 8>&1
 finish() {
-  trap '' INT TERM
+  trap '' INT TERM HUP
   trap - EXIT
+  set +e   # a terminal that was closed takes no words
   exec >&8 # Ctrl-C may come while output goes elsewhere
   echo
   echo "Stopping …"
@@ -54,7 +55,7 @@ die() {
   [ ! -s "$RUN/daemon.log" ] || tail -n 15 "$RUN/daemon.log" >&2
   finish 1
 }
-trap 'finish 0' INT TERM
+trap 'finish 0' INT TERM HUP
 trap 'finish 1' EXIT
 
 # start NAME COMMAND…: a child in a session of its own, so that Ctrl-C reaches only us.
