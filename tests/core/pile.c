@@ -79,6 +79,36 @@ static void say_end (Pile *pile, const PileCharge *charge, guint tag)
   say (pile, line);
 }
 
+void pile_rave (Pile *pile)
+{
+  static const char *const figures[]
+      = {"-1 5", "9223372036854775807 9223372036854775807", "3 -9223372036854775807"};
+  guint port = (guint) g_test_rand_int_range (0, PILE_PORTS);
+  const char *figure = figures[g_test_rand_int_range (0, G_N_ELEMENTS (figures))];
+  PileCharge *charge = pile->running[port];
+  g_autofree char *line = NULL;
+
+  switch (g_test_rand_int_range (0, 4)) {
+  case 0: /* the end of a charge that never was, somewhere */
+    line = g_strdup_printf ("@end %s %d w9%u %s 0", pile->id,
+                            g_test_rand_int_range (-300, 300), ++pile->last_number,
+                            figure);
+    break;
+  case 1:
+    line = g_strdup_printf ("@start %s %d 70000 NONE%u", pile->id,
+                            g_test_rand_int_range (16, 300), ++pile->last_number);
+    break;
+  case 2:
+    line = g_strdup_printf ("@prog %s %u %s %s", pile->id, port,
+                            charge != NULL ? charge->number : "w0", "-7 -7");
+    break;
+  default:
+    line = g_strdup_printf ("@guess %s %u w9%u 5 5 99", pile->id, port,
+                            ++pile->last_number);
+  }
+  say (pile, line);
+}
+
 void pile_repeat (Pile *pile)
 {
   const PileCharge *charge
@@ -98,10 +128,9 @@ static PileCharge *begin (Pile *pile, guint port, const char *order_no)
 
   charge->port = port;
   g_strlcpy (charge->order_no, order_no, sizeof charge->order_no);
-  if (!pile->core_numbers)
-    g_snprintf (charge->number, sizeof charge->number, "w%u", ++pile->last_number);
-  else if (*order_no == '\0')
-    g_strlcpy (charge->number, "0", sizeof charge->number);
+  if (!pile->core_numbers || *order_no == '\0')
+    g_snprintf (charge->number, sizeof charge->number, "%s%u",
+                pile->core_numbers ? "" : "w", ++pile->last_number);
   else
     g_snprintf (charge->number, sizeof charge->number, "%u",
                 order != NULL ? order->d.business_no : ch_business_no_derive (order_no));
@@ -221,6 +250,14 @@ static void obey (Pile *pile, const char *type, guint number, guint port,
   }
 }
 
+/* −1: its choice, sometimes a port that others believe to be in use. */
+static guint place (const Pile *pile, gint port)
+{
+  if (port >= 0)
+    return (guint) port % PILE_PORTS;
+  return pile->running[0] != NULL ? 1 : 0;
+}
+
 static void stored (Pile *pile, guint tag)
 {
   if (tag != pile->tag || pile->reports->len == 0 || pile->told_ms == 0)
@@ -247,7 +284,7 @@ void pile_hear (Pile *pile)
       stored (pile, (guint) atoi (words[2]));
     else if (n == 6)
       obey (pile, words[0], (guint) g_ascii_strtoull (words[1], NULL, 10),
-            (guint) atoi (words[4]) % PILE_PORTS, words[5]);
+            place (pile, atoi (words[4])), words[5]);
   }
   if (queue_is_closed (pile->queue, pile->fd))
     pile_go (pile);

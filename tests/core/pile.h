@@ -13,7 +13,7 @@
 
 typedef struct {
   guint port;
-  char number[16];                 /* on the wire; "0" none */
+  char number[16];                 /* on the wire */
   char order_no[CH_ORDER_NO_SIZE]; /* that its start was for, "" begun at the pile */
   gint64 wh, s;
   guint reason;
@@ -50,4 +50,6 @@ void pile_report_ports (Pile *pile);
 void pile_report_progress (Pile *pile);
 /* Says again what was answered long ago. */
 void pile_repeat (Pile *pile);
+/* Says what cannot be. */
+void pile_rave (Pile *pile);
 gboolean pile_is_quiet (const Pile *pile);

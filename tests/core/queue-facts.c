@@ -12,7 +12,7 @@ static void take_number (const char *word, gint64 *number, const char **wire)
   if (word != NULL && word[0] == 'w')
     *wire = word;
   else if (word != NULL)
-    *number = atoi (word);
+    *number = g_ascii_strtoll (word, NULL, 10);
 }
 
 static void port_line (ChPlugin *self, ChConn conn, char **words)
@@ -23,7 +23,7 @@ static void port_line (ChPlugin *self, ChConn conn, char **words)
   fact.status = (ChPortStatus) atoi (words[3]);
   take_number (words[3] != NULL ? words[4] : NULL, &fact.business_no, &fact.wire_order);
   if (g_strv_length (words) > 5)
-    fact.duration_s = atoi (words[5]);
+    fact.duration_s = g_ascii_strtoll (words[5], NULL, 10);
   ch_port_update (self, conn, words[1], &fact);
 }
 
@@ -32,8 +32,8 @@ static void progress_line (ChPlugin *self, ChConn conn, char **words)
   ChOrderProgress fact = CH_ORDER_PROGRESS_INIT;
   fact.port_no = atoi (words[2]);
   take_number (words[3], &fact.business_no, &fact.wire_order);
-  fact.energy_wh = atoi (words[4]);
-  fact.duration_s = atoi (words[5]);
+  fact.energy_wh = g_ascii_strtoll (words[4], NULL, 10);
+  fact.duration_s = g_ascii_strtoll (words[5], NULL, 10);
   ch_order_progress (self, conn, words[1], &fact);
 }
 
@@ -63,8 +63,8 @@ static void end_line (ChPlugin *self, ChConn conn, char **words)
   ChOrderEnded fact = CH_ORDER_ENDED_INIT;
   fact.port_no = atoi (words[2]);
   take_number (words[3], &fact.business_no, &fact.wire_order);
-  fact.energy_wh = atoi (words[4]);
-  fact.duration_s = atoi (words[5]);
+  fact.energy_wh = g_ascii_strtoll (words[4], NULL, 10);
+  fact.duration_s = g_ascii_strtoll (words[5], NULL, 10);
   fact.end_reason = (ChEndReason) atoi (words[6]);
   fact.next_port_status = CH_PORT_IDLE;
   fact.inferred = g_str_equal (words[0], "@guess");

@@ -115,6 +115,20 @@ static void test_auto (void)
   site_close (&site);
 }
 
+/* Given up before the device named the port: its end says both. */
+static void test_auto_late (void)
+{
+  Site site = auto_site (NULL);
+  start_any (&site, "A", "pending");
+  ADVANCE (21);
+  ASSERT_ORDER ("A", "4 1 0 no_ack");
+  SAY ("@end " DEV " 1 65 30 10 0"); /* the number of A */
+  ASSERT_ORDER ("A", "3 0 30 -");
+  assert_place (&site, "1 3");
+  CHECK_SQL ("SELECT count(*) FROM orders", "1");
+  site_close (&site);
+}
+
 /* C7: another order holds the port that the device chose: its end was never heard. */
 static void test_auto_held (void)
 {
@@ -269,6 +283,34 @@ static void test_conflict_forced (void)
   site_close (&site);
 }
 
+/* What cannot be is cut where it enters; nothing is lost by it, and no port is blocked.
+ */
+static void test_garbage (void)
+{
+  Site site = site_open (NULL);
+  SAY ("@start " DEV " 200 w8");
+  SAY ("@start " DEV " -300 w8");
+  CHECK_SQL ("SELECT count(*) FROM orders", "0");
+  SAY ("@end " DEV " 300 w8 5 60 0");
+  CHECK_SQL ("SELECT port_no || ' ' || energy_wh FROM orders", "127 5");
+  SAY ("@end " DEV " 0 w9 9223372036854775807 9223372036854775807 0");
+  SAY ("@end " DEV " 0 70000 -5 -9223372036854775807 0");
+  CHECK_SQL ("SELECT energy_wh || ' ' || duration_s || ' ' || (amount_cent > 0) FROM"
+             " orders WHERE wire_order = 'w9'",
+             "1000000000 1000000000 1");
+  CHECK_SQL ("SELECT energy_wh || ' ' || duration_s || ' ' || business_no FROM orders"
+             " WHERE wire_order IS NULL",
+             "0 0 0");
+  site_start (&site, "A", "pending");
+  SAY ("@ack " DEV " %u", site_heard (&site));
+  SAY ("@start " DEV " 0 w1 A");
+  SAY ("@prog " DEV " 0 w1 9223372036854775807 9223372036854775807");
+  SAY ("@end " DEV " 0 w1 9223372036854775807 60 0");
+  CHECK_SQL ("SELECT status || ' ' || amount_cent FROM orders WHERE order_no = 'A'",
+             "3 500");
+  site_close (&site);
+}
+
 static void test_conflict_not_stored (void)
 {
   Site site = site_charging (NULL);
@@ -412,6 +454,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/ports/trusted", test_trusted);
   g_test_add_func ("/ports/auto-refused", test_auto_refused);
   g_test_add_func ("/ports/auto", test_auto);
+  g_test_add_func ("/ports/auto-late", test_auto_late);
   g_test_add_func ("/ports/auto-held", test_auto_held);
   g_test_add_func ("/ports/auto-held-end", test_auto_held_end);
   g_test_add_func ("/ports/auto-snapshot", test_auto_snapshot);
@@ -420,6 +463,7 @@ int main (int argc, char **argv)
   g_test_add_func ("/ports/auto-full", test_auto_full);
   g_test_add_func ("/kept/conflict", test_conflict);
   g_test_add_func ("/kept/conflict-forced", test_conflict_forced);
+  g_test_add_func ("/kept/garbage", test_garbage);
   g_test_add_func ("/kept/conflict-not-stored", test_conflict_not_stored);
   g_test_add_func ("/kept/batch", test_batch);
   g_test_add_func ("/kept/stop-waits", test_stop_waits);

@@ -269,6 +269,7 @@ static void take_started (Job *job, const ChOrderStarted *fact)
 {
   ChOrderStarted *own = &job->started;
   *own = *fact;
+  ch_fact_bound_number (&own->business_no);
   copy_text (&own->wire_order, job->wire_order, sizeof job->wire_order);
   copy_text (&own->order_no, job->order_no, sizeof job->order_no);
   own->card_no = job->card_no = g_strdup (fact->card_no);
@@ -290,11 +291,23 @@ static char *default_end_key (const char *id, const ChOrderEnded *fact)
                           fact->duration_s);
 }
 
+/* Also its place: a report from nowhere is stored all the same. */
+static void bound_end (ChOrderEnded *fact)
+{
+  fact->socket_no = CLAMP (fact->socket_no, 0, G_MAXINT16);
+  fact->port_no = CLAMP (fact->port_no, -1, G_MAXINT8);
+  ch_fact_bound_number (&fact->business_no);
+  fact->energy_wh = CLAMP (fact->energy_wh, 0, CH_FACT_WH_MAX);
+  fact->duration_s = CLAMP (fact->duration_s, 0, CH_FACT_S_MAX);
+  ch_fact_bound_figure (&fact->amount_cent, CH_FACT_CENT_MAX);
+}
+
 static void take_ended (Job *job, const char *id, const ChOrderEnded *fact)
 {
   ChOrderEnded *own = &job->ended;
   job->is_end = TRUE;
   *own = *fact;
+  bound_end (own);
   job->has_statements = fact->statements != NULL;
   copy_text (&own->wire_order, job->wire_order, sizeof job->wire_order);
   copy_text (&own->order_no, job->order_no, sizeof job->order_no);

@@ -120,6 +120,17 @@ gint64 ch_fact_said_ms (const ChDevice *device)
                                    : ch_wall_ms (device->core->self);
 }
 
+void ch_fact_bound_figure (gint64 *value, gint64 most)
+{
+  *value = *value < 0 ? CH_UNSET : MIN (*value, most); /* CH_UNSET is below 0, too */
+}
+
+void ch_fact_bound_number (gint64 *business_no)
+{
+  if (*business_no < 0 || *business_no > G_MAXUINT16)
+    *business_no = CH_UNSET;
+}
+
 /* ---- who states it ---- */
 
 ChDevice *ch_fact_speaker (ChPlugin *self, ChConn conn, const char *id)
@@ -361,6 +372,9 @@ void ch_order_progress (ChPlugin *self, ChConn conn, const char *id,
   job->fact.run = run_progress;
   job->fact.free = free_job;
   job->progress = *fact;
+  ch_fact_bound_number (&job->progress.business_no);
+  ch_fact_bound_figure (&job->progress.energy_wh, CH_FACT_WH_MAX);
+  ch_fact_bound_figure (&job->progress.duration_s, CH_FACT_S_MAX);
   if (fact->wire_order != NULL) {
     g_strlcpy (job->wire_order, fact->wire_order, sizeof job->wire_order);
     job->progress.wire_order = job->wire_order;

@@ -35,6 +35,15 @@ void ch_facts_discard (ChDevice *device);
 
 /* The device of a fact: known, and bound to the connection on which it was said. */
 ChDevice *ch_fact_speaker (ChPlugin *self, ChConn conn, const char *id);
+/*
+ * What a device says is bounded where it enters: figures that no charge can have are cut
+ * or, below 0, not said; numbers beyond 16 bits are none.
+ */
+void ch_fact_bound_figure (gint64 *value, gint64 most);
+void ch_fact_bound_number (gint64 *business_no);
+#define CH_FACT_WH_MAX G_GINT64_CONSTANT (1000000000)
+#define CH_FACT_S_MAX G_GINT64_CONSTANT (1000000000)
+#define CH_FACT_CENT_MAX G_GINT64_CONSTANT (1000000000000)
 /* When the running fact was said: now, unless it waited in the journal. Wall clock. */
 gint64 ch_fact_said_ms (const ChDevice *device);
 

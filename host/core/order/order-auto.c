@@ -16,8 +16,8 @@ ChOrder *ch_order_unplaced (const ChDevice *device)
 
 void ch_order_place (const ChOrder *order, ChOrderData *next, gint port_no)
 {
-  const ChPort *port = ch_device_port (order->device, order->d.socket_no, port_no, FALSE);
-  if (next->port_no < 0 && port_no >= 0 && (port == NULL || port->order == NULL))
+  const ChPort *port = ch_device_port (order->device, order->d.socket_no, port_no, TRUE);
+  if (next->port_no < 0 && port != NULL && port->order == NULL)
     next->port_no = (gint8) port_no;
 }
 

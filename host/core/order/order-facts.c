@@ -265,6 +265,13 @@ static void supersede (ChReported *p, ChOrder *order)
   ch_change_commit (change, superseded, p);
 }
 
+static gboolean may_begin (const ChReported *p)
+{
+  return ch_config_bool (p->device->core->self, "orders.accept_local")
+         && ch_device_port (p->device, ch_reported_socket (p), ch_reported_port (p), TRUE)
+                != NULL;
+}
+
 static void not_in_store (ChReported *p)
 {
   ChOrder *order = ch_reported_active_by_port (p, CH_REPORT_SLACK_S);
@@ -276,8 +283,7 @@ static void not_in_store (ChReported *p)
     end_order (p, order);
   else if (order != NULL)
     start_order (p, order);
-  else if (p->started != NULL
-           && !ch_config_bool (p->device->core->self, "orders.accept_local"))
+  else if (p->started != NULL && !may_begin (p))
     settle_fact (p, NULL);
   else if (p->started != NULL && ch_reported_holder (p) != NULL)
     supersede (p, ch_reported_holder (p));
@@ -358,26 +364,6 @@ static gboolean is_restated_for_another (const ChReported *p)
          && ch_home_is_elsewhere (p->device);
 }
 
-/* The order is active in the store, and memory does not know yet that it was stored. */
-static gboolean is_in_doubt (const ChReported *p, const ChTxResult *result,
-                             GError **error)
-{
-  ChOrders *orders = p->device->core->orders;
-  for (guint st = CH_REPORTED_BY_KEY; st <= CH_REPORTED_BY_NAME; st++)
-    for (guint row = 0; row < ch_tx_result_rows (result, st); row++) {
-      gint64 status = ch_tx_result_int (result, st, row, "status");
-      const char *order_no = ch_tx_result_text (result, st, row, "order_no");
-      if (ch_order_status_is_active ((ChOrderStatus) status)
-          && ch_orders_find (orders, order_no) == NULL
-          && ch_doubt_knows (orders, order_no)) {
-        g_set_error (error, CH_CORE_ERROR, CH_CORE_ERROR_ORDER_STATE_CHANGED,
-                     "it is not known yet whether order %s was stored", order_no);
-        return TRUE;
-      }
-    }
-  return FALSE;
-}
-
 /*
  * Without a key a report of the same figures is a copy (bkv 10.5), unless the charge that
  * runs on the port can have them as well.
@@ -442,7 +428,7 @@ static void looked_up (ChPlugin *self, const ChTxResult *result, const GError *e
     settle_fact (p, missing); /* not answered, so it will be said again */
     return;
   }
-  if (is_in_doubt (p, result, &missing)) {
+  if (ch_reported_in_doubt (p, result, &missing)) {
     settle_fact (p, missing);
     return;
   }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/order/order-find.h"
 #include "core/order/order-auto.h"
+#include "core/order/order-doubt.h"
 #include "core/order/order-flow.h"
 #include <chargehost/clock.h>
 #include <chargehost/config.h>
@@ -149,4 +150,23 @@ void ch_reported_look_up (ChReported *p, ChTxDone done)
   ch_tx_bind_int (tx, "socket_no", ch_reported_socket (p));
   ch_tx_bind_int (tx, "port_no", ch_reported_port (p));
   ch_tx_submit (tx, 0, done, p);
+}
+
+gboolean ch_reported_in_doubt (const ChReported *p, const ChTxResult *result,
+                               GError **error)
+{
+  ChOrders *orders = p->device->core->orders;
+  for (guint st = CH_REPORTED_BY_KEY; st <= CH_REPORTED_BY_NAME; st++)
+    for (guint row = 0; row < ch_tx_result_rows (result, st); row++) {
+      gint64 status = ch_tx_result_int (result, st, row, "status");
+      const char *order_no = ch_tx_result_text (result, st, row, "order_no");
+      if (ch_order_status_is_active ((ChOrderStatus) status)
+          && ch_orders_find (orders, order_no) == NULL
+          && ch_doubt_knows (orders, order_no)) {
+        g_set_error (error, CH_CORE_ERROR, CH_CORE_ERROR_ORDER_STATE_CHANGED,
+                     "it is not known yet whether order %s was stored", order_no);
+        return TRUE;
+      }
+    }
+  return FALSE;
 }

@@ -40,3 +40,6 @@ enum {
   CH_REPORTED_LAST_OF_PORT,
 };
 void ch_reported_look_up (ChReported *p, ChTxDone done);
+/* Whether its order is active in the store, and memory does not know yet that it is. */
+gboolean ch_reported_in_doubt (const ChReported *p, const ChTxResult *result,
+                               GError **error);

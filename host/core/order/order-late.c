@@ -79,7 +79,8 @@ static gboolean is_holder (const ChOrder *holder, const ChOrder *order)
   return holder != NULL && g_str_equal (holder->d.order_no, order->d.order_no);
 }
 
-/* The newest that fits; orders that never began do not stand between. */
+/* The newest that fits. Orders that never began, and charges that have their own number,
+ * do not stand between. */
 static ChOrder *newest_that_fits (ChDevice *device, const ChOrder *holder,
                                   gint64 duration_s, gint64 slack_s,
                                   const ChTxResult *result, guint statement)
@@ -92,7 +93,7 @@ static ChOrder *newest_that_fits (ChDevice *device, const ChOrder *holder,
     if (!is_holder (holder, order)) {
       if (may_be_its_own (order, duration_s, slack_s))
         return order;
-      go_on = order->d.start_time == CH_UNSET && order->d.wire_order[0] == '\0';
+      go_on = order->d.start_time == CH_UNSET || order->d.wire_order[0] != '\0';
     }
     ch_order_free (order);
   }

@@ -94,11 +94,11 @@ const ChStatement ch_order_statements[] = {
             " AND o.updated_at >= :since ORDER BY o.id DESC LIMIT 1",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "orders.by_business",
-     .sql
-     = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
-       " WHERE phy_id = :phy_id) AND o.socket_no = :socket_no AND o.port_no = :port_no"
-       " AND o.business_no = :business_no AND o.updated_at >= :since"
-       " ORDER BY o.id DESC LIMIT 4",
+     .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
+            " WHERE phy_id = :phy_id) AND o.socket_no = :socket_no"
+            " AND o.port_no IN (:port_no, -1) AND o.business_no = :business_no AND "
+            "o.updated_at >= :since"
+            " ORDER BY o.id DESC LIMIT 4",
      .flags = CH_STATEMENT_READ_ONLY},
     /* A copy of a report that has no key; not of a replica, as it may be a moment old. */
     {.name = "orders.by_end_key",
@@ -108,10 +108,10 @@ const ChStatement ch_order_statements[] = {
        " AND o.end_key = :end_key AND o.updated_at >= :since ORDER BY o.id DESC LIMIT 1"},
     /* The last orders of a port: the one that holds it, and those before. */
     {.name = "orders.last_of_port",
-     .sql
-     = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
-       " WHERE phy_id = :phy_id) AND o.port_no = :port_no AND o.socket_no = :socket_no"
-       " ORDER BY o.id DESC LIMIT 8",
+     .sql = "SELECT " COLUMNS FROM "WHERE o.device_id = (SELECT id FROM devices"
+            " WHERE phy_id = :phy_id) AND o.port_no IN (:port_no, -1) AND o.socket_no = "
+            ":socket_no"
+            " ORDER BY o.id DESC LIMIT 8",
      .flags = CH_STATEMENT_READ_ONLY},
     {.name = "orders.recent_numbers",
      .sql
