@@ -355,6 +355,27 @@ static void test_number_after_loss (void)
   site_close (&site);
 }
 
+/* The next start of the port was written while the charge of the first went on unheard.
+ */
+static void test_number_of_older (void)
+{
+  Site site = SITE (DEVICE_NUMBERS);
+  site_start (&site, "A", "pending");
+  site_heard_type (&site, "StartCharge");
+  ADVANCE (25);
+  site_start (&site, "B", "pending");
+  site_heard_type (&site, "StartCharge");
+  SAY ("@port " DEV " 0 2 w7 24");
+  ADVANCE (6);
+  CHECK_SQL (
+      "SELECT status || coalesce (wire_order, '-') FROM orders WHERE order_no = 'B'",
+      "0-");
+  SAY ("@end " DEV " 0 w7 40 30 0");
+  ASSERT_ORDER ("A", "3 0 40 -");
+  ASSERT_ALL_ORDERED;
+  site_close (&site);
+}
+
 static void test_number_of_another (void)
 {
   Site site = charging_unnumbered ();
@@ -390,6 +411,7 @@ int main (int argc, char **argv)
   ADD ("overtaken", test_overtaken);
   ADD ("number-reported", test_number_reported);
   ADD ("number-after-loss", test_number_after_loss);
+  ADD ("number-of-older", test_number_of_older);
   ADD ("number-of-another", test_number_of_another);
   return g_test_run ();
 }

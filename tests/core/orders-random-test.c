@@ -21,7 +21,7 @@
 #define STEPS 120
 #define REST_S 900
 
-static guint episodes = 6;
+static guint episodes = 8;
 /* of the protocol of lines */
 static ChCommandState (*send_command) (ChPlugin *, gpointer, ChConn, const ChCommand *);
 
@@ -431,6 +431,7 @@ static void live (const char *const *options, gboolean core_numbers)
 {
   World world = {.queue = queue_new_orders (options)};
 
+  g_random_set_seed ((guint32) g_test_rand_int ());
   signal (SIGPIPE, SIG_IGN);
   world.order_nos = g_ptr_array_new_with_free_func (g_free);
   world.forced = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);

@@ -181,6 +181,5 @@ void ch_port_report (ChDevice *device, const ChPortUpdate *fact)
     ch_orders_port_snapshot (core->orders, device, port, fact);
   port = ch_device_port (device, socket_no, port_no, FALSE);
   if (port != NULL)
-    ch_outbound_port_snapshot (core->outbound, device, port, fact->business_no,
-                               fact->wire_order);
+    ch_outbound_port_snapshot (core->outbound, device, port, fact);
 }

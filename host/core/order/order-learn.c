@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define CLOCK_SLACK_S 5
+
 static const ChOrderCell SAME_STATE = {.transition = 0};
 
 typedef struct {
@@ -100,8 +102,9 @@ void ch_order_place_later (ChOrder *order, gint port_no)
 }
 
 /*
- * Within the session that heard the start nothing else can run there. After another one
- * the charge must be as old as the order (bkv 10.4 adopts a number for a minute only).
+ * Never one that is older than the start. Within the session that heard the start any
+ * other can; after another one the charge must be as old as the order (bkv 10.4 adopts a
+ * number for a minute only).
  */
 static gboolean can_be_its_own (const ChOrder *order, const ChPortUpdate *fact)
 {
@@ -112,10 +115,11 @@ static gboolean can_be_its_own (const ChOrder *order, const ChPortUpdate *fact)
   if (order->start_written_ms == 0
       || (port != NULL && port->last_ended_no == fact->business_no))
     return FALSE;
+  if (fact->duration_s != CH_UNSET && fact->duration_s > age_s + CLOCK_SLACK_S)
+    return FALSE;
   if (order->start_session == device->generation)
     return TRUE;
-  return fact->duration_s != CH_UNSET
-         && ABS (age_s - fact->duration_s) <= CH_REPORT_SLACK_S;
+  return fact->duration_s != CH_UNSET && age_s - fact->duration_s <= CH_REPORT_SLACK_S;
 }
 
 gboolean ch_order_number_later (ChOrder *order, const ChPortUpdate *fact)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define RETRY_MAX_S 30
+#define CLOCK_SLACK_MS 5000
 #define REMOTE_GRACE_MS                                                                  \
   30000 /* how much longer another server may take to tell the end */
 
@@ -79,9 +80,19 @@ static void delay (ChOutCommand *cmd)
 
 /* ---- starts of unknown outcome ---- */
 
-static gboolean is_ours (const ChOutCommand *cmd, const ChPort *port, gint64 business_no,
-                         const char *wire_order)
+/* A charge that runs for longer than since the start was written is another one. */
+static gboolean is_older (const ChOutCommand *cmd, gint64 duration_s)
 {
+  return duration_s != CH_UNSET && cmd->first_sent_ms != CH_UNSET
+         && duration_s * 1000
+                > ch_now_ms (cmd->outbound->self) - cmd->first_sent_ms + CLOCK_SLACK_MS;
+}
+
+static gboolean is_ours (const ChOutCommand *cmd, const ChPort *port,
+                         const ChPortUpdate *fact)
+{
+  const char *wire_order = fact->wire_order;
+  gint64 business_no = fact->business_no;
   gboolean has_wire = wire_order != NULL && wire_order[0] != '\0';
 
   gboolean numbered = ch_device_props (cmd->device)->order_key != CH_ORDER_KEY_DEVICE;
@@ -91,7 +102,8 @@ static gboolean is_ours (const ChOutCommand *cmd, const ChPort *port, gint64 bus
   if (cmd->wire_order[0] != '\0' && has_wire)
     return g_str_equal (cmd->wire_order, wire_order);
   /* the device numbers its charges, or reports no number */
-  return business_no <= 0 || business_no != port->last_ended_no;
+  return (business_no <= 0 || business_no != port->last_ended_no)
+         && !is_older (cmd, fact->duration_s);
 }
 
 static gboolean is_its_port (const ChOutCommand *cmd, const ChPort *port)
@@ -188,10 +200,9 @@ static void was_executed (ChOutCommand *cmd)
     ch_out_finish (cmd, CH_COMMAND_ACKED, CH_UNSET, "charging", CH_FINAL_NONE);
 }
 
-static void snapshot_for (ChOutCommand *cmd, const ChPort *port, gint64 business_no,
-                          const char *wire_order)
+static void snapshot_for (ChOutCommand *cmd, const ChPort *port, const ChPortUpdate *fact)
 {
-  gboolean ours = is_ours (cmd, port, business_no, wire_order);
+  gboolean ours = is_ours (cmd, port, fact);
 
   if (cmd->phase == CH_OUT_UNKNOWN)
     resolve_unknown (cmd, port, ours);
@@ -218,8 +229,7 @@ static GPtrArray *commands_of (ChOutDevice *od)
 }
 
 void ch_outbound_port_snapshot (ChOutbound *outbound, ChDevice *device,
-                                const ChPort *port, gint64 business_no,
-                                const char *wire_order)
+                                const ChPort *port, const ChPortUpdate *fact)
 {
   if (device->outbound == NULL)
     return;
@@ -227,7 +237,7 @@ void ch_outbound_port_snapshot (ChOutbound *outbound, ChDevice *device,
   for (guint i = 0; i < list->len; i++) {
     ChOutCommand *cmd = g_ptr_array_index (list, i);
     if (is_its_port (cmd, port))
-      snapshot_for (cmd, port, business_no, wire_order);
+      snapshot_for (cmd, port, fact);
   }
 }
 

@@ -131,8 +131,7 @@ void ch_outbound_device_lost (ChOutbound *outbound, ChDevice *device, ChConn con
 void ch_outbound_writable (ChOutbound *outbound, ChDevice *device);
 /* A fresh snapshot of a port came: answers to start whose outcome is unknown (4.7). */
 void ch_outbound_port_snapshot (ChOutbound *outbound, ChDevice *device,
-                                const ChPort *port, gint64 business_no,
-                                const char *wire_order);
+                                const ChPort *port, const ChPortUpdate *fact);
 
 /* The device reports what this start was to begin: it is not sent again. */
 void ch_outbound_started (ChOutbound *outbound, const char *command_id);
