@@ -296,6 +296,7 @@ typedef struct {
   guint failures;
   gint64 retry_us; /* not connected to before */
   gint64 rest_us;  /* not used before */
+  guint rests;     /* since it was of use */
   guint64 place;   /* how far it was in the log when it was asked */
   gboolean told;
   ChSeries *lag, *up;

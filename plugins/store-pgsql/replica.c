@@ -9,10 +9,11 @@
  */
 #include "pgsql.h"
 
-/* How long one that was behind is left in peace. */
-#define REST_US (500 * 1000)
+/* How long one that was behind is left in peace, and when it is so again and again. */
+#define REST_MIN_US (50 * 1000)
+#define REST_MAX_US (1000 * 1000)
 #define RETRY_MIN_US (500 * 1000)
-#define RETRY_MAX_US (10 * G_USEC_PER_SEC)
+#define RETRY_MAX_US (2 * G_USEC_PER_SEC)
 #define READS_MAX 16
 
 static void replica_free (gpointer data)
@@ -138,14 +139,21 @@ void pg_replica_behind (PgConn *conn)
 {
   PgReplica *replica = g_ptr_array_index (conn->pg->replicas, conn->replica);
 
-  replica->rest_us = g_get_monotonic_time () + REST_US;
+  gint64 now_us = g_get_monotonic_time ();
+
   ch_series_inc (replica->behind);
+  if (now_us < replica->rest_us) /* another one of that batch */
+    return;
+  replica->rest_us = now_us + MIN (REST_MIN_US << MIN (replica->rests, 8), REST_MAX_US);
+  replica->rests++;
 }
 
 void pg_replica_served (PgConn *conn, gboolean served)
 {
   PgReplica *replica = g_ptr_array_index (conn->pg->replicas, conn->replica);
   ch_series_inc (served ? replica->served : replica->failed);
+  if (served)
+    replica->rests = 0;
 }
 
 /* The others to it would be silent, too. */
