@@ -76,6 +76,27 @@ static void test_end (void)
   site_close (&site);
 }
 
+/* R4 is for ends that are missing: this one is only not stored yet. */
+static void test_start_meanwhile (void)
+{
+  Site site = CHARGING (NULL);
+  site_go (&site);
+  site_come (&site);
+  queue_hold (site.queue);
+  SAY ("@end " DEV " 0 w1 40 60 0");
+  ADVANCE (6);
+  SAY ("@port " DEV " 0 1");
+  site_start (&site, "B", NULL);
+  ADVANCE (12);
+  g_assert_cmpstr (site.answer, ==, "40901");
+  queue_release (site.queue, FALSE);
+  ADVANCE (12);
+  ASSERT_ORDER ("A", "3 0 40 -");
+  CHECK_SQL ("SELECT settlement_rev FROM orders", "0");
+  assert_empty (&site);
+  site_close (&site);
+}
+
 /* A charge begun and ended at the device; its times are those of the reports. */
 static void test_local (void)
 {
@@ -271,6 +292,7 @@ int main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
 #define ADD(name, test) g_test_add_func ("/orders-journal/" name, test)
   ADD ("end", test_end);
+  ADD ("start-meanwhile", test_start_meanwhile);
   ADD ("local", test_local);
   ADD ("restart", test_restart);
   ADD ("twice", test_twice);

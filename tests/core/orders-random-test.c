@@ -21,7 +21,7 @@
 #define STEPS 120
 #define REST_S 900
 
-static guint episodes = 8;
+static guint episodes = 6;
 /* of the protocol of lines */
 static ChCommandState (*send_command) (ChPlugin *, gpointer, ChConn, const ChCommand *);
 

@@ -230,6 +230,18 @@ static void open_drivers (Queue *queue)
     g_error ("store: %s", error->message);
 }
 
+/* As in the daemon, which finds them by the name of the protocol. */
+static void know_properties (Queue *queue)
+{
+  GHashTableIter iter;
+  gpointer device;
+
+  g_hash_table_iter_init (&iter, queue->services.core->devices);
+  while (g_hash_table_iter_next (&iter, NULL, &device))
+    ((ChDevice *) device)->props
+        = ch_gateway_properties (queue->services.gateway, &queue->protocol);
+}
+
 void queue_start (Queue *queue)
 {
   ChServices *s = &queue->services;
@@ -247,6 +259,7 @@ void queue_start (Queue *queue)
   queue_begin_protocol (queue);
   if (!ch_core_open_sessions (core, &error) || !ch_core_open_store (core, &error))
     g_error ("core: %s", error->message);
+  know_properties (queue);
   queue->caller = ch_owner_new (s, "caller", NULL);
   ch_subscribe (queue->caller, "*", NULL, on_event, queue);
   ch_outbound_start (core->outbound);

@@ -188,10 +188,13 @@ static gboolean submit (ChStart *start)
   return FALSE;
 }
 
-/* R4: a missing end report never blocks a port that is known to be idle. */
+/* R4: a missing end report never blocks a port that is known to be idle. One in the
+ * journal is not missing. */
 static gboolean end_left_over (ChPort *port)
 {
   ChOrder *order = port->order;
+  if (order->is_journalled)
+    return FALSE;
   gint64 since = order->d.status == CH_ORDER_INTERRUPTED ? MAX (order->bound_ms, 1)
                  : order->stop_written_ms != 0           ? order->stop_written_ms
                                                          : order->state_ms;
