@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #define EVERY_MS 1000
-#define TRIM_TICKS 5                         /* looks for free memory that often … */
-#define TRIM_BYTES ((gsize) 4 * 1024 * 1024) /* … and gives back so much at least */
+#define TRIM_TICKS 5                     /* looks for free memory that often … */
+#define TRIM_BYTES ((gsize) 1024 * 1024) /* … and gives back so much at least */
 #define CALM_MS 10000
 
 typedef struct {

@@ -8,6 +8,17 @@ whose devices wait, report and answer queries as real ones, the daemon's memory 
 resident set with the fleet less that of the idle daemon, divided by the devices.
 Wants a release build; nothing here passes or fails.
 
+Where the bytes of one of 10,000 devices without sockets are, 2960 in all:
+  798  kv: session 432, its connection 128, generation 96, two indexes 144
+  703  core: record 384, two ports 192, ICCID twice 64, session 48
+  487  BKV: gateway 160, two outlets 208, sockets heard 32, connection 80
+  341  connection 325, its address 16
+  105  tables of the kv: names 53, what expires 52
+   81  tables of devices and gateways by id, places of timers
+  170  what does not grow with devices: the heap of Lua, pages that SQLite keeps
+  275  pages of the heap of which the burst of connecting left parts in use; 30 with
+       G_SLICE=always-malloc, as the service has it
+
 usage: bench_fleet.py [DEVICES [SECONDS [SOCKETS [COMMAND...]]]]
 COMMAND goes before the daemon's (a profiler).
 """
