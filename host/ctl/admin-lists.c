@@ -5,7 +5,6 @@
 #include <string.h>
 
 #define COLUMNS_MAX 9
-#define OPTIONS_MAX 8
 #define LIMIT "100" /* when nobody says */
 
 /* Options that lists take, each a parameter of Admin1. */
