@@ -68,6 +68,14 @@ static void signal_all (ChCrew *crew, int number)
   }
 }
 
+/* Those that run: one that starts reads the configuration anyway, and would die of it. */
+static void reload_all (const ChCrew *crew)
+{
+  for (guint i = 0; i < crew->n; i++)
+    if (crew->workers[i].ready)
+      kill (crew->workers[i].pid, SIGHUP);
+}
+
 /* When what was told to end now is ended by force. */
 static gint64 stop_limit (const ChCrew *crew)
 {
@@ -186,7 +194,7 @@ static void read_signals (ChCrew *crew)
       stop_all (crew);
       break;
     case SIGHUP:
-      signal_all (crew, SIGHUP);
+      reload_all (crew);
       break;
     case SIGUSR2:
       begin_restart (crew);

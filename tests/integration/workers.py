@@ -94,28 +94,33 @@ class Workers(Several):
         self.assertIn("no instance 'crew-9'",
                       self.ctl(bus, 'status', '--instance', 'crew-9', status=3))
 
-    def monitor(self, bus, *words):
-        process = Process([CTL, '--bus', bus.address, '--json', 'monitor', *words],
+    def monitor(self, bus, host, workers):
+        """Follows newcomers by the common name, for which all the workers wait in a row."""
+        wait_for(lambda: len(self.ctl(bus, 'instances')) == workers, 'the names on the bus')
+        process = Process([CTL, '--bus', bus.address, '--json', 'monitor', 'device.registered'],
                           env={**os.environ, 'LC_ALL': 'C.UTF-8'}, log=self.log)
         self.ends.append(process.kill)
+        self.newcomers = iter(range(1, 10000))
+        self.check_monitor(process, host)
         return process
 
     def check_monitor(self, monitor, host):
-        """Who follows events by the common name goes on with whoever has it now."""
-        probes = iter(range(1, 10000))
+        """It goes on with whoever has the name now."""
+        at = len(monitor.lines)
 
         def heard():
-            device = Device(host.device_port, f'8224999900{next(probes):04d}')
+            device = Device(host.device_port, f'8224999900{next(self.newcomers):04d}')
             device.connect()
             device.close()
-            return any('device.registered' in line for line in monitor.lines)
-        self.assertEqual(monitor.lines, [])
-        wait_for(heard, 'an event of the new workers')
+            return len(monitor.lines) > at
+        wait_for(heard, 'an event of the workers')
+        self.assertTrue(all('device.registered' in line for line in monitor.lines),
+                        monitor.lines)
 
     def test_crash_and_rolling(self):
         bus = self.bus()
         host = self.crew(2, bus)
-        monitor = self.monitor(bus, 'device.registered')
+        monitor = self.monitor(bus, host, 2)
         before = self.pids()
         os.kill(before['crew-2'], signal.SIGKILL)
         host.process.expect('worker 2 ended by signal 9')
