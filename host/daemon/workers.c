@@ -110,6 +110,13 @@ static void roll_on (ChCrew *crew)
   g_printerr ("chargehostd: all workers restarted\n");
 }
 
+static void tell_end (const ChWorker *worker, int status, const char *next)
+{
+  g_printerr ("chargehostd: worker %u ended by %s %d%s\n", worker->number,
+              WIFSIGNALED (status) ? "signal" : "status",
+              WIFSIGNALED (status) ? WTERMSIG (status) : WEXITSTATUS (status), next);
+}
+
 static void worker_ended (ChCrew *crew, ChWorker *worker, int status)
 {
   gboolean good = WIFEXITED (status) && WEXITSTATUS (status) == 0;
@@ -125,6 +132,8 @@ static void worker_ended (ChCrew *crew, ChWorker *worker, int status)
     return;
   }
   if (worker->leaving) {
+    if (!good)
+      tell_end (worker, status, "");
     ch_crew_start_worker (crew, worker);
     return;
   }
@@ -144,10 +153,9 @@ static void worker_ended (ChCrew *crew, ChWorker *worker, int status)
                                                : CLAMP (worker->backoff_ms * 2,
                                                         BACKOFF_MIN_MS, BACKOFF_MAX_MS);
   worker->start_at_ms = ch_crew_now_ms () + worker->backoff_ms;
-  g_printerr ("chargehostd: worker %u ended by %s %d, starting it again in %d ms\n",
-              worker->number, WIFSIGNALED (status) ? "signal" : "status",
-              WIFSIGNALED (status) ? WTERMSIG (status) : WEXITSTATUS (status),
-              (int) worker->backoff_ms);
+  g_autofree char *next
+      = g_strdup_printf (", starting it again in %d ms", (int) worker->backoff_ms);
+  tell_end (worker, status, next);
 }
 
 /* A restart is asked for: what would not start takes no worker away. */

@@ -12,14 +12,17 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.environ['CHARGEHOST_TEST_SOURCE'], 'tests', 'helpers'))
+import fleet  # noqa: E402
 import several  # noqa: E402
 from bkv import Device  # noqa: E402
 from chargehost import CTL, DAEMON, Process, main, wait_for  # noqa: E402
+from crowd import Crowd  # noqa: E402
 from ports import free_port, free_ports  # noqa: E402
-from several import Several  # noqa: E402
+
+GATEWAYS = 40
 
 
-class Workers(Several):
+class Workers(Crowd):
     def crew(self, count=2, bus=None, program=None, **options):
         self.several(0)
         host = several.Instance(1, self.folder, self.base, self.redis, bus, {
@@ -204,6 +207,21 @@ class Workers(Several):
                 self.assertIn(f'chargehost_server_info{{server_id="crew-{number}"}} 1',
                               answer.read().decode())
         self.assertEqual(host.stop(), 0)
+
+    def test_rolling_under_traffic(self):
+        """Devices charge and customers come while one worker after the other is replaced:
+        no command, no event and no report is lost, none happens twice."""
+        self.draw()
+        self.anyone = self.crew(2, **fleet.OPTIONS)
+        self.hosts = [self.anyone]
+        self.sim = self.simulator(self.anyone, GATEWAYS, self.sim_options)
+        self.drive(self.anyone, GATEWAYS, 'KL')
+        self.busy(10)
+        self.anyone.process.signal(signal.SIGUSR2)
+        self.anyone.process.expect('all workers restarted', 60)
+        self.busy(15)
+        self.finish()
+        self.check_all()
 
     def test_refused_without_shared_servers(self):
         host = self.daemon(key=False)
