@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const char *module_path;
+static Postgres *the_primary, *the_standby;
 
 static const ChMigration migrations[] = {
     {1, "replica", "SELECT 1", "CREATE TABLE things (id bigint PRIMARY KEY);"},
@@ -87,8 +88,8 @@ static void set_up (Pair *pair, const char *lag_max)
   g_autoptr (GError) error = NULL;
 
   memset (pair, 0, sizeof *pair);
-  pair->primary = postgres_new (POSTGRES_FLAGS_NONE, NULL);
-  pair->standby = postgres_new_standby (pair->primary);
+  pair->primary = the_primary;
+  pair->standby = the_standby;
   g_autofree char *dsn
       = g_strconcat ("database.dsn=", postgres_dsn (pair->primary), NULL);
   g_autofree char *replica
@@ -100,13 +101,6 @@ static void set_up (Pair *pair, const char *lag_max)
   g_assert_true (ch_store_register (pair->bed.user, migrations, statements, NULL));
   bed_open (&pair->bed, &error);
   g_assert_no_error (error);
-}
-
-static void tear_down (Pair *pair)
-{
-  bed_tear_down (&pair->bed);
-  postgres_free (pair->standby);
-  postgres_free (pair->primary);
 }
 
 static gboolean too_long (gpointer data)
@@ -193,7 +187,7 @@ static void test_replica (void)
   g_assert_cmpuint (pair.at_primary, ==, 50);
   postgres_freeze (pair.standby, FALSE);
   until_at_standby (&pair);
-  tear_down (&pair);
+  bed_tear_down (&pair.bed);
 }
 
 /* ---- constant writing
@@ -250,7 +244,7 @@ static void test_constant_writes (void)
       bed_metric (&pair.bed,
                   "chargehost_db_replica_reads_total{replica=\"1\",result=\"served\"}"),
       >=, pair.at_standby);
-  tear_down (&pair);
+  bed_tear_down (&pair.bed);
 }
 
 /* ---- too far behind
@@ -293,7 +287,7 @@ static void test_lag (void)
   g_free (postgres_ask (pair.standby, "SELECT pg_reload_conf()"));
   wait_until (&pair, is_level);
   until_at_standby (&pair);
-  tear_down (&pair);
+  bed_tear_down (&pair.bed);
 }
 
 int main (int argc, char **argv)
@@ -302,8 +296,13 @@ int main (int argc, char **argv)
   module_path = argv[1];
   if (postgres_skips ())
     return 0;
+  the_primary = postgres_new (POSTGRES_FLAGS_NONE, NULL);
+  the_standby = postgres_new_standby (the_primary);
   g_test_add_func ("/store-pgsql/replica", test_replica);
   g_test_add_func ("/store-pgsql/constant-writes", test_constant_writes);
   g_test_add_func ("/store-pgsql/lag", test_lag);
-  return g_test_run ();
+  int status = g_test_run ();
+  postgres_free (the_standby);
+  postgres_free (the_primary);
+  return status;
 }
