@@ -118,6 +118,27 @@ class Routing(Instances):
         self.assertEqual(self.state_of('A1')['energy_wh'], 120)
         wait_for(lambda: a.data('/api/v1/orders/A1')['status'] == 'completed', 'gw-1 too')
 
+    def listed(self, host, ident):
+        devices = host.data(f'/api/v1/devices?q={ident}')['devices']
+        return next((d for d in devices if d['device_phy_id'] == ident), None)
+
+    def test_by_hand_elsewhere(self):
+        """What is registered, changed and deleted at one is so in the lists of the other."""
+        a, b = self.two()
+        self.assertEqual(a.post('/api/v1/admin/devices', {'device_id': 'shed-1'})[0], 201)
+        wait_for(lambda: self.listed(b, 'shed-1'), 'gw-2 to list it')
+        for host, lifecycle in ((b, 'maintenance'), (a, 'active')):
+            self.assertEqual(host.request('PATCH', '/api/v1/admin/devices/shed-1',
+                                          {'lifecycle': lifecycle})[0], 200)
+            for other in (a, b):
+                wait_for(lambda: self.listed(other, 'shed-1')['lifecycle'] == lifecycle,
+                         f'{lifecycle} at {other.id}')
+        status, answer = b.request('DELETE', '/api/v1/admin/devices/shed-1')
+        self.assertEqual((status, answer['data']['deleted']), (200, True))
+        for host in (a, b):
+            wait_for(lambda: self.listed(host, 'shed-1') is None, f'it is gone at {host.id}')
+            self.assertEqual(host.get('/api/v1/devices/shed-1')[0], 404)
+
     def test_one_order(self):
         """F39: a thousand starts of one port at two instances make one order."""
         a, b = self.two()

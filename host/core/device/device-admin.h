@@ -47,6 +47,9 @@ void ch_core_import_devices (ChPlugin *self, const ChDeviceWish *wishes, guint n
                              gboolean dry_run, const ChOrigin *origin, ChCoreDone done,
                              gpointer user_data);
 
+/* Its row is gone: deleted here, or by another instance. */
+void ch_device_forget (ChDevice *device);
+
 ChDeviceAdmin *ch_device_admin_new (ChCore *core);
 void ch_device_admin_free (ChDeviceAdmin *admin);
 extern const ChStatement ch_device_admin_statements[];

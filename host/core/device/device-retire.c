@@ -10,10 +10,10 @@
 #define DELETED 2 /* place of devices.delete in its transaction */
 
 /*
- * The row is gone. What holds a pointer to the record may be under way, so it is only
+ * What holds a pointer to the record may be under way, so it is only
  * taken out of the table. A device that came back meanwhile is a new one.
  */
-static void forget (ChDevice *device)
+void ch_device_forget (ChDevice *device)
 {
   ChCore *core = device->core;
   if (device->conn != 0 || device->fact_running || device->facts != NULL
@@ -55,7 +55,7 @@ static void retired (ChPlugin *self, const ChTxResult *result, const GError *err
     device->lifecycle = deleted ? CH_LIFECYCLE_ACTIVE : CH_LIFECYCLE_DECOMMISSIONED;
     device->enrolment = deleted ? CH_ENROLMENT_AUTO : device->enrolment;
     if (deleted)
-      forget (device);
+      ch_device_forget (device);
     ch_ask_answer (job->ask, data, NULL);
   }
   ch_device_job_finish (job);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "core/order/order-home.h"
+#include "core/device/device-admin.h"
 #include "core/device/device-store.h"
 #include "core/order/order-flow.h"
 #include "core/order/order-store.h"
@@ -289,6 +290,12 @@ static void read_done (ChPlugin *self, const ChTxResult *result, const GError *e
     device = ch_device_add (core, reading->id);
     device->orders_known = FALSE;
     ch_sessions_meet (core->sessions, device);
+  }
+  /* What had a row and has none was deleted by another instance. */
+  if (error == NULL && !there && device != NULL && device->db_id != 0
+      && device->elsewhere == NULL) {
+    ch_device_forget (device);
+    device = ch_device_find (core, reading->id);
   }
   if (error == NULL && device != NULL)
     ch_device_take_rows (device, result);

@@ -144,7 +144,8 @@ static void take_note (ChCore *core, const char *topic, const json_t *event)
   ChDevice *device = device_in (core, event);
 
   if (device == NULL) {
-    if (g_str_equal (topic, "device.online") || g_str_equal (topic, "device.registered"))
+    if (g_str_equal (topic, "device.online") || g_str_equal (topic, "device.registered")
+        || g_str_equal (topic, "device.changed")) /* made by hand, perhaps */
       ch_home_know (core, ch_json_get_string (event, "device_id", ""));
     return;
   }
