@@ -17,12 +17,25 @@ static ChMetric *family (ChCore *core, ChMetricKind kind, const char *name,
   return ch_metric_register (core->self, kind, name, help, labels);
 }
 
+/* What the charging ports of a connected device have reported last. */
+static void add_load (const ChDevice *device, double *watts, double *amperes)
+{
+  for (guint i = 0; i < device->n_ports; i++) {
+    const ChPort *port = &device->ports[i];
+    if (port->status != CH_PORT_CHARGING)
+      continue;
+    *watts += port->power_mw > 0 ? port->power_mw / 1000.0 : 0;
+    *amperes += port->current_ma > 0 ? port->current_ma / 1000.0 : 0;
+  }
+}
+
 /* Gauges that are counted when somebody looks. */
 static void collect (ChPlugin *self, gpointer data)
 {
   ChCore *core = data;
   guint presence[3] = {0}, orders[CH_ORDER_N] = {0};
   g_autoptr (GHashTable) connected = g_hash_table_new (g_str_hash, g_str_equal);
+  double watts = 0, amperes = 0;
   GHashTableIter iter;
   gpointer value;
 
@@ -30,14 +43,18 @@ static void collect (ChPlugin *self, gpointer data)
   while (g_hash_table_iter_next (&iter, NULL, &value)) {
     const ChDevice *device = value;
     presence[MIN (device->presence, 2)]++;
-    if (device->conn != 0)
+    if (device->conn != 0) {
+      add_load (device, &watts, &amperes);
       g_hash_table_insert (
           connected, (gpointer) device->protocol,
           GUINT_TO_POINTER (
               GPOINTER_TO_UINT (g_hash_table_lookup (connected, device->protocol)) + 1));
+    }
     for (guint i = 0; device->orders != NULL && i < device->orders->len; i++)
       orders[((ChOrder *) g_ptr_array_index (device->orders, i))->d.status]++;
   }
+  ch_series_set (core->metrics->power, watts);
+  ch_series_set (core->metrics->current, amperes);
   for (guint i = 0; i < 3; i++)
     ch_series_set (ch_metric_with (core->metrics->devices_presence,
                                    ch_presence_name ((ChPresence) i), NULL),
@@ -92,6 +109,14 @@ ChCoreMetrics *ch_core_metrics_new (ChCore *core)
                                    "Orders settled anew by a late report.");
   m->guard_timeout = counter (core, "chargehost_start_guard_timeout_total",
                               "Starts allowed because the guards took too long.");
+  m->power = ch_metric_with (
+      family (core, CH_METRIC_GAUGE, "charge_report_power_watts",
+              "Power of the charging ports that are connected here, in all.", NULL),
+      NULL);
+  m->current = ch_metric_with (
+      family (core, CH_METRIC_GAUGE, "charge_report_current_amperes",
+              "Current of the charging ports that are connected here, in all.", NULL),
+      NULL);
   m->energy_total = family (core, CH_METRIC_COUNTER, "charge_report_energy_wh_total",
                             "Energy of settled orders.", LABELS ("protocol"));
   m->orders_active = family (core, CH_METRIC_GAUGE, "chargehost_orders_active",

@@ -18,6 +18,7 @@ struct _ChCoreMetrics {
   ChMetric *start_seconds;    /* protocol */
   ChSeries *settlement_revised;
   ChSeries *guard_timeout;
+  ChSeries *power, *current;   /* sums */
   ChMetric *energy_total;      /* protocol */
   ChMetric *orders_active;     /* status */
   ChMetric *devices_presence;  /* presence */

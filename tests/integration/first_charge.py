@@ -44,6 +44,7 @@ class FirstCharge(TestCase):
         status, answer = self.start({'order_no': 'STOP1', 'duration_minutes': 600})
         self.assertEqual(status, 202, answer)
         self.wait_order(self.host, 'STOP1', ['charging'])
+        wait_for(lambda: self.host.metric('charge_report_power_watts') > 0, 'its power')
         status, answer = self.host.post(f'/devices/{FIRST}/stop_charge', {'order_no': 'STOP1'})
         self.assertEqual(status, 202, answer)
         self.assertEqual(answer['data']['action'], 'stop')
