@@ -30,8 +30,9 @@ typedef struct {
   gint64 watchdog_ms;
   gboolean announced, stopping;
   gint64 kill_at_ms;
-  pid_t checker; /* tries the program and the configuration before a restart */
-  guint rolling; /* worker being restarted, 0 none */
+  pid_t checker;    /* tries the program and the configuration before a restart */
+  gboolean rolling; /* restarting one worker after the other */
+  guint next;       /* to be restarted, counted from 0 */
   int exit_status;
 } ChCrew;
 

@@ -53,7 +53,7 @@ void ch_crew_worker_ready (ChCrew *crew, ChWorker *worker)
     ch_crew_tell_manager (crew, text);
     g_printerr ("chargehostd: %u workers ready\n", crew->n);
   }
-  if (crew->rolling == worker->number)
+  if (crew->rolling)
     roll_on (crew);
 }
 
@@ -89,24 +89,38 @@ static void stop_all (ChCrew *crew)
   if (!crew->stopping)
     ch_crew_tell_manager (crew, "STOPPING=1");
   crew->stopping = TRUE;
-  crew->rolling = 0;
+  crew->rolling = FALSE;
   crew->kill_at_ms = stop_limit (crew);
   signal_all (crew, SIGTERM);
 }
 
-/* The next of a rolling restart. */
+static gboolean all_serve (const ChCrew *crew)
+{
+  for (guint i = 0; i < crew->n; i++)
+    if (!crew->workers[i].ready && !crew->workers[i].ended)
+      return FALSE;
+  return TRUE;
+}
+
+/*
+ * The next of a rolling restart, as soon as all the others serve: also one that crashed
+ * meanwhile is waited for.
+ */
 static void roll_on (ChCrew *crew)
 {
-  while (crew->rolling < crew->n) {
-    ChWorker *worker = &crew->workers[crew->rolling++];
+  if (!all_serve (crew))
+    return;
+  while (crew->next < crew->n) {
+    ChWorker *worker = &crew->workers[crew->next++];
     if (worker->pid > 0) {
       worker->leaving = TRUE;
+      worker->ready = FALSE;
       worker->kill_at_ms = stop_limit (crew);
       kill (worker->pid, SIGTERM);
       return;
     }
   }
-  crew->rolling = 0;
+  crew->rolling = FALSE;
   g_printerr ("chargehostd: all workers restarted\n");
 }
 
@@ -139,7 +153,7 @@ static void worker_ended (ChCrew *crew, ChWorker *worker, int status)
   }
   if (good) { /* somebody asked it to */
     worker->ended = TRUE;
-    if (crew->rolling == worker->number)
+    if (crew->rolling)
       roll_on (crew);
     return;
   }
@@ -161,7 +175,7 @@ static void worker_ended (ChCrew *crew, ChWorker *worker, int status)
 /* A restart is asked for: what would not start takes no worker away. */
 static void begin_restart (ChCrew *crew)
 {
-  if (crew->stopping || crew->rolling != 0 || crew->checker != 0)
+  if (crew->stopping || crew->rolling || crew->checker != 0)
     return;
   if (!ch_crew_check (crew))
     g_printerr ("chargehostd: no process to try the program: %s\n", g_strerror (errno));
@@ -246,6 +260,7 @@ static void run (ChCrew *crew, gboolean inherited)
 
   for (guint i = 0; i < crew->n && !inherited; i++)
     ch_crew_start_worker (crew, &crew->workers[i]);
+  crew->rolling = inherited;
   if (inherited)
     roll_on (crew);
   while (!is_over (crew)) {
