@@ -60,10 +60,6 @@ class Routing(Instances):
             self.assertEqual(ports[0]['order_no'], 'A1', host.id)
             self.assertEqual(host.data('/api/v1/devices')['devices'],
                              [a.data(f'/api/v1/devices/{ID}')], host.id)
-        a.process.signal(signal.SIGSTOP)    # a list comes all the same
-        shown = b.data('/api/v1/devices')['devices'][0]
-        a.process.signal(signal.SIGCONT)
-        self.assertEqual((shown['device_phy_id'], shown['presence']), (ID, 'online'))
         self.assertEqual(self.start(b, 'A1')[1]['data']['duplicate'], True)
         status, answer = self.start(b, 'A2')
         self.assertEqual((status, answer['code']), (409, 40901), answer)
@@ -71,6 +67,10 @@ class Routing(Instances):
         self.assertEqual(status, 202, answer)
         self.wait_state('A1', STOPPED)
         self.assertEqual(len(device.controls()), 2)
+        a.process.signal(signal.SIGSTOP)    # last: it would be overloaded
+        shown = b.data('/api/v1/devices')['devices'][0]
+        a.process.signal(signal.SIGCONT)
+        self.assertEqual((shown['device_phy_id'], shown['presence']), (ID, 'online'))
 
     def test_query_elsewhere(self):
         a, b = self.two()

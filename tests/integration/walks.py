@@ -117,12 +117,12 @@ class Rare(Walk):
         self.assertEqual((order['status'], order['provisional'], order['energy_wh']),
                          ('failed', False, 40))
         wait_for(lambda: any(not c.on for c in device.controls()), 'the stop')     # C2
-        before = device.counts['end_echo'] + device.counts['end_ack']
-        device.end(number, 55, 6)
-        wait_for(lambda: device.counts['end_echo'] + device.counts['end_ack'] > before,
-                 'the answer')
+        device.end(number, 55, 6)   # beside the one that the stop made it send
+        kept = wait_for(lambda: self.host.rows(
+            'SELECT * FROM order_reports WHERE energy_wh = 55'), 'the report')
+        wait_for(lambda: device.counts['end_echo'] + device.counts['end_ack'] >= 2,
+                 'both answers')
         self.monitor.wait('alarm.reported', code='end_report_conflict', active=True)
-        kept = self.host.rows('SELECT * FROM order_reports WHERE energy_wh = 55')
         self.assertEqual([(row['order_no'], row['duration_s']) for row in kept],
                          [('A', 360)])
         order = self.order('A')
