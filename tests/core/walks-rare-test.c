@@ -159,7 +159,8 @@ static void test_t31 (void)
   }
 }
 
-/* C4 and C6: what begins under the number of an order that is settled is no new charge. */
+/* C4 and C6: what begins under the number of an order that is settled is no new charge.
+ */
 static void test_t31_began (void)
 {
   Site site = site_open (NULL);

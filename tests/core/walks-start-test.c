@@ -296,7 +296,8 @@ static void test_t24_ack (void)
   site_close (&site);
 }
 
-/* C4: it began all the same, after its device had stopped nothing: that is a charge, too. */
+/* C4: it began all the same, after its device had stopped nothing: that is a charge, too.
+ */
 static void test_t24_late (void)
 {
   for (guint i = 0; i < 3; i++) {
