@@ -29,9 +29,9 @@ gboolean ch_copy_ask (ChStore *store, const char *sql, const ChValue *params,
 
   if (statement == NULL)
     return FALSE;
-  g_assert (params != NULL || statement->prepared.n_params == 0);
   ChTx *tx = ch_tx_new (store->self);
   ChValue *to = ch_tx_run_append (&tx->run, &statement->prepared);
+  g_assert (params != NULL || statement->prepared.n_params == 0);
   for (guint i = 0; i < statement->prepared.n_params; i++)
     to[i] = params[i];
   return ch_store_run_now (store->self, tx, done, data, error);

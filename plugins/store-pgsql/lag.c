@@ -31,11 +31,8 @@ static guint64 parse_place (const char *text)
 /* Half as many, over the same time. */
 static void thin_out (GArray *marks)
 {
-  guint n = 0;
-
-  for (guint i = 0; i < marks->len; i += 2)
-    g_array_index (marks, Mark, n++) = g_array_index (marks, Mark, i);
-  g_array_set_size (marks, n);
+  for (guint i = marks->len / 2; i > 0; i--)
+    g_array_remove_index (marks, 2 * i - 1);
 }
 
 static void add_mark (Pg *pg, guint64 place, gint64 now_us)
