@@ -4,6 +4,7 @@
 #include "core/core-admin.h"
 #include "core/device/device.h"
 #include "dbus/dbus-private.h"
+#include "http/http.h"
 #include <chargehost/conn.h>
 #include <chargehost/json.h>
 
@@ -65,18 +66,8 @@ static void start (ChDbus *dbus, ChDevice *device, GDBusMethodInvocation *invoca
   request.socket_no = socket_no < 0 ? CH_UNSET : socket_no;
   request.port_no = port_no;
   request.charge_mode = mode;
-  request.socket_uid = ch_json_get_string (options, "socket_uid", NULL);
-  request.order_no = ch_json_get_string (options, "order_no", NULL);
-  request.duration_minutes = ch_json_get_int (options, "duration_minutes", CH_UNSET);
-  request.energy_wh = ch_json_get_int (options, "energy_wh", CH_UNSET);
-  request.power_w = ch_json_get_int (options, "power", CH_UNSET);
-  request.amount_cent = ch_json_get_int (options, "amount", CH_UNSET);
-  request.price_per_kwh_cent = ch_json_get_int (options, "price_per_kwh", CH_UNSET);
-  request.service_fee_permille = ch_json_get_int (options, "service_fee", CH_UNSET);
+  ch_http_read_start (&request, options);
   request.business_no = ch_json_get_int (options, "business_no", CH_UNSET);
-  request.max_power_w = ch_json_get_int (options, "max_power_w", CH_UNSET);
-  request.card_no = ch_json_get_string (options, "card_no", NULL);
-  request.metadata = json_object_get (options, "metadata");
   request.source = CH_SOURCE_ADMIN;
   ch_core_start_charge (dbus->self, &request, &origin, wait_of (options),
                         ch_dbus_return_json, invocation);

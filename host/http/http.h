@@ -70,6 +70,8 @@ typedef struct {
 /* The answer is the data of REST's; an error has the code of REST in CH_CORE_ERROR. */
 void ch_http_ask (ChPlugin *self, const ChHttpAsk *ask, ChCoreDone done,
                   gpointer user_data);
+/* What a start may name, as REST and D-Bus both call it; texts stay in @fields. */
+void ch_http_read_start (ChStartRequest *start, const json_t *fields);
 /* "PORT_OCCUPIED" for 40901; "OTHER" when there is no such code. */
 const char *ch_http_error_name (gint code);
 

@@ -148,6 +148,21 @@ static gboolean metadata_fits (const json_t *metadata)
   return metadata == NULL || json_dumpb (metadata, NULL, 0, JSON_COMPACT) <= 1024;
 }
 
+void ch_http_read_start (ChStartRequest *start, const json_t *fields)
+{
+  start->socket_uid = ch_json_get_string (fields, "socket_uid", NULL);
+  start->amount_cent = ch_json_get_int (fields, "amount", CH_UNSET);
+  start->duration_minutes = ch_json_get_int (fields, "duration_minutes", CH_UNSET);
+  start->energy_wh = ch_json_get_int (fields, "energy_wh", CH_UNSET);
+  start->power_w = ch_json_get_int (fields, "power", CH_UNSET);
+  start->price_per_kwh_cent = ch_json_get_int (fields, "price_per_kwh", CH_UNSET);
+  start->service_fee_permille = ch_json_get_int (fields, "service_fee", CH_UNSET);
+  start->order_no = ch_json_get_string (fields, "order_no", NULL);
+  start->max_power_w = ch_json_get_int (fields, "max_power_w", CH_UNSET);
+  start->card_no = ch_json_get_string (fields, "card_no", NULL);
+  start->metadata = json_object_get (fields, "metadata");
+}
+
 void ch_http_start_charge (ChPlugin *self, const ChRequest *request, ChReply reply)
 {
   const json_t *body = ch_request_body (request);
@@ -155,21 +170,12 @@ void ch_http_start_charge (ChPlugin *self, const ChRequest *request, ChReply rep
   ChStartRequest start = CH_START_REQUEST_INIT;
 
   start.device = ch_request_path (request, "id");
-  start.socket_uid = ch_json_get_string (body, "socket_uid", NULL);
+  ch_http_read_start (&start, body);
   start.socket_no = ch_json_get_int (body, "socket_no", CH_UNSET);
   start.port_no = ch_json_get_int (body, "port_no", CH_UNSET);
   start.charge_mode = ch_json_get_int (body, "charge_mode", CH_UNSET);
-  start.amount_cent = ch_json_get_int (body, "amount", CH_UNSET);
-  start.duration_minutes = ch_json_get_int (body, "duration_minutes",
-                                            ch_json_get_int (body, "duration", CH_UNSET));
-  start.energy_wh = ch_json_get_int (body, "energy_wh", CH_UNSET);
-  start.power_w = ch_json_get_int (body, "power", CH_UNSET);
-  start.price_per_kwh_cent = ch_json_get_int (body, "price_per_kwh", CH_UNSET);
-  start.service_fee_permille = ch_json_get_int (body, "service_fee", CH_UNSET);
-  start.order_no = ch_json_get_string (body, "order_no", NULL);
-  start.max_power_w = ch_json_get_int (body, "max_power_w", CH_UNSET);
-  start.card_no = ch_json_get_string (body, "card_no", NULL);
-  start.metadata = json_object_get (body, "metadata");
+  if (start.duration_minutes == CH_UNSET)
+    start.duration_minutes = ch_json_get_int (body, "duration", CH_UNSET);
   start.source = CH_SOURCE_API;
 
   const json_t *number = json_object_get (body, "business_no");
